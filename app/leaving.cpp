@@ -35,11 +35,22 @@ std::vector<const history::ProbeRun*> probing(const Snapshot& snapshot) {
     return alive;
 }
 
+/// Texts that are read, and what is measured on them: none of it goes on another time.
+std::vector<const history::RouteRun*> reading(const Snapshot& snapshot) {
+    std::vector<const history::RouteRun*> alive;
+    for (const auto& [id, run] : snapshot.routes) {
+        if (run->state == RunState::running || run->state == RunState::paused) {
+            alive.push_back(run.get());
+        }
+    }
+    return alive;
+}
+
 /// What is shown of a node that is not there any more does not go on.
 bool works(const Snapshot& snapshot) {
     const auto state = snapshot.link.state;
     return (state == client::Link::State::connected || state == client::Link::State::lost) &&
-           (!training(snapshot).empty() || !probing(snapshot).empty());
+           (!training(snapshot).empty() || !probing(snapshot).empty() || !reading(snapshot).empty());
 }
 
 }  // namespace
@@ -111,6 +122,11 @@ void Leaving::draw_what_happens(const ui::Context& ctx) const {
             ctx.text.format("leaving.probe", {{"run", run->name},
                                               {"n", ctx.text.number(static_cast<std::uint64_t>(run->draws.size()))},
                                               {"planned", ctx.text.number(std::uint64_t{run->planned})}}));
+    }
+    for (const history::RouteRun* run : reading(ctx.snapshot)) {
+        const auto routing = ctx.snapshot.routing.find(run->id);
+        const std::uint64_t tokens = routing == ctx.snapshot.routing.end() ? 0 : routing->second->tokens;
+        ui::text_wrapped(ctx.text.format("leaving.reading", {{"run", run->name}, {"n", ctx.text.number(tokens)}}));
     }
 }
 

@@ -13,8 +13,8 @@ namespace moescope::app {
 class Leaving {
  public:
     enum class Where { out, other_session };
-    /// Calls `go` at once when nothing trains or probes, else when the person has said so and the runs are saved. A
-    /// question that is still open is dropped.
+    /// Calls `go` at once when nothing trains, probes or reads, else when the person has said so and the runs are
+    /// saved. A question that is still open is dropped.
     void ask(const client::Snapshot& snapshot, Where where, std::function<void()> go);
     /// Once per frame.
     void draw(const ui::Context& ctx);

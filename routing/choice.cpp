@@ -124,6 +124,25 @@ Choice choose(std::span<const float> selection, const ChoiceRule& rule, const La
     return choice;
 }
 
+std::vector<std::int32_t> take_replayed(const InterventionPlan& plan, int position, int layer,
+                                        std::span<const float> selection, const ChoiceRule& rule) {
+    std::vector<std::int32_t> ids = plan.replayed(position, layer);
+    const std::size_t places = plan.replayed_places(position, layer);
+    const LayerChange* change = plan.layer(layer);
+    if (ids.empty() || ids.size() >= places || selection.empty() || change == nullptr) {
+        return ids;
+    }
+    LayerChange rest = *change;
+    rest.forced = ids;
+    rest.experts = static_cast<int>(places);
+    for (const std::int32_t id : choose(selection, rule, &rest).ids) {
+        if (std::find(rest.forced.begin(), rest.forced.end(), id) == rest.forced.end()) {
+            ids.push_back(id);
+        }
+    }
+    return ids;
+}
+
 float margin_of(std::span<const float> selection, std::span<const std::int32_t> ids,
                 std::span<const std::int32_t> groups_kept, int groups, const LayerChange* change) {
     if (ids.empty() || ids.back() < 0 || static_cast<std::size_t>(ids.back()) >= selection.size()) {

@@ -36,6 +36,12 @@ void add_bias(std::span<float> selection, const LayerChange* change);
 /// number of scores is taken as far as it does.
 Choice choose(std::span<const float> selection, const ChoiceRule& rule, const LayerChange* change = nullptr);
 
+/// What a token takes of a replay in a layer: the ids of its trace, and in the place of those that are knocked out the
+/// next best by `selection` [E]; nobody where that is empty, as in hash layers. Empty where there is no replay, or all
+/// of its experts are knocked out: the token chooses.
+std::vector<std::int32_t> take_replayed(const InterventionPlan& plan, int position, int layer,
+                                        std::span<const float> selection, const ChoiceRule& rule);
+
 /// Selection score of the last of `ids` minus that of the best expert that is not one of them, among those of
 /// `groups_kept` (empty: all) that are not knocked out. NaN when there is none, or no id.
 float margin_of(std::span<const float> selection, std::span<const std::int32_t> ids,

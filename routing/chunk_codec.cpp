@@ -226,9 +226,10 @@ Bytes loads_of(const Chunk& chunk) {
     return out;
 }
 
+constexpr unsigned kDecisions = kIds | kWeights | kMargins | kEntropies;  // need to know how many experts are chosen
+
 /// The kinds of columns that a part is needed for.
 unsigned columns_of(std::uint32_t kind) {
-    constexpr unsigned kDecisions = kIds | kWeights | kMargins | kEntropies;
     switch (static_cast<Part>(kind)) {
         case Part::tokens:
         case Part::texts:
@@ -325,7 +326,10 @@ std::optional<ChunkHeader> read_chunk_header(std::span<const std::byte> bytes, c
         part.packed = reader.get<std::uint32_t>();
         part.crc = reader.get<std::uint32_t>();
         header.packed_bytes += part.packed;
-        if (part.raw > kMostPartBytes || part.packed > kMostPartBytes) {
+        // What was checked against a part would not hold for another one of its kind.
+        const bool twice = std::any_of(header.parts.begin(), header.parts.end(),
+                                       [&](const PartEntry& before) { return before.kind == part.kind; });
+        if (twice || part.raw > kMostPartBytes || part.packed > kMostPartBytes) {
             return std::nullopt;
         }
         header.parts.push_back(part);
@@ -536,8 +540,9 @@ bool ChunkDecoder::take_loads(std::span<const std::byte> raw) {
 }
 
 std::shared_ptr<Chunk> ChunkDecoder::finish(unsigned wanted) {
-    if (chunk_->tokens > 0 && (((wanted & kTokens) != 0 && (chunk_->token.empty() || chunk_->pieces.empty())) ||
-                               ((wanted & kIds) != 0 && chunk_->ids.empty()))) {
+    if (chunk_->tokens > 0 &&
+        (((wanted & kTokens) != 0 && (chunk_->token.empty() || chunk_->pieces.empty())) ||
+         ((wanted & kDecisions) != 0 && chunk_->chosen.empty()) || ((wanted & kIds) != 0 && chunk_->ids.empty()))) {
         return nullptr;
     }
     // Places of texts are checked here, as the two parts come one after the other.

@@ -38,7 +38,8 @@ struct ChunkHeader {
 
 std::vector<std::byte> encode_chunk(const Chunk& chunk);
 
-/// Nothing when `bytes` do not begin with the sound header of a chunk that fits `shape`; they may be cut.
+/// Nothing when `bytes` do not begin with the sound header of a chunk that fits `shape` and has each kind of part once
+/// at most; they may be cut.
 std::optional<ChunkHeader> read_chunk_header(std::span<const std::byte> bytes, const Shape& shape);
 
 /// What of `wanted` (Columns) a part holds.

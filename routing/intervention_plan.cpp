@@ -1,12 +1,21 @@
 #include "routing/intervention_plan.hpp"
 
 #include <algorithm>
+#include <cmath>
+#include <set>
+#include <utility>
+
+#include "routing/router_spec.hpp"
 
 namespace moescope::routing {
 namespace {
 
 using base::Error;
 using base::say;
+
+/// Each kind of change may name every expert of the largest model; a set that names them again and again would take
+/// hours.
+constexpr std::size_t kMostNamed = 4 * kMostExpertsOfModel;
 
 /// Collects the changes of all layers of a model, and refuses what does not fit it.
 class Builder {
@@ -17,6 +26,7 @@ class Builder {
             throw Error(say("{} has no router; there is nothing to change", spec.model));
         }
         changes_.resize(static_cast<std::size_t>(std::max(spec.layers, spec.routed_layers.back() + 1)));
+        forced_.resize(changes_.size());
     }
 
     /// what(change, expert, layer) for all that the place stands for.
@@ -34,6 +44,13 @@ class Builder {
                 say("{} has the experts 0 to {}; there is no expert {}", spec_.model, spec_.experts - 1, place.expert));
         }
         each_layer(place.layer, [&](LayerChange& change, int layer) {
+            named_ += place.expert != kEvery ? 1 : experts_;
+            if (named_ > kMostNamed) {
+                throw Error(
+                    say("the changes name experts more than {} times; name each of them once, or use * for all of a "
+                        "layer",
+                        kMostNamed));
+            }
             if (place.expert != kEvery) {
                 what(change, static_cast<std::size_t>(place.expert), layer);
                 return;
@@ -71,6 +88,14 @@ class Builder {
                     layer, spec_.model));
         }
     }
+    void force(LayerChange& change, std::size_t expert, int layer) {
+        needs_scores(layer);
+        std::vector<std::uint8_t>& marks = forced_[static_cast<std::size_t>(layer)];
+        marks.resize(experts_, 0);
+        if (std::exchange(marks[expert], 1) == 0) {
+            change.forced.push_back(static_cast<std::int32_t>(expert));
+        }
+    }
     void check_layers() const {
         for (const int layer : spec_.routed_layers) {
             check(changes_[static_cast<std::size_t>(layer)], layer);
@@ -91,6 +116,14 @@ class Builder {
             throw Error(say("{} experts are forced in layer {}, but only {} are chosen per token", change.forced.size(),
                             layer, wanted));
         }
+        for (std::size_t expert = 0; expert < change.bias.size(); ++expert) {
+            if (std::abs(change.bias[expert]) > kLargestBias) {
+                throw Error(
+                    say("the biases of expert {} in layer {} add up to {}, which is not between -{} and {}: beside a "
+                        "larger one, scores are rounded so far that others are chosen",
+                        expert, layer, change.bias[expert], kLargestBias, kLargestBias));
+            }
+        }
         for (const std::int32_t expert : change.forced) {
             if (change.is_out(static_cast<std::size_t>(expert))) {
                 throw Error(say("expert {} of layer {} is both forced and knocked out", expert, layer));
@@ -100,7 +133,9 @@ class Builder {
 
     const RouterSpec& spec_;
     const std::size_t experts_;
-    std::vector<LayerChange> changes_;  ///< by layer
+    std::vector<LayerChange> changes_;               ///< by layer
+    std::vector<std::vector<std::uint8_t>> forced_;  ///< by layer, [E] or empty; 1: forced already
+    std::size_t named_ = 0;                          ///< experts, in all layers
 };
 
 /// The choices of one router mean nothing to another, also where their numbers happen to fit.
@@ -149,6 +184,38 @@ void check_replay(const Replay& replay, const RouterSpec& spec) {
     }
 }
 
+/// Where experts come from a replay nobody looks at scores: a force or a bias would do nothing, and be told of.
+void check_beside(const Replay& replay, const std::vector<LayerChange>& changes, const RouterSpec& spec) {
+    std::set<int> layers;
+    for (const auto& [place, ids] : replay.ids) {
+        layers.insert(place.second);
+    }
+    if (layers.empty()) {
+        layers.insert(replay.router.layers.begin(), replay.router.layers.end());
+    }
+    for (const int layer : layers) {
+        const auto at = static_cast<std::size_t>(layer);
+        if (layer >= 0 && at < changes.size() && (!changes[at].forced.empty() || !changes[at].bias.empty())) {
+            throw Error(
+                say("layer {} of {} takes its experts from the replay, so that neither a force nor a bias does "
+                    "anything there; take out these or the replay",
+                    layer, spec.model));
+        }
+    }
+}
+
+/// Takes from all what they have in common, if all are above 0 or all below.
+void take_common(std::vector<float>& bias) {
+    if (bias.empty()) {
+        return;
+    }
+    const auto [least, most] = std::minmax_element(bias.begin(), bias.end());
+    const float common = *least > 0 ? *least : *most < 0 ? *most : 0.0f;
+    for (float& one : bias) {
+        one -= common;
+    }
+}
+
 }  // namespace
 
 InterventionPlan::InterventionPlan(Interventions interventions, const RouterSpec& spec)
@@ -162,13 +229,8 @@ InterventionPlan::InterventionPlan(Interventions interventions, const RouterSpec
                    [&](LayerChange& change, std::size_t expert, int) { build.mark(change.knocked_out, expert); });
     }
     for (const ExpertPlace& place : interventions_.forced) {
-        build.each(place, [&](LayerChange& change, std::size_t expert, int layer) {
-            build.needs_scores(layer);
-            const auto id = static_cast<std::int32_t>(expert);
-            if (std::find(change.forced.begin(), change.forced.end(), id) == change.forced.end()) {
-                change.forced.push_back(id);
-            }
-        });
+        build.each(place,
+                   [&](LayerChange& change, std::size_t expert, int layer) { build.force(change, expert, layer); });
     }
     for (const AddedBias& bias : interventions_.biases) {
         build.each(bias.place, [&](LayerChange& change, std::size_t expert, int layer) {
@@ -189,13 +251,26 @@ InterventionPlan::InterventionPlan(Interventions interventions, const RouterSpec
     }
     build.check_layers();
     check_replay(interventions_.replay, spec);
+    check_beside(interventions_.replay, build.changes(), spec);
     for (LayerChange& change : build.changes()) {
+        take_common(change.bias);
         const bool changed = change.of_choice() || !change.zeroed.empty();
         place_of_.push_back(changed ? static_cast<std::int32_t>(layers_.size()) : -1);
         if (changed) {
             layers_.push_back(std::move(change));
         }
     }
+}
+
+std::vector<std::int32_t> LayerChange::left_of(std::span<const std::int32_t> ids) const {
+    std::vector<std::int32_t> left;
+    const std::size_t limit = experts > 0 ? static_cast<std::size_t>(experts) : ids.size();
+    for (const std::int32_t id : ids) {
+        if (id >= 0 && left.size() < limit && !is_out(static_cast<std::size_t>(id))) {
+            left.push_back(id);
+        }
+    }
+    return left;
 }
 
 const LayerChange* InterventionPlan::layer(int layer) const {
@@ -209,23 +284,31 @@ std::vector<std::int32_t> InterventionPlan::replayed(int position, int layer) co
     if (found == interventions_.replay.ids.end()) {
         return {};
     }
-    std::vector<std::int32_t> ids = found->second;
-    if (const LayerChange* change = this->layer(layer); change != nullptr) {
-        std::erase_if(ids, [&](std::int32_t id) { return change->is_out(static_cast<std::size_t>(id)); });
-        if (change->experts > 0 && ids.size() > static_cast<std::size_t>(change->experts)) {
-            ids.resize(static_cast<std::size_t>(change->experts));
-        }
-    }
-    return ids;
+    const LayerChange* change = this->layer(layer);
+    return change == nullptr ? found->second : change->left_of(found->second);
 }
 
-std::size_t replayed_layers(const InterventionPlan& plan, const TokenDecisions& token) {
-    if (!plan.replays()) {
+std::size_t InterventionPlan::replayed_places(int position, int layer) const {
+    const auto found = interventions_.replay.ids.find({position, layer});
+    if (found == interventions_.replay.ids.end()) {
         return 0;
     }
-    return static_cast<std::size_t>(
-        std::count_if(token.layers.begin(), token.layers.end(),
-                      [&](const LayerDecision& layer) { return !plan.replayed(token.position, layer.layer).empty(); }));
+    const LayerChange* change = this->layer(layer);
+    const std::size_t all = found->second.size();
+    return change != nullptr && change->experts > 0 ? std::min(all, static_cast<std::size_t>(change->experts)) : all;
+}
+
+void count_replayed(ReplayCount& count, const InterventionPlan& plan, const TokenDecisions& token) {
+    const auto& replay = plan.interventions().replay.ids;
+    for (const LayerDecision& layer : token.layers) {
+        const auto found = replay.find({token.position, layer.layer});
+        if (found != replay.end()) {
+            ++count.taken;
+            count.altered +=
+                std::is_permutation(found->second.begin(), found->second.end(), layer.ids.begin(), layer.ids.end()) ? 0
+                                                                                                                    : 1;
+        }
+    }
 }
 
 }  // namespace moescope::routing

@@ -18,7 +18,7 @@ using nlohmann::json;
 
 constexpr int kLargestNumber = 65535;                      // of a layer or an expert
 constexpr std::size_t kMostPlaces = std::size_t{1} << 16;  // of one set; more than any model has
-constexpr float kLargestBias = 1e6f;
+constexpr int kLargestRecordedBias = 1'000'000;
 
 std::string shown(std::string_view text) {
     return base::one_line(text, 60);
@@ -108,9 +108,12 @@ int place_in(const json& item, const char* key) {
     return static_cast<int>(*value);
 }
 
-float checked_bias(double value) {
-    if (!(std::abs(value) <= kLargestBias)) {
-        throw Error(say("a bias has to be a number from -{} to {}", kLargestBias, kLargestBias));
+float checked_bias(double value, int largest) {
+    if (!(std::abs(value) <= largest)) {
+        throw Error(
+            say("a bias has to be a number from -{} to {}: beside a larger one, scores are rounded so far that "
+                "others are chosen",
+                kLargestBias, kLargestBias));
     }
     return static_cast<float>(value);
 }
@@ -139,8 +142,8 @@ void read_item(const json& item, Interventions& into) {
         places->push_back({place_in(item, "layer"), place_in(item, "expert")});
     } else if (kind == "bias") {
         allow_keys(item, {"layer", "expert", "value"});
-        into.biases.push_back(
-            {{place_in(item, "layer"), place_in(item, "expert")}, checked_bias(base::number_of(item, "value"))});
+        into.biases.push_back({{place_in(item, "layer"), place_in(item, "expert")},
+                               checked_bias(base::number_of(item, "value"), kLargestRecordedBias)});
     } else if (limits) {
         allow_keys(item, {"layer", "experts"});
         into.limits.push_back({place_in(item, "layer"), place_in(item, "experts")});
@@ -178,7 +181,7 @@ std::vector<AddedBias> parse_biases(std::string_view text) {
         read_place(part.substr(0, equal), places);
         check_count(biases.size() + places.size());
         for (const ExpertPlace& place : places) {
-            biases.push_back({place, checked_bias(value)});
+            biases.push_back({place, checked_bias(value, kLargestBias)});
         }
     }
     return biases;

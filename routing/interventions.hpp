@@ -14,6 +14,10 @@
 
 namespace moescope::routing {
 
+/// A bias is between minus this and this. Scores are at most 1, or logits of some tens, so that it puts an expert
+/// behind or before all others; added to a larger one the scores of a float would lose what they are told apart by.
+/// Here a step is 8e-6.
+inline constexpr int kLargestBias = 100;
 inline constexpr int kEvery = -1;  ///< in the place of a layer: every routed one; of an expert: all of the layer
 
 struct ExpertPlace {
@@ -68,7 +72,7 @@ struct Interventions {
 /// "3:5,3:7" (layer:expert), with ranges "3:0-4" and "0-5:7", and * for every: "*:5", "3:*". Throws Error that names
 /// the part which is none.
 std::vector<ExpertPlace> parse_places(std::string_view text);
-/// "3:5=-0.5,*:7=2".
+/// "3:5=-0.5,*:7=2". Refuses those beyond kLargestBias, too.
 std::vector<AddedBias> parse_biases(std::string_view text);
 /// "1" in every layer, or "3:1,4-5:2" (layer:experts).
 std::vector<ChosenLimit> parse_limits(std::string_view text);
@@ -79,7 +83,9 @@ std::vector<ChosenLimit> parse_limits(std::string_view text);
 nlohmann::json items_to_json(const Interventions& interventions);
 /// {"name":..., "items":[...]}.
 nlohmann::json to_json(const Interventions& interventions);
-/// The reverse of either. Throws Error; keys and kinds that are not known are refused.
+/// The reverse of either. Throws Error; keys and kinds that are not known are refused. Takes biases that are larger
+/// than kLargestBias, as sessions and traces have that were made before there was one: whoever makes a plan of them
+/// refuses them.
 Interventions interventions_from_json(const nlohmann::json& value);
 /// The changes of a trace. Throws Error unless they are a list of items as above.
 void check_changes(const nlohmann::json& items);

@@ -7,7 +7,8 @@
 // Zero is exact; what has no logarithm (negative, not finite) is kept as the float it is.
 // Margins: 16 steps an octave, 2.2 % at most: they are looked at by their size. Zero is exact.
 // Entropies: steps of 1/4096 nat.
-// Whoever shows or writes them as text prints no more digits than that gives.
+// Whoever shows them or writes a table prints no more digits than that gives; a trace as text (trace_lines.hpp), which
+// is read again, keeps the floats.
 #pragma once
 
 #include <algorithm>

@@ -22,11 +22,11 @@ void put_array(base::Writer& writer, const std::vector<T>& values) {
     writer.put_array(std::span<const T>(values));
 }
 
-/// At most `most` of them.
+/// At most `most` of them; `wanted` false: they are stepped over.
 template <class T>
-bool get_array(base::Reader& reader, std::vector<T>& values, std::size_t most) {
+bool get_array(base::Reader& reader, std::vector<T>& values, std::size_t most, bool wanted = true) {
     const auto count = reader.get<std::uint32_t>();
-    return count <= most && reader.get_array(values, count);
+    return count <= most && (wanted ? reader.get_array(values, count) : reader.skip(count * sizeof(T)));
 }
 
 bool within(const std::vector<std::int32_t>& ids, int end) {
@@ -52,14 +52,18 @@ bool is_possible(const LayerDecision& layer, const ValueLimits& limits) {
     }
 }
 
-bool get_layer(base::Reader& reader, LayerDecision& layer, const RouterSpec& spec, const Shape& shape) {
+/// `everything` false: without what the choice was made of.
+bool get_layer(base::Reader& reader, LayerDecision& layer, const RouterSpec& spec, const Shape& shape,
+               bool everything) {
     layer.layer = reader.get<std::int32_t>();
     const auto groups = static_cast<std::size_t>(std::max(spec.groups, 1));
-    const bool read =
-        get_array(reader, layer.ids, shape.per_token) && get_array(reader, layer.weights, shape.per_token) &&
-        get_array(reader, layer.logits, shape.experts) && get_array(reader, layer.scores, shape.experts) &&
-        get_array(reader, layer.selection, shape.experts) && get_array(reader, layer.group_scores, groups) &&
-        get_array(reader, layer.groups_kept, groups);
+    const bool read = get_array(reader, layer.ids, shape.per_token) &&
+                      get_array(reader, layer.weights, shape.per_token) &&
+                      get_array(reader, layer.logits, shape.experts, everything) &&
+                      get_array(reader, layer.scores, shape.experts, everything) &&
+                      get_array(reader, layer.selection, shape.experts, everything) &&
+                      get_array(reader, layer.group_scores, groups, everything) &&
+                      get_array(reader, layer.groups_kept, groups, everything);
     layer.margin = reader.get<float>();
     layer.entropy = reader.get<float>();
     return read && reader.good() && routed_place(spec, layer.layer) >= 0 && within(layer.ids, spec.experts) &&
@@ -67,6 +71,28 @@ bool get_layer(base::Reader& reader, LayerDecision& layer, const RouterSpec& spe
            (layer.weights.empty() || layer.weights.size() == layer.ids.size()) && whole(layer.logits, shape) &&
            whole(layer.scores, shape) && whole(layer.selection, shape) &&
            (layer.group_scores.empty() || layer.group_scores.size() == groups);
+}
+
+/// As unpack_decisions(); `everything`: see get_layer().
+std::optional<std::vector<LayerDecision>> unpack(std::span<const std::byte> bytes, const RouterSpec& spec,
+                                                 bool everything) {
+    base::Reader reader(bytes);
+    const Shape shape = shape_of(spec);
+    const auto count = reader.get<std::uint32_t>();
+    if (!reader.good() || count > shape.layers) {
+        return std::nullopt;
+    }
+    std::vector<LayerDecision> layers(count);
+    const ValueLimits limits = limits_of(spec, true);  // what was changed is not in the bytes
+    int before = -1;
+    for (LayerDecision& layer : layers) {
+        if (!get_layer(reader, layer, spec, shape, everything) || layer.layer <= before ||
+            !is_possible(layer, limits)) {
+            return std::nullopt;
+        }
+        before = layer.layer;
+    }
+    return reader.left() == 0 ? std::optional(std::move(layers)) : std::nullopt;
 }
 
 }  // namespace
@@ -95,22 +121,7 @@ std::vector<std::byte> pack_decisions(const TokenDecisions& token) {
 }
 
 std::optional<std::vector<LayerDecision>> unpack_decisions(std::span<const std::byte> bytes, const RouterSpec& spec) {
-    base::Reader reader(bytes);
-    const Shape shape = shape_of(spec);
-    const auto count = reader.get<std::uint32_t>();
-    if (!reader.good() || count > shape.layers) {
-        return std::nullopt;
-    }
-    std::vector<LayerDecision> layers(count);
-    const ValueLimits limits = limits_of(spec, true);  // what was changed is not in the bytes
-    int before = -1;
-    for (LayerDecision& layer : layers) {
-        if (!get_layer(reader, layer, spec, shape) || layer.layer <= before || !is_possible(layer, limits)) {
-            return std::nullopt;
-        }
-        before = layer.layer;
-    }
-    return reader.left() == 0 ? std::optional(std::move(layers)) : std::nullopt;
+    return unpack(bytes, spec, true);
 }
 
 PackedTrace::PackedTrace(RouterSpec spec)
@@ -213,7 +224,7 @@ void PackedTrace::put_exact(Chunk& chunk) const {
         known.assign(first, std::lower_bound(first, scores_.end(), chunk.first + chunk.tokens, before));
     }
     for (const Scores& entry : known) {
-        const std::optional<std::vector<LayerDecision>> layers = unpack_decisions(*entry.bytes, spec_);
+        const std::optional<std::vector<LayerDecision>> layers = unpack(*entry.bytes, spec_, false);
         const auto at = static_cast<std::size_t>(entry.token - chunk.first);
         std::size_t decided = 0, replaced = 0;
         for (std::size_t place = 0; place < shape_.layers; ++place) {
@@ -221,10 +232,11 @@ void PackedTrace::put_exact(Chunk& chunk) const {
         }
         for (const LayerDecision& layer : *layers) {  // checked when they came
             const std::size_t cell = chunk.cell(static_cast<std::size_t>(routed_place(spec_, layer.layer)), at);
-            if (layer.ids.empty() || layer.ids.size() != chunk.chosen[cell]) {
-                continue;  // of another decision
+            const bool weighed = layer.weights.size() == layer.ids.size();
+            if (layer.ids.empty() || layer.ids.size() != chunk.chosen[cell] || (!chunk.weights.empty() && !weighed)) {
+                continue;  // of another decision, or less of this one
             }
-            if (!chunk.weights.empty() && layer.weights.size() == layer.ids.size()) {
+            if (!chunk.weights.empty()) {
                 std::copy(layer.weights.begin(), layer.weights.end(),
                           chunk.weights.begin() + static_cast<std::ptrdiff_t>(cell * shape_.per_token));
             }

@@ -123,4 +123,15 @@ std::vector<Interventions> random_controls(const Interventions& changes, const R
     return controls;
 }
 
+ControlRank rank_among(double change, std::span<const double> controls) {
+    ControlRank among;
+    for (const double control : controls) {
+        const bool smaller = control < change;
+        const bool larger = control > change;
+        among.rank += smaller ? 0 : 1;
+        among.ties += smaller || larger ? 0 : 1;
+    }
+    return among;
+}
+
 }  // namespace moescope::routing

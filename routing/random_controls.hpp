@@ -1,7 +1,9 @@
 // Changes at random of the same size as a given one: what an effect has to be larger than to be one.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "routing/decision.hpp"
@@ -16,5 +18,16 @@ namespace moescope::routing {
 /// ones. Throws Error: `changes` do not fit the router, or no draw of that size does.
 std::vector<Interventions> random_controls(const Interventions& changes, const RouterSpec& spec, int count,
                                            std::uint64_t seed);
+
+/// Where a change stands among its controls by a figure of which more is more.
+struct ControlRank {
+    /// 1 + the controls whose figure is not smaller. Equal ones count against the change: divided by 1 + controls it is
+    /// then how often a change that is no other than they are comes as far (the p-value of a permutation test; Phipson
+    /// and Smyth 2010), and a change that does nothing is last among controls that do nothing.
+    std::size_t rank = 1;
+    std::size_t ties = 0;  ///< controls with the same figure
+};
+/// A figure that is no number is taken for an equal one.
+ControlRank rank_among(double change, std::span<const double> controls);
 
 }  // namespace moescope::routing

@@ -9,6 +9,10 @@ constexpr std::size_t kMostDecisions = std::size_t{1} << 21;  // of a replay: 40
 
 }  // namespace
 
+ReplayedRouter replayed_router(const RouterSpec& spec) {
+    return {spec.experts, spec.experts_per_token, spec.routed_layers, spec.source == Source::imported};
+}
+
 Replay read_replay(const std::filesystem::path& path) {
     const auto trace = open_trace(path);
     const RouterSpec& spec = trace->spec();
@@ -16,7 +20,7 @@ Replay read_replay(const std::filesystem::path& path) {
     TokenOrder order;
     Replay replay;
     replay.source = path.filename().string();
-    replay.router = {spec.experts, spec.experts_per_token, layers, spec.source == Source::imported};
+    replay.router = replayed_router(spec);
     while (const auto chunk = trace->next()) {
         for (std::size_t at = 0; at < chunk->tokens; ++at) {
             try {

@@ -3,6 +3,7 @@
 
 #include <filesystem>
 
+#include "routing/decision.hpp"
 #include "routing/interventions.hpp"
 
 namespace moescope::routing {
@@ -11,5 +12,8 @@ namespace moescope::routing {
 /// damaged anywhere (what is left of it would be another experiment), has two decisions for one place, or has too much
 /// to be held.
 Replay read_replay(const std::filesystem::path& path);
+
+/// What a replay of a trace knows of the router that made it.
+ReplayedRouter replayed_router(const RouterSpec& spec);
 
 }  // namespace moescope::routing

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/json_fields.hpp"
+#include "base/text.hpp"
 
 namespace moescope::routing {
 
@@ -19,20 +20,26 @@ constexpr std::array kSources = {std::pair(Source::executed, "executed"), std::p
 constexpr std::size_t kMostDoubts = 32;
 constexpr int kMostNumber = std::numeric_limits<int>::max();
 
-Source source_from(const std::string& name) {
-    for (const auto& [source, known] : kSources) {
-        if (name == known) {
-            return source;
-        }
-    }
-    // Nobody says that these ids made the logits, so they are not called executed.
-    return Source::imported;
-}
-
 void check_name(const std::string& name, const char* key) {
     if (name.size() > kLongestName) {
         throw Error(say("has a text of {} bytes under \"{}\"", name.size(), key));
     }
+}
+
+Source source_from(const std::string& name) {
+    std::string names;
+    for (const auto& [source, known] : kSources) {
+        if (name == known) {
+            return source;
+        }
+        base::append_to_list(names, known);
+    }
+    if (!name.empty()) {
+        check_name(name, "source");
+        throw Error(say("has the source '{}', which is not known; known are {}", name, names));
+    }
+    // Nobody says that these ids made the logits, so they are not called executed.
+    return Source::imported;
 }
 
 std::string name_of(const json& value, const char* key) {

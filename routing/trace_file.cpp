@@ -12,6 +12,7 @@
 #include "base/little_endian.hpp"
 #include "routing/chunk_codec.hpp"
 #include "routing/interventions.hpp"
+#include "routing/token_order.hpp"
 
 namespace moescope::routing {
 
@@ -51,6 +52,10 @@ std::pair<RouterSpec, json> parse_head(const std::string& text) {
 }
 
 }  // namespace
+
+Sentence missing_within_texts(const fs::path& path, std::uint64_t tokens, std::size_t places) {
+    return say("{}: {} tokens are missing within texts: positions are skipped, in {} places", path, tokens, places);
+}
 
 TraceWriter::TraceWriter(fs::path path, const RouterSpec& spec, const json& interventions, base::FileIo& io)
     : path_(std::move(path)), shape_(shape_of(spec)), limits_(limits_of(spec, !interventions.is_null())), io_(io) {
@@ -154,10 +159,13 @@ std::uint64_t TraceFile::find_header(std::uint64_t offset) const {
         const auto begin = piece.begin(), end = begin + static_cast<std::ptrdiff_t>(count);
         for (auto at = std::search(begin, end, mark.begin(), mark.end()); at != end;
              at = std::search(at + 1, end, mark.begin(), mark.end())) {
-            std::array<std::byte, kMostHeaderBytes> bytes{};
             const std::uint64_t place = offset + static_cast<std::uint64_t>(at - begin);
-            const std::size_t have = file_.read_some(place, bytes);
-            if (read_chunk_header(std::span(bytes).first(have), shape_)) {
+            std::span<const std::byte> here(&*at, static_cast<std::size_t>(end - at));
+            std::array<std::byte, kMostHeaderBytes> bytes{};
+            if (here.size() < bytes.size()) {  // read again only where it goes on: damage may be nothing but marks
+                here = std::span(bytes).first(file_.read_some(place, bytes));
+            }
+            if (read_chunk_header(here, shape_)) {
                 return place;
             }
         }
@@ -305,12 +313,62 @@ std::shared_ptr<const Chunk> TraceFile::chunk(std::size_t number, unsigned wante
         offset += part.packed;
     }
     auto chunk = decoder.finish(wanted);
-    return chunk && possible(*chunk, limits_) ? chunk : nullptr;
+    if (!chunk || !possible(*chunk, limits_)) {
+        return nullptr;
+    }
+    note_positions(number, *chunk);
+    return chunk;
+}
+
+void TraceFile::note_positions(std::size_t number, const Chunk& chunk) const {
+    if (chunk.tokens == 0 || chunk.position.size() != chunk.tokens || chunk.document.size() != chunk.tokens) {
+        return;
+    }
+    Positions here;
+    here.read = true;
+    here.first_document = chunk.document.front();
+    here.last_document = chunk.document.back();
+    here.first = chunk.position.front();
+    here.last = chunk.position.back();
+    for (std::size_t at = 1; at < chunk.tokens; ++at) {
+        const std::uint64_t lacks = chunk.document[at] == chunk.document[at - 1]
+                                        ? missing_between(chunk.position[at - 1], chunk.position[at])
+                                        : 0;
+        here.missing += lacks;
+        here.gaps += lacks > 0 ? 1 : 0;
+    }
+    const std::lock_guard lock(mutex_);
+    if (positions_.size() <= number) {
+        positions_.resize(number + 1);
+    }
+    positions_[number] = here;
+}
+
+TraceFile::Positions TraceFile::within_texts() const {
+    Positions all;
+    const Positions* before = nullptr;
+    std::uint64_t next_token = 0;
+    for (std::size_t number = 0; number < positions_.size(); ++number) {
+        const Positions& here = positions_[number];
+        const Entry& entry = entries_[number];
+        if (!here.read) {
+            continue;
+        }
+        // Where tokens are missing that have a number, that was counted.
+        const bool neighbours =
+            before != nullptr && entry.first == next_token && before->last_document == here.first_document;
+        const std::uint64_t lacks = neighbours ? missing_between(before->last, here.first) : 0;
+        all.missing += here.missing + lacks;
+        all.gaps += here.gaps + (lacks > 0 ? 1 : 0);
+        before = &here;
+        next_token = entry.first + entry.tokens;
+    }
+    return all;
 }
 
 std::size_t TraceFile::damaged_places() const {
     const std::lock_guard lock(mutex_);
-    return gaps_ + holes_ + (left_ > 0 ? 1 : 0);
+    return gaps_ + holes_ + within_texts().gaps + (left_ > 0 ? 1 : 0);
 }
 
 std::vector<Sentence> TraceFile::problems(std::size_t damaged_chunks) const {
@@ -326,6 +384,9 @@ std::vector<Sentence> TraceFile::problems(std::size_t damaged_chunks) const {
     if (missing_ > 0) {
         problems.push_back(say("{}: {} tokens are missing: pieces of the trace are not there, in {} places",
                                file_.path(), missing_, holes_));
+    }
+    if (const Positions texts = within_texts(); texts.gaps > 0) {
+        problems.push_back(missing_within_texts(file_.path(), texts.missing, texts.gaps));
     }
     if (left_ > 0) {
         problems.push_back(

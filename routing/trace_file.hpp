@@ -26,6 +26,9 @@ struct ChunkHeader;
 
 inline constexpr std::string_view kTraceMark = "MOETRACE";
 
+/// What is said of a trace whose texts lack tokens between two that they have, of either form.
+Sentence missing_within_texts(const std::filesystem::path& path, std::uint64_t tokens, std::size_t places);
+
 /// Writes a new trace. One thread.
 class TraceWriter {
  public:
@@ -79,7 +82,18 @@ class TraceFile final : public TraceSource {
         std::uint64_t offset = 0, first = 0;
         std::uint32_t tokens = 0;
     };
+    /// Of a chunk that was read: where its tokens begin and end, and what they lack in between.
+    struct Positions {
+        std::uint32_t first_document = 0, last_document = 0;
+        std::int32_t first = 0, last = 0;
+        std::uint64_t missing = 0;
+        std::size_t gaps = 0;
+        bool read = false;
+    };
     void read_head();
+    void note_positions(std::size_t number, const Chunk& chunk) const;
+    /// All that the chunks which were read lack within texts; with the lock held.
+    Positions within_texts() const;
     std::optional<ChunkHeader> header_of(std::size_t number, std::uint64_t* offset = nullptr) const;
     /// Offset of the next sound header behind `offset`; 0 when there is none.
     std::uint64_t find_header(std::uint64_t offset) const;
@@ -99,6 +113,7 @@ class TraceFile final : public TraceSource {
     mutable std::uint64_t missing_ = 0;  ///< tokens that no chunk has, where no bytes are damaged
     mutable std::size_t holes_ = 0;      ///< places where they are
     mutable std::uint64_t left_ = 0;     ///< bytes behind the last one that are no whole chunk
+    mutable std::vector<Positions> positions_;  ///< by chunk
 };
 
 }  // namespace moescope::routing

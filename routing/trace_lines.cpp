@@ -111,16 +111,20 @@ void put_piece(std::string& out, const std::string& whole) {
 
 }  // namespace
 
-std::string router_json(const RouterSpec& spec, const Interventions& interventions) {
+json router_with_changes(const RouterSpec& spec, const json& interventions) {
     json router = router_to_json(spec);
-    router["doubts"] = json::array();  // for scripts: in words
+    router["doubts"] = json::array();
     for (const Sentence& doubt : spec.doubts) {
         router["doubts"].push_back(doubt.english());
     }
-    if (!interventions.empty()) {
-        router["interventions"] = items_to_json(interventions);
+    if (interventions.is_array()) {
+        router["interventions"] = interventions;
     }
-    return base::dump_json(router);
+    return router;
+}
+
+std::string router_json(const RouterSpec& spec, const Interventions& interventions) {
+    return base::dump_json(router_with_changes(spec, interventions.empty() ? json() : items_to_json(interventions)));
 }
 
 std::string trace_line(const TokenDecisions& token, const RouterSpec* first, const Interventions& interventions) {

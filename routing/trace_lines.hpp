@@ -3,6 +3,7 @@
 // back as the same float; one that is no number is null in a list and left out elsewhere.
 #pragma once
 
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 
 #include "routing/decision.hpp"
@@ -10,7 +11,10 @@
 
 namespace moescope::routing {
 
-/// The router as the first line has it: a JSON object.
+/// A router as scripts are told of it: router_to_json() with the doubts in words, and under "interventions" the changes
+/// that were made to it, a list of items, where there are any (else null).
+nlohmann::json router_with_changes(const RouterSpec& spec, const nlohmann::json& interventions);
+/// The same as text, as the first line has it.
 std::string router_json(const RouterSpec& spec, const Interventions& interventions = {});
 /// One line, without its end; of a token's text no more than kLongestPiece bytes. `first`: the router, for the first
 /// line of a trace; null for the others. Throws Error for what no reader would take: a router that is none

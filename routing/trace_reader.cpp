@@ -221,10 +221,36 @@ class LineStream final : public TraceStream {
         }
         return builder_.empty() ? nullptr : builder_.take();
     }
+    std::vector<Sentence> problems() const override { return lines_.problems(); }
+    std::size_t damaged() const override { return lines_.gaps(); }
 
  private:
     TraceLines lines_;
     ChunkBuilder builder_;
+};
+
+/// Text that was read whole, so that what it lacks is known.
+class LoadedText final : public TraceSource {
+ public:
+    LoadedText(RouterSpec spec, std::vector<std::shared_ptr<const Chunk>> chunks, std::vector<Sentence> problems,
+               std::size_t gaps)
+        : trace_(std::move(spec), std::move(chunks)), problems_(std::move(problems)), gaps_(gaps) {}
+    const RouterSpec& spec() const override { return trace_.spec(); }
+    std::size_t chunks() const override { return trace_.chunks(); }
+    std::shared_ptr<const Chunk> chunk(std::size_t number, unsigned wanted) const override {
+        return trace_.chunk(number, wanted);
+    }
+    std::size_t damaged_places() const override { return gaps_; }
+    std::vector<Sentence> problems(std::size_t damaged_chunks) const override {
+        std::vector<Sentence> problems = TraceSource::problems(damaged_chunks);
+        problems.insert(problems.end(), problems_.begin(), problems_.end());
+        return problems;
+    }
+
+ private:
+    const MemoryTrace trace_;
+    const std::vector<Sentence> problems_;
+    const std::size_t gaps_;
 };
 
 class FileStream final : public TraceStream {
@@ -268,6 +294,13 @@ TraceLines::TraceLines(base::InputFile&& file) : path_(file.path()), lines_(std:
     } catch (const Error& error) {
         fail(error.sentence());
     }
+}
+
+std::vector<Sentence> TraceLines::problems() const {
+    if (order_.gaps() == 0) {
+        return {};
+    }
+    return {missing_within_texts(path_, order_.missing(), order_.gaps())};
 }
 
 void TraceLines::fail(const Sentence& problem) const {
@@ -332,14 +365,6 @@ std::unique_ptr<TraceStream> open_trace(const fs::path& path) {
     return std::make_unique<LineStream>(std::move(file));
 }
 
-json router_with_changes(const LoadedTrace& trace) {
-    json router = router_to_json(trace.source->spec());
-    if (trace.interventions.is_array()) {
-        router["interventions"] = trace.interventions;
-    }
-    return router;
-}
-
 LoadedTrace load_trace(const fs::path& path, const std::function<void()>& check) {
     base::InputFile opened(path);
     if (is_trace_file(opened)) {
@@ -360,7 +385,8 @@ LoadedTrace load_trace(const fs::path& path, const std::function<void()>& check)
         }
         chunks.push_back(std::move(chunk));
     }
-    return {std::make_shared<const MemoryTrace>(lines.spec(), std::move(chunks)), lines.interventions()};
+    return {std::make_shared<const LoadedText>(lines.spec(), std::move(chunks), lines.problems(), lines.damaged()),
+            lines.interventions()};
 }
 
 }  // namespace moescope::routing

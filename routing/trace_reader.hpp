@@ -35,6 +35,9 @@ class TraceLines {
     /// The changes that were made to the router, as the file has them: a list, or null.
     const nlohmann::json& interventions() const { return interventions_; }
     std::uint64_t line() const { return lines_.number(); }  ///< that `next` gave last
+    /// Tokens that are missing within a text, as far as it was read: in words, and in how many places.
+    std::vector<Sentence> problems() const;
+    std::size_t gaps() const { return order_.gaps(); }
     /// Everything that the line says, scores too. False at the end. Throws as the constructor does.
     bool next(TokenDecisions& token);
     /// What is wrong with the line that was read last.
@@ -76,8 +79,6 @@ struct LoadedTrace {
     std::shared_ptr<const TraceSource> source;
     nlohmann::json interventions;
 };
-/// router_to_json() of the trace, with the changes that were made to the router where there are any.
-nlohmann::json router_with_changes(const LoadedTrace& trace);
 /// Text of more than this many chosen experts is refused, as it would be held in memory; as columns it is not.
 inline constexpr std::size_t kMostChosenOfText = std::size_t{1} << 27;
 /// Throws Error naming the file. `check` is called now and then and may throw.

@@ -15,6 +15,7 @@
 #include "base/atomic_files.hpp"
 #include "base/file_io.hpp"
 #include "base/input_file.hpp"
+#include "base/json_fields.hpp"
 #include "base/json_guard.hpp"
 #include "sessions/checkpoints.hpp"
 #include "sessions/database.hpp"
@@ -34,6 +35,7 @@ constexpr std::size_t kManifestLimit = 64 * 1024;
 constexpr std::uint8_t kEventsChannel = 1;
 constexpr std::uint16_t kRunStarted = 1;
 constexpr std::uint16_t kProbeLabel = 31;
+constexpr std::uint16_t kExperiment = 34;
 
 std::uint64_t wall_clock_ns() {
     return static_cast<std::uint64_t>(
@@ -120,12 +122,18 @@ std::optional<Label> label_of(const Record& record) {
                  record.time_ns};
 }
 
-std::optional<std::uint32_t> started_run(const Record& record) {
+/// The highest number among the runs that a record announces: the one that begins, or those that an experiment plans.
+/// 0 when there is none.
+std::uint32_t highest_run_in(const Record& record) {
     const auto body = base::parse_object(record.body, kRecordLimit);
-    if (!body || !body->contains("run") || !(*body)["run"].is_number_unsigned()) {
-        return std::nullopt;
+    if (!body) {
+        return 0;
     }
-    return (*body)["run"].get<std::uint32_t>();
+    std::uint32_t highest = base::run_of(*body);
+    for (const nlohmann::json& run : base::member(base::member(*body, "definition"), "runs")) {
+        highest = std::max(highest, base::run_of(run));
+    }
+    return highest;
 }
 
 /// A journal file that holds more than its beginning: the folder was used as a session.
@@ -511,8 +519,8 @@ void FolderSession::fill_from_journal(Database& database) {
         at = {records.back().epoch, records.back().sequence};
         std::vector<Label> labels;
         for (const Record& record : records) {
-            if (record.type == kRunStarted) {
-                highest = std::max(highest, started_run(record).value_or(0));
+            if (record.type == kRunStarted || record.type == kExperiment) {
+                highest = std::max(highest, highest_run_in(record));
             }
             if (record.type == kProbeLabel) {
                 if (auto label = label_of(record)) {

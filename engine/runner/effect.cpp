@@ -116,8 +116,17 @@ struct Slots {
     std::uint64_t all = 0, flipped = 0;
 };
 
+/// Whether the changed decision is another one: other experts, or a chosen one whose weight is set to zero.
+bool is_altered(const std::vector<std::int32_t>& before, const std::vector<std::int32_t>& after,
+                const routing::LayerChange* change) {
+    const bool zeroed = change != nullptr && std::any_of(after.begin(), after.end(), [&](std::int32_t id) {
+                            return change->is_zero(static_cast<std::size_t>(id));
+                        });
+    return zeroed || !std::is_permutation(before.begin(), before.end(), after.begin(), after.end());
+}
+
 void count_flips(const std::vector<routing::LayerDecision>& before, const std::vector<routing::LayerDecision>& after,
-                 std::vector<Slots>& slots) {
+                 const routing::InterventionPlan& plan, std::vector<Slots>& slots, EffectResult& result) {
     for (std::size_t i = 0, j = 0; i < before.size(); ++i) {
         while (j < after.size() && after[j].layer < before[i].layer) {
             ++j;
@@ -128,6 +137,8 @@ void count_flips(const std::vector<routing::LayerDecision>& before, const std::v
         const auto of_layer =
             std::find_if(slots.begin(), slots.end(), [&](const Slots& one) { return one.layer == before[i].layer; });
         const auto& left = after[j].ids;
+        ++result.decisions;
+        result.altered += is_altered(before[i].ids, left, plan.layer(before[i].layer)) ? 1 : 0;
         for (const std::int32_t id : before[i].ids) {
             ++of_layer->all;
             of_layer->flipped += std::find(left.begin(), left.end(), id) == left.end() ? 1 : 0;
@@ -147,7 +158,7 @@ bool read_changed(LanguageModel& model, const EffectRequest& request, const Effe
     const bool done = read_decisions(model, routed, request.tokens, request.changed.next, cancel,
                                      [&](routing::TokenDecisions& token, std::span<const float> logits) {
                                          compared.add(at, logits);
-                                         count_flips(untouched.of[at++], token.layers, slots);
+                                         count_flips(untouched.of[at++], token.layers, routed.plan(), slots, result);
                                          if (watch.changed) {
                                              watch.changed(token);
                                          }
@@ -189,9 +200,11 @@ void sum_up_controls(EffectResult& result) {
     }
     result.control_kl = base::of_positive_mean(kl);
     result.control_loss = base::of_mean(loss);
-    result.rank = kl.empty() ? 0 : 1 + static_cast<std::size_t>(std::count_if(kl.begin(), kl.end(), [&](double one) {
-                                       return one > result.mean_kl.estimate;
-                                   }));
+    if (!kl.empty()) {
+        const routing::ControlRank among = routing::rank_among(result.mean_kl.estimate, kl);
+        result.rank = among.rank;
+        result.ties = among.ties;
+    }
 }
 
 /// What is done to which expert, with every layer by itself and in an order of its own: two that say the same are the

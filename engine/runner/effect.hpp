@@ -41,6 +41,9 @@ struct EffectResult {
         double changed = 0;  ///< share of slots (token, rank) whose expert is not chosen any more
     };
     std::vector<Shift> shift;  ///< of every routed layer
+    /// Decisions (a token in a layer) of the text, and those of them with other experts than untouched, or with an
+    /// expert whose weight is set to zero: by the change, or because what it changed is read by later layers.
+    std::uint64_t decisions = 0, altered = 0;
     struct Control {
         routing::Interventions changes;
         double mean_kl = 0, mean_loss = 0;
@@ -50,7 +53,8 @@ struct EffectResult {
     /// are the same however many are asked for.
     std::vector<Control> controls;
     base::Interval control_kl, control_loss;  ///< over controls; NaN without any
-    std::size_t rank = 0;                     ///< 1 + controls with a larger KL; 0 without controls
+    /// By KL, see routing::ControlRank; both 0 without controls.
+    std::size_t rank = 0, ties = 0;
 };
 
 /// Throws Error: no router, changes that change nothing or don't fit it, tokens as for LanguageModel::route, no memory

@@ -1,6 +1,7 @@
 // Batches for libllama whose tokens all give logits. For the files that include llama.h.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <llama.h>
 #include <memory>
@@ -16,6 +17,20 @@ class LlamaBatch {
 
  private:
     std::unique_ptr<llama_batch, void (*)(llama_batch*)> batch_;
+};
+
+/// What a context's abort callback looks at, until the end of the scope; null behind it, also after an error.
+class CancelScope {
+ public:
+    CancelScope(const std::atomic<bool>*& looked_at, const std::atomic<bool>& cancel) : looked_at_(looked_at) {
+        looked_at_ = &cancel;
+    }
+    ~CancelScope() { looked_at_ = nullptr; }
+    CancelScope(const CancelScope&) = delete;
+    CancelScope& operator=(const CancelScope&) = delete;
+
+ private:
+    const std::atomic<bool>*& looked_at_;
 };
 
 /// False when the context's abort callback asked to stop. Throws Error.

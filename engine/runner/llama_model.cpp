@@ -294,7 +294,7 @@ ShownPrompt LlamaModel::show(const GenerateRequest& request, const std::atomic<b
 }
 
 std::span<const float> LlamaModel::feed(std::span<const std::int32_t> tokens, const std::atomic<bool>& cancel) {
-    cancel_ = &cancel;
+    const CancelScope scope(cancel_, cancel);
     bool going = true;
     const std::size_t step = llama_n_batch(context_.get());
     for (std::size_t start = 0; start < tokens.size() && going; start += step) {
@@ -303,7 +303,6 @@ std::span<const float> LlamaModel::feed(std::span<const std::int32_t> tokens, co
         going = !cancel && decode(context_.get(), llama_batch_get_one(const_cast<llama_token*>(part.data()),
                                                                       static_cast<std::int32_t>(part.size())));
     }
-    cancel_ = nullptr;
     if (!going) {
         return {};
     }

@@ -118,10 +118,8 @@ std::span<const float> LlamaRouting::feed(std::span<const std::int32_t> tokens,
         return {};
     }
     tap_.begin(static_cast<int>(position_), tokens.size());
-    cancel_ = &cancel;
-    const bool done = decode(context_.get(), batch_.fill(tokens, position_));
-    cancel_ = nullptr;
-    if (!done) {
+    const CancelScope scope(cancel_, cancel);
+    if (!decode(context_.get(), batch_.fill(tokens, position_))) {
         return {};
     }
     tap_.take(decisions);

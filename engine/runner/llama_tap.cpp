@@ -115,18 +115,6 @@ std::vector<float> softmax(std::span<const float> z) {
     return shares;
 }
 
-/// Ids that the token alone decided: without those knocked out, no more than the limit.
-std::vector<std::int32_t> left_of(std::span<const std::int32_t> ids, const LayerChange& change) {
-    std::vector<std::int32_t> left;
-    const std::size_t limit = change.experts > 0 ? static_cast<std::size_t>(change.experts) : ids.size();
-    for (const std::int32_t id : ids) {
-        if (left.size() < limit && !change.is_out(static_cast<std::size_t>(id))) {
-            left.push_back(id);
-        }
-    }
-    return left;
-}
-
 }  // namespace
 
 MoeNode MoeGraph::logits() const {
@@ -302,20 +290,24 @@ void LlamaTap::change_choice(std::size_t index, ggml_tensor& topk) {
     const auto E = static_cast<std::size_t>(graph.experts), K = static_cast<std::size_t>(graph.chosen);
     const LayerChange* change = plan_->layer(graph.layer);
     std::vector<std::int32_t> chosen = ids_of(topk, tokens_, K);
+    if (graph.has(MoeNode::argsort) && layer.selection.size() != tokens_ * E) {
+        throw_unknown(topk);
+    }
     routing::ChoiceRule rule = rule_;
     rule.experts_per_token = graph.chosen;
     for (std::size_t t = 0; t < tokens_; ++t) {
-        std::vector<std::int32_t> ids = plan_->replayed(first_ + static_cast<int>(t), graph.layer);
+        std::vector<float> selection;  // empty: the token alone decides
+        if (change != nullptr && change->of_choice() && graph.has(MoeNode::argsort)) {
+            selection.assign(layer.selection.begin() + static_cast<std::ptrdiff_t>(t * E),
+                             layer.selection.begin() + static_cast<std::ptrdiff_t>((t + 1) * E));
+            add_bias(selection, change);
+        }
+        std::vector<std::int32_t> ids =
+            routing::take_replayed(*plan_, first_ + static_cast<int>(t), graph.layer, selection, rule);
         const bool replayed = !ids.empty();
         if (!replayed && change != nullptr && change->of_choice()) {
-            if (!graph.has(MoeNode::argsort)) {
-                ids = left_of(row(chosen, t, K), *change);
-            } else {
-                std::vector<float> selection(layer.selection.begin() + static_cast<std::ptrdiff_t>(t * E),
-                                             layer.selection.begin() + static_cast<std::ptrdiff_t>((t + 1) * E));
-                add_bias(selection, change);
-                ids = routing::choose(selection, rule, change).ids;
-            }
+            ids = selection.empty() ? change->left_of(row(chosen, t, K))
+                                    : routing::choose(selection, rule, change).ids;
         } else if (!replayed) {
             const auto own = row(chosen, t, K);
             ids.assign(own.begin(), own.end());

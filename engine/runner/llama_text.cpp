@@ -12,7 +12,11 @@ namespace {
 
 // Many of libllama's pre-tokenizers are regular expressions of the standard library, which calls itself for every
 // character of a match: 320 bytes of stack each, so that 25,000 equal characters end a process with a stack of 8 MiB.
-constexpr std::size_t kStackPerByte = 1024;  // with room for a sanitizer
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr std::size_t kStackPerByte = 8192;
+#else
+constexpr std::size_t kStackPerByte = 1024;
+#endif
 constexpr std::size_t kStackBesides = std::size_t{1} << 20;
 constexpr std::size_t kFitsAnyStack = 2048;  // bytes of text
 constexpr std::size_t kMostText = std::size_t{3} << 20;

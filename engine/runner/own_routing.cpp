@@ -56,19 +56,21 @@ class OwnRouting final : public RoutedModel, private RouterTap {
  private:
     bool choose(const RoutedRow& row) override {
         const LayerChange* change = plan_.layer(row.layer);
-        std::vector<std::int32_t> ids;
-        if (plan_.replays()) {
-            ids = plan_.replayed(row.position, row.layer);
-        }
-        replayed_ = !ids.empty();
-        if (replayed_ || detail_ == Detail::scores || (change != nullptr && change->of_choice())) {
+        const bool in_replay = plan_.replayed_places(row.position, row.layer) > 0;
+        if (in_replay || detail_ == Detail::scores || (change != nullptr && change->of_choice())) {
             read_selection(row, change);
         }
+        std::vector<std::int32_t> ids;
+        if (in_replay) {
+            ids = take_replayed(plan_, row.position, row.layer,
+                                row.by_token ? std::span<const float>() : std::span<const float>(selection_), rule_);
+        }
+        replayed_ = !ids.empty();
         if (!replayed_) {
             if (change == nullptr || !change->of_choice()) {
                 return false;
             }
-            ids = row.by_token ? left_of(row.ids_K, *change) : routing::choose(selection_, rule_, change).ids;
+            ids = row.by_token ? change->left_of(row.ids_K) : routing::choose(selection_, rule_, change).ids;
         }
         std::fill(row.ids_K.begin(), row.ids_K.end(), -1);
         std::copy_n(ids.begin(), std::min(ids.size(), row.ids_K.size()), row.ids_K.begin());
@@ -109,17 +111,6 @@ class OwnRouting final : public RoutedModel, private RouterTap {
             selection_[e] += row.bias_E[e];
         }
         add_bias(selection_, change);
-    }
-    /// Of ids that the token alone decides: without those knocked out, no more than the limit.
-    static std::vector<std::int32_t> left_of(std::span<const std::int32_t> ids, const LayerChange& change) {
-        std::vector<std::int32_t> left;
-        const auto limit = change.experts > 0 ? static_cast<std::size_t>(change.experts) : ids.size();
-        for (const std::int32_t id : ids) {
-            if (id >= 0 && left.size() < limit && !change.is_out(static_cast<std::size_t>(id))) {
-                left.push_back(id);
-            }
-        }
-        return left;
     }
 
     routing::RouterSpec spec_;

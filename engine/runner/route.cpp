@@ -60,32 +60,21 @@ class RoutedAnswer final : public TokenModel {
 
  private:
     std::span<const float> feed(std::span<const std::int32_t> tokens, const std::atomic<bool>& cancel) {
-        const auto step = static_cast<std::size_t>(routed_.most_tokens()),
-                   V = static_cast<std::size_t>(routed_.vocabulary());
-        std::span<const float> logits;
-        for (std::size_t start = 0; start < tokens.size(); start += step) {
-            const auto part = tokens.subspan(start, std::min(step, tokens.size() - start));
-            chosen(part.front());  // the logits it is compared with are gone once the next are computed
-            logits = cancel ? std::span<const float>() : routed_.feed(part, layers_, cancel);
-            if (logits.empty()) {
-                return {};
-            }
-            for (std::size_t i = 0; i < part.size(); ++i) {
-                if (i > 0) {
-                    chosen(part[i]);
-                }
-                logits_ = logits.subspan(i * V, V);
-                waiting_ = described(model_, position_++, part[i], std::move(layers_[i]), logits_);
-            }
-        }
-        return logits_;
+        const auto take_successor = [&](std::size_t i) { chosen(tokens[i]); };
+        const bool read =
+            read_on(routed_, tokens, cancel, take_successor,
+                    [&](std::size_t i, std::span<const float> logits, std::vector<LayerDecision>& layers) {
+                        take_successor(i);  // nobody waits any more before the first of a block
+                        logits_ = logits;
+                        waiting_ = described(model_, position_++, tokens[i], std::move(layers), logits_);
+                    });
+        return read ? logits_ : std::span<const float>();
     }
 
     const LanguageModel& model_;
     RoutedModel& routed_;
     const OnDecisions& on_decisions_;
-    std::vector<std::vector<LayerDecision>> layers_;  ///< of the block in progress
-    std::span<const float> logits_;                   ///< after the waiting token
+    std::span<const float> logits_;  ///< after the waiting token
     std::optional<TokenDecisions> waiting_;
     int position_ = 0;
 };

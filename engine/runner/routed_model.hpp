@@ -34,16 +34,17 @@ class RoutedModel {
                                         const std::atomic<bool>& cancel) = 0;
 };
 
-/// Reads a text from its beginning, block by block: look(position, logits [V], layers) for every token, where `layers`
-/// may be taken. False when `cancel` turned true meanwhile. Throws Error.
-template <class Look>
-bool read_text(RoutedModel& model, std::span<const std::int32_t> text, const std::atomic<bool>& cancel,
-               const Look& look) {
+/// Appends tokens block by block: before(i), i the first of a block, while the logits of the block before still stand,
+/// then look(i, logits [V], layers) for each of its tokens, where `layers` may be taken. False when `cancel` turned
+/// true meanwhile. Throws Error.
+template <class Before, class Look>
+bool read_on(RoutedModel& model, std::span<const std::int32_t> tokens, const std::atomic<bool>& cancel,
+             const Before& before, const Look& look) {
     const auto step = static_cast<std::size_t>(model.most_tokens()), V = static_cast<std::size_t>(model.vocabulary());
     std::vector<std::vector<routing::LayerDecision>> layers;
-    model.restart();
-    for (std::size_t start = 0; start < text.size(); start += step) {
-        const auto part = text.subspan(start, std::min(step, text.size() - start));
+    for (std::size_t start = 0; start < tokens.size(); start += step) {
+        const auto part = tokens.subspan(start, std::min(step, tokens.size() - start));
+        before(start);
         const std::span<const float> logits = cancel ? std::span<const float>() : model.feed(part, layers, cancel);
         if (logits.empty()) {
             return false;
@@ -53,6 +54,15 @@ bool read_text(RoutedModel& model, std::span<const std::int32_t> text, const std
         }
     }
     return true;
+}
+
+/// The same for a text from its beginning.
+template <class Look>
+bool read_text(RoutedModel& model, std::span<const std::int32_t> text, const std::atomic<bool>& cancel,
+               const Look& look) {
+    model.restart();
+    return read_on(
+        model, text, cancel, [](std::size_t /*first*/) {}, look);
 }
 
 }  // namespace moescope::engine

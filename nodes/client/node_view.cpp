@@ -62,6 +62,7 @@ bool NodeView::is_orphan(const history::Session::Run<T>& run) const {
 void NodeView::apply(const protocol::Frame& record) {
     const auto type = static_cast<protocol::RecordType>(record.type);
     const std::uint32_t run = history_.apply({type, {record.epoch, record.sequence}, record.time_ns, record.body});
+    sets_changed_ = sets_changed_ || type == protocol::RecordType::intervention_set;
     if (type == protocol::RecordType::experiment) {
         // It announces runs, of which the gauges may have told already.
         for (const auto& [id, gauges] : run_gauges_) {
@@ -191,7 +192,7 @@ std::shared_ptr<Snapshot> NodeView::snapshot() {
             head_.routing[id] = std::make_shared<const history::RunRouting>(run.value);
         }
     }
-    if (*head_.intervention_sets != history_.intervention_sets()) {
+    if (std::exchange(sets_changed_, false)) {
         head_.intervention_sets = std::make_shared<const std::map<std::string, json>>(history_.intervention_sets());
     }
     head_.experiments = history_.experiments();

@@ -44,6 +44,7 @@ class NodeView {
 
     history::Session history_;
     Snapshot head_;                                       ///< everything but the runs and the log, which are above
+    bool sets_changed_ = false;                           ///< those of changes to routers, since the last snapshot
     std::map<std::uint32_t, nlohmann::json> run_gauges_;  ///< for runs whose first record has not come yet
     std::uint32_t epoch_ = 0;
     bool gone_ = false;

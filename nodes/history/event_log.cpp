@@ -1,6 +1,7 @@
 #include "nodes/history/event_log.hpp"
 
 #include "base/settings.hpp"
+#include "nodes/history/run_title.hpp"
 
 namespace moescope::history {
 
@@ -10,7 +11,7 @@ using base::say;
 using base::Sentence;
 
 Sentence title_of(const RunHeader& run) {
-    return run.name.empty() ? say("run {}", run.id) : Sentence::verbatim(run.name);
+    return run.name.empty() ? say("run {}", run.id) : quoted(run.name);
 }
 
 Sentence expert_sentence(const RunHeader& run, const RunEvent& event) {

@@ -44,6 +44,10 @@ const char* task_kind_name(TaskKind kind) {
             return "task.report";
         case TaskKind::route:
             return "task.route";
+        case TaskKind::effect:
+            return "task.effect";
+        case TaskKind::sweep:
+            return "task.sweep";
         case TaskKind::model_export:
             return "task.export";
     }

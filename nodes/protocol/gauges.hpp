@@ -12,8 +12,21 @@
 
 namespace moescope::protocol {
 
-enum class TaskKind : std::uint8_t { train, corpus, wait, load, generate, probe, hash, report, route, model_export };
-inline constexpr int kTaskKinds = 10;
+enum class TaskKind : std::uint8_t {
+    train,
+    corpus,
+    wait,
+    load,
+    generate,
+    probe,
+    hash,
+    report,
+    route,
+    effect,
+    sweep,
+    model_export
+};
+inline constexpr int kTaskKinds = 12;
 /// "task.train", ...: a language key.
 const char* task_kind_name(TaskKind kind);
 std::optional<TaskKind> task_kind_named(std::string_view name);

@@ -178,7 +178,8 @@ Actions NodeSession::on_subscribe(const Frame& frame) {
     Actions actions;
     if (body->after > last_) {
         // Records that this journal does not know: the viewer must be told, never left with a silent hole.
-        nlohmann::json gap = {{"from", body->after.sequence}, {"to", last_.sequence}, {"count", 0}};
+        nlohmann::json gap = {
+            {"from", body->after.sequence}, {"to", last_.sequence}, {"epoch", last_.epoch}, {"count", 0}};
         actions.push_back(
             gap_of(body->channel, std::move(gap), say("the node's journal ends before the viewer's position")));
     }

@@ -17,7 +17,7 @@ using base::say;
 namespace {
 
 constexpr std::string_view kPlain = "http://", kSecure = "https://";
-constexpr std::size_t kLongestHost = 253, kLongestPrefix = 200, kLongestModel = 200;
+constexpr std::size_t kLongestHost = 253, kLongestPrefix = 200;
 constexpr std::uint16_t kPlainPort = 80, kSecurePort = 443;
 
 bool begins_with(std::string_view text, std::string_view beginning) {
@@ -93,9 +93,7 @@ void take_prefix(std::string_view path, std::string_view whole, Address& address
 }
 
 void take_model(std::string_view name, std::string_view whole, Address& address) {
-    // What could not be shown as it is (control characters, marks that turn the direction) is no name, either.
-    const bool plain = name.find('|') == std::string_view::npos && base::shown_name(name) == name;
-    if (name.empty() || name.size() > kLongestModel || !plain) {
+    if (!is_model_name(name)) {
         throw Error(say("'{}' ends with no name of a model: it has 1 to {} bytes and neither control characters nor |",
                         base::one_line(whole), kLongestModel));
     }
@@ -114,6 +112,12 @@ std::string Address::server() const {
 
 std::string Address::text() const {
     return model.empty() ? server() : server() + "#" + model;
+}
+
+bool is_model_name(std::string_view name) {
+    // What could not be shown as it is (control characters, marks that turn the direction) is no name, either.
+    return !name.empty() && name.size() <= kLongestModel && name.find('|') == std::string_view::npos &&
+           base::shown_name(name) == name;
 }
 
 bool is_address(std::string_view text) {

@@ -1,6 +1,7 @@
 // Where another program answers: "http://127.0.0.1:8000/v1#NAME", the name being the model's on that server.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -20,6 +21,10 @@ struct Address {
     bool operator==(const Address&) const = default;
 };
 
+inline constexpr std::size_t kLongestModel = 200;  ///< bytes
+/// Whether a model can be asked for by this name: 1 to kLongestModel bytes that can be shown as they are, and no |
+/// (which parts a model from a set of changes).
+bool is_model_name(std::string_view name);
 /// Whether a text is meant as one: it begins with http:// or https://.
 bool is_address(std::string_view text);
 /// Without a path it is /v1; without a port 80 or 443. Throws Error: no such address, a user or a password in it, a

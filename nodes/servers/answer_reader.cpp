@@ -1,7 +1,9 @@
 #include "nodes/servers/answer_reader.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <iterator>
 #include <limits>
 #include <string_view>
 #include <utility>
@@ -143,11 +145,51 @@ void take_lists(const json& logprobs, int alternatives, std::vector<Entry>& entr
     }
 }
 
-/// Shares `text` out among the entries: each gets its own where it comes next; text between two that fit goes to the
-/// one before the second, and what is left to the last. The texts of all together are `text`.
+/// What a server says of a token is not the text that it stands for: a part of a character, a number, or a piece as
+/// vocabularies write it, with signs for blanks.
+bool is_no_text(std::string_view token) {
+    constexpr std::array<std::string_view, 4> kSigns = {"\uFFFD", "\u0120", "\u010A", "\u2581"};
+    return token.empty() || token.starts_with("token_id:") || base::to_valid_utf8(token) != token ||
+           std::any_of(kSigns.begin(), kSigns.end(),
+                       [&](std::string_view sign) { return token.find(sign) != std::string_view::npos; });
+}
+
+/// Servers trim texts.
+std::string without_blanks(std::string_view text) {
+    std::string kept;
+    std::copy_if(text.begin(), text.end(), std::back_inserter(kept),
+                 [](char c) { return c != ' ' && c != '\n' && c != '\t' && c != '\r'; });
+    return kept;
+}
+
+/// The entries from `begin` to `end` do not fit, and `text` stands where they would. Without any text they are tokens
+/// that a server does not show, and marks of reasoning that were put back stand for others; any other text says that
+/// these are not the tokens it is made of. Gives how many are forgotten.
 template <class Entry>
-void share_out(const std::string& text, std::vector<Entry>& entries) {
-    std::size_t at = 0;
+int forget_others(const std::string& text, std::vector<Entry>& entries, std::size_t begin, std::size_t end) {
+    const auto from = entries.begin() + static_cast<std::ptrdiff_t>(begin),
+               to = entries.begin() + static_cast<std::ptrdiff_t>(end);
+    std::string own;
+    std::for_each(from, to, [&](const Entry& entry) { own += entry.token.bytes; });
+    if (text.empty() || text == kThinks || text == kThought || without_blanks(text) == without_blanks(own) ||
+        std::any_of(from, to, [](const Entry& entry) { return is_no_text(entry.token.bytes); })) {
+        return 0;
+    }
+    std::for_each(from, to, [](Entry& entry) {
+        entry.token.token = -1;
+        entry.token.log_probability = kUnknown;
+        entry.alternatives.clear();
+    });
+    return static_cast<int>(end - begin);
+}
+
+/// Shares `text` out among the entries: each gets its own where it comes next; text between two that fit goes to the
+/// one before the second, and what is left to the last. The texts of all together are `text`. Gives how many entries
+/// are of other tokens than the text (forget_others).
+template <class Entry>
+int share_out(const std::string& text, std::vector<Entry>& entries) {
+    std::size_t at = 0, unfit = 0;  // entries from here to the present one do not fit
+    int forgotten = 0;
     for (std::size_t i = 0; i < entries.size();) {
         std::size_t fits = i, found = std::string::npos;
         for (; fits < std::min(entries.size(), i + kLookAhead) && found == std::string::npos; ++fits) {
@@ -160,23 +202,30 @@ void share_out(const std::string& text, std::vector<Entry>& entries) {
             }
         }
         if (found == std::string::npos) {
-            entries[i++].token.bytes.clear();
+            ++i;
             continue;
         }
         --fits;  // the entry whose text stands at `found`
         const std::string between = text.substr(at, found - at);
-        for (std::size_t skipped = i; skipped < fits; ++skipped) {
-            entries[skipped].token.bytes = skipped + 1 == fits ? between : std::string();
+        forgotten += forget_others(between, entries, unfit, fits);
+        for (std::size_t skipped = unfit; skipped < fits; ++skipped) {
+            entries[skipped].token.bytes = skipped + 1 == fits && skipped >= i ? between : std::string();
         }
         at = found + entries[fits].token.bytes.size();
         if (fits == i) {
             entries[i].token.bytes.insert(0, between);
         }
-        i = fits + 1;
+        unfit = i = fits + 1;
+    }
+    const std::string rest = text.substr(at);
+    forgotten += forget_others(rest, entries, unfit, entries.size());
+    for (std::size_t skipped = unfit; skipped < entries.size(); ++skipped) {
+        entries[skipped].token.bytes.clear();
     }
     if (!entries.empty()) {
-        entries.back().token.bytes += text.substr(at);
+        entries.back().token.bytes += rest;
     }
+    return forgotten;
 }
 
 }  // namespace
@@ -325,7 +374,7 @@ void AnswerReader::give(std::string text, std::vector<Entry> entries, const std:
         }
         entries.back().token.bytes = text;
     } else {
-        share_out(text, entries);
+        others_ += share_out(text, entries);
     }
     if (entries.size() == ids.size()) {
         for (std::size_t i = 0; i < ids.size(); ++i) {

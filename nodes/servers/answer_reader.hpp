@@ -3,7 +3,8 @@
 //
 // The text of an answer is the server's own. The texts of its tokens come beside it, with their log-probabilities, and
 // do not always add up to it (an end token, parts of a character, marks of reasoning that the server took out): then
-// the text stays as it is, and where one token ends and the next begins is as near as can be told.
+// the text stays as it is, and where one token ends and the next begins is as near as can be told. What is said of a
+// token whose text the answer does not have is not taken for what stands there.
 #pragma once
 
 #include <cstddef>
@@ -45,6 +46,8 @@ class AnswerReader {
     int prompt_tokens() const { return prompt_tokens_; }  ///< 0: the server did not say
     int tokens() const;                                   ///< as the server counts, else those that came
     bool any() const { return pieces_ > 0; }
+    /// Tokens whose log-probability, alternatives and id are left out, as the answer has another text in their place.
+    int others() const { return others_; }
 
     /// What the server said of its routing, as the readers of recordings take it (routing/imports); nothing when it
     /// sent none.
@@ -67,7 +70,7 @@ class AnswerReader {
     const Wanted wanted_;
     const OnToken on_token_;
     std::optional<base::StopReason> stop_;
-    int prompt_tokens_ = 0, counted_ = 0, pieces_ = 0;
+    int prompt_tokens_ = 0, counted_ = 0, pieces_ = 0, others_ = 0;
     bool in_reasoning_ = false, any_choice_ = false;
     nlohmann::json routing_;  ///< an object
     std::vector<std::int32_t> prompt_ids_, ids_;

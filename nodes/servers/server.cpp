@@ -62,9 +62,13 @@ const char* dialect_name(Dialect dialect) {
     return kNames[static_cast<std::size_t>(dialect)];
 }
 
-std::optional<Dialect> dialect_named(std::string_view name) {
+Dialect dialect_named(const std::string& name) {
     const auto found = std::find(kNames.begin(), kNames.end(), name);
-    return found == kNames.end() ? std::nullopt : std::optional(static_cast<Dialect>(found - kNames.begin()));
+    if (found == kNames.end()) {
+        throw Error(
+            say("a server is spoken to as auto, vllm, sglang, llama.cpp or openai, not as '{}'", base::one_line(name)));
+    }
+    return static_cast<Dialect>(found - kNames.begin());
 }
 
 void check(const Server& server) {
@@ -111,12 +115,7 @@ Server server_from_json(const Address& address, const json& value) {
     const json& remote = base::member(value, "remote");
     server.remote = remote.is_boolean() && remote.get<bool>();
     if (const json& dialect = base::member(value, "dialect"); !dialect.is_null()) {
-        const auto known = dialect_named(base::text_of(value, "dialect"));
-        if (!known) {
-            throw Error(say("a server is spoken to as auto, vllm, sglang, llama.cpp or openai, not as '{}'",
-                            base::one_line(base::text_of(value, "dialect"))));
-        }
-        server.dialect = *known;
+        server.dialect = dialect_named(base::text_of(value, "dialect"));
     }
     server.silence = number_in(value, "silence", kSilence, kLongestSilence);
     server.shape = shape_from(base::member(value, "shape"));

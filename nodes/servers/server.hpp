@@ -23,7 +23,8 @@ enum class Dialect : std::uint8_t {
 };
 inline constexpr int kDialects = 5;
 const char* dialect_name(Dialect dialect);  ///< "auto", "vllm", "sglang", "llama.cpp", "openai"
-std::optional<Dialect> dialect_named(std::string_view name);
+/// The reverse. Throws Error for any other name.
+Dialect dialect_named(const std::string& name);
 
 inline constexpr const char* kKeyVariable = "MOESCOPE_API_KEY";
 inline constexpr int kSilence = 300, kLongestSilence = 3600;

@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "base/error.hpp"
-#include "base/foreign_text.hpp"
 #include "base/json_fields.hpp"
 #include "base/json_guard.hpp"
 #include "nodes/servers/event_stream.hpp"
@@ -183,10 +182,12 @@ std::optional<Served> ServerModel::list(const std::atomic<bool>& cancel) {
     }
     Served served;
     std::optional<Dialect> dialect;
+    std::size_t unusable = 0;
     for (std::size_t i = 0; i < std::min(data.size(), kMostModels); ++i) {
         ServedModel model = served_model(data[i]);
-        if (model.name.empty() || base::shown_name(model.name) != model.name) {
-            continue;  // one that could not be asked for
+        if (!is_model_name(model.name)) {
+            ++unusable;
+            continue;
         }
         const Dialect owner = dialect_of(base::text_of(data[i], "owned_by"));
         if (!dialect || model.name == server_.address.model) {
@@ -195,6 +196,16 @@ std::optional<Served> ServerModel::list(const std::atomic<bool>& cancel) {
         served.models.push_back(std::move(model));
     }
     served.dialect = dialect.value_or(Dialect::openai);
+    if (unusable > 0) {
+        served.notes.push_back(
+            say("names by which no model can be asked for (empty, longer than {} bytes, with | or control characters) "
+                "are left out of the list of {}: {} of {}",
+                kLongestModel, client_.name(), unusable, data.size()));
+    }
+    if (data.size() > kMostModels) {
+        served.notes.push_back(
+            say("{} lists {} models; those after the first {} are left out", client_.name(), data.size(), kMostModels));
+    }
     return served;
 }
 
@@ -301,6 +312,11 @@ Answered ServerModel::answer(const Question& question, const OnToken& on_token, 
     }
     answered.prompt_tokens = reader.prompt_tokens();
     answered.tokens = reader.tokens();
+    if (reader.others() > 0) {
+        answered.notes.push_back(say("{} sent log-probabilities of {} tokens that its text does not have; they are left "
+                                     "out",
+                                     client_.name(), reader.others()));
+    }
     if (!complete) {
         return answered;
     }

@@ -29,6 +29,7 @@ struct ServedModel {
 struct Served {
     Dialect dialect = Dialect::openai;  ///< by its own words
     std::vector<ServedModel> models;    ///< empty: it has no list
+    std::vector<base::Sentence> notes;  ///< what of its list is left out, and why
 };
 
 struct Question {

@@ -61,11 +61,6 @@ const json* prompt_library(const client::Snapshot& snapshot) {
     return prompts.is_array() ? &prompts : nullptr;
 }
 
-std::string one_line(std::string text, std::size_t bytes) {
-    std::replace(text.begin(), text.end(), '\n', ' ');
-    return shortened(std::move(text), bytes);
-}
-
 /// "24 tokens · prompt 12 · seed 1": what is known so far.
 std::string counts_text(const ui::Context& ctx, const Generation& answer) {
     std::string text;
@@ -488,14 +483,14 @@ void ComparePanel::draw_prompt(ui::Context& ctx) {
     ImGui::BeginGroup();
     const bool working = busy(ctx);
     if (working) {
-        if (ImGui::Button(cancel_label, {button, 0})) {
+        if (ImGui::Button(cancel_label, {button, 0}) && !ui::clicked_again()) {
             cancel(ctx);
         }
     } else if (ui::primary_button(ctx, run_label, {button, 0})) {
         start(ctx);
     }
     ui::tooltip(ctx.text(working ? "compare.cancel_help" : "compare.run_help"));
-    ui::text_dim(ctx, "Ctrl+Enter");
+    ui::text_dim(ctx, working ? "" : "Ctrl+Enter");  // the keys of Run; the room stays
     ImGui::EndGroup();
     if (!working && ImGui::IsWindowFocused(ImGuiFocusedFlags_RootAndChildWindows) && ImGui::GetIO().KeyCtrl &&
         (ImGui::IsKeyPressed(ImGuiKey_Enter, false) || ImGui::IsKeyPressed(ImGuiKey_KeypadEnter, false))) {
@@ -563,11 +558,11 @@ void ComparePanel::draw_earlier(ui::Context& ctx) {
             const Group& group = groups_[i];
             std::string models;
             for (const auto& answer : group.answers) {
-                base::append_to_list(models, model_title(ctx, answer->model), ctx.text("common.comma"));
+                base::append_to_list(models, model_title_of(ctx, *answer, answer->model), ctx.text("common.comma"));
             }
             std::string title = ctx.text.number(static_cast<std::uint64_t>(i + 1));
             for (const std::string& part : {group.started_ns > 0 ? ui::moment_text(group.started_ns) : std::string(),
-                                            one_line(displayable(group.prompt), 90), models}) {
+                                            in_one_line(group.prompt, 90), models}) {
                 title += part.empty() ? "" : " · " + part;
             }
             if (ImGui::Selectable((title + "###" + group.id).c_str(), group.id == group_)) {
@@ -698,7 +693,10 @@ void ComparePanel::draw_routing_setting(ui::Context& ctx) {
 
 /// The model, and what was changed in its routers when that does not stand in its name.
 std::string ComparePanel::answer_title(const ui::Context& ctx, const Column& column) const {
-    const std::string title = model_title(ctx, column.model);
+    const auto answer = ctx.snapshot.generations.find(column.run);
+    const std::string title = answer == ctx.snapshot.generations.end()
+                                  ? model_title(ctx, column.model)
+                                  : model_title_of(ctx, *answer->second, column.model);
     const auto routing = ctx.snapshot.routing.find(column.run);
     if (column.run == 0 || routing == ctx.snapshot.routing.end() ||
         !model_with_set(ctx.snapshot, column.model).set.empty()) {
@@ -716,7 +714,7 @@ std::string ComparePanel::answer_title(const ui::Context& ctx, const Column& col
 void ComparePanel::draw_question(ui::Context& ctx) {
     const bool earlier = prompt_ != question_;
     const std::string line = ctx.text.format(earlier ? "compare.earlier_question" : "compare.question",
-                                             {{"prompt", one_line(displayable(question_), kMostQuestion)}});
+                                             {{"prompt", in_one_line(question_, kMostQuestion)}});
     const float left = ImGui::GetCursorPosX();
     ImGui::AlignTextToFramePadding();
     ui::text_colored(earlier ? ctx.theme.warning : ctx.theme.text_dim, earlier ? ui::icon::clock : ui::icon::question);
@@ -811,7 +809,13 @@ void ComparePanel::draw_column_head(ui::Context& ctx, std::size_t index) {
     ImGui::Dummy({mark, mark});
     ImGui::SameLine();
     ImGui::PushFont(ctx.bold, 0);
-    ui::text_elided(answer_title(ctx, column), ImGui::GetContentRegionAvail().x);
+    // The untouched and the changed model differ at the ends of their titles.
+    const std::string title = answer_title(ctx, column),
+                      shown = ui::elided_middle(title, ImGui::GetContentRegionAvail().x);
+    ImGui::TextUnformatted(shown.c_str());
+    if (shown != title) {
+        ui::tooltip(title);
+    }
     ImGui::PopFont();
 
     std::string origin, technical;
@@ -1089,7 +1093,7 @@ void ComparePanel::draw_foot(ui::Context& ctx, std::size_t index) {
                  " · " + counts;
     }
     if (const std::string system = base::text_of(answer.manifest, "system"); !system.empty()) {
-        counts += " · " + ctx.text.format("compare.with_system", {{"text", one_line(displayable(system), 60)}});
+        counts += " · " + ctx.text.format("compare.with_system", {{"text", in_one_line(system, 60)}});
     }
     ui::text_elided(counts, ImGui::GetContentRegionAvail().x);
     ImGui::PopStyleColor();

@@ -92,6 +92,9 @@ void ProbePanel::refresh(ui::Context& ctx) {
     choose_defaults(ctx);
     auto now = run_or_newest(ctx.snapshot.probes, ctx.selection.probe_run);
     if (now != run_) {
+        if (run_ && now && run_->id != now->id) {
+            filter_chosen_ = false;  // its models and questions are others
+        }
         run_ = std::move(now);
         statistics_ = run_ ? read_statistics(run_->statistics) : ProbeStatistics();
     }

@@ -28,12 +28,6 @@ struct Grid {
     float w, h, gap;
 };
 
-CellValue value_of(const LoadModel& model, std::size_t cell) {
-    const LoadModel::Cells& cells = model.cells();
-    return {cells.value[cell], model.is_difference() ? cells.sigma[cell] : 0,
-            model.is_difference() && cells.beyond[cell] != 0};
-}
-
 }  // namespace
 
 void ExpertMap::refresh_colors(const LoadView& view) {
@@ -47,7 +41,7 @@ void ExpertMap::refresh_colors(const LoadView& view) {
     colors_.resize(model.cells().value.size());
     for (std::size_t cell = 0; cell < colors_.size(); ++cell) {
         colors_[cell] =
-            load_color(view.ctx.theme, value_of(model, cell), model.mode, model.scale(), model.experts(), nothing);
+            load_color(view.ctx.theme, model.value_of(cell), model.mode, model.scale(), model.experts(), nothing);
     }
 }
 
@@ -72,7 +66,7 @@ void ExpertMap::draw_marks_and_numbers(const LoadView& view, const Area& area) c
     const ImU32 stroke = ui::packed(ctx.theme.text_dim, 0.35f);
     for (std::size_t cell = 0; cell < colors_.size(); ++cell) {
         const Area at = grid[cell];
-        const CellValue shown = value_of(model, cell);
+        const CellValue shown = model.value_of(cell);
         const ExpertState& state = view.states[cell];
         const bool marked = state != ExpertState(), chance = model.is_difference() && !shown.beyond;
         if (roomy && chance && grid.w > 5) {

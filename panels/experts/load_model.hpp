@@ -67,6 +67,11 @@ class LoadModel {
 
     const history::Loads& loads() const { return sums_.loads(); }
     const Cells& cells() const { return cells_; }
+    /// Of one of the cells, layer * experts() + expert.
+    CellValue value_of(std::size_t cell) const {
+        return {cells_.value[cell], is_difference() ? cells_.sigma[cell] : 0,
+                is_difference() && cells_.beyond[cell] != 0};
+    }
     std::size_t layers() const { return loads().layers; }
     std::size_t experts() const { return loads().experts; }
     bool is_difference() const { return mode == LoadMode::difference; }

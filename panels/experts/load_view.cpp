@@ -20,8 +20,7 @@ ImU32 load_color(const ui::Theme& theme, const CellValue& cell, LoadMode mode, d
     if (mode != LoadMode::difference) {
         return theme.load_color(std::clamp(ratio / scale, 0.0, 1.0));
     }
-    // -1 of the diverging colours is English: English minus Chinese is drawn with its sign turned round.
-    const ImU32 color = theme.difference_color(std::clamp(-ratio / scale, -1.0, 1.0));
+    const ImU32 color = theme.difference_color(std::clamp(ratio / scale, -1.0, 1.0));
     return cell.beyond ? color : faded(color, 0.3f);
 }
 

@@ -182,24 +182,14 @@ void ExportForm::take_exported(const ui::Context& ctx) {
     }
 }
 
-std::string ExportForm::take_added(const ui::Context& ctx) {
-    const client::CommandResult* answer = ui::take_answer(ctx, adding_);
-    if (answer == nullptr) {
-        return {};
-    }
-    if (answer->state != State::done) {
-        problem_ =
-            answer->state == State::failed ? answer->error : base::Sentence::verbatim(ctx.text("models.add_unknown"));
-        return {};
-    }
-    return base::text_of(answer->value, "name");
-}
-
 std::string ExportForm::draw(ui::Context& ctx) {
     take_exported(ctx);
-    std::string added = take_added(ctx);
+    const AddedModel added = take_added(ctx, adding_).value_or(AddedModel{});
+    if (!added.problem.empty()) {
+        problem_ = added.problem;
+    }
     if (!open_) {
-        return added;
+        return added.name;
     }
     if (ui::begin_floating(ctx, ctx.text.label("models.export.form"), open_, {.size = {34, 0}, .least = {16, 8}})) {
         ui::text_wrapped(ctx.text("models.export.what"), ctx.theme.text_dim);
@@ -209,7 +199,7 @@ std::string ExportForm::draw(ui::Context& ctx) {
         draw_buttons(ctx);
     }
     ImGui::End();
-    return added;
+    return added.name;
 }
 
 void ExportForm::draw_fields(ui::Context& ctx) {

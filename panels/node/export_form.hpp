@@ -34,7 +34,6 @@ class ExportForm {
     void start(ui::Context& ctx);
     void send(client::NodeClient& client, nlohmann::json order, const std::string& path, bool add);
     void take_exported(const ui::Context& ctx);
-    std::string take_added(const ui::Context& ctx);
     void draw_fields(ui::Context& ctx);
     void draw_precision(ui::Context& ctx);
     void draw_progress(ui::Context& ctx);

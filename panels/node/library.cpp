@@ -4,6 +4,10 @@
 #include <string_view>
 #include <tuple>
 
+#include "panels/ui/text_layout.hpp"
+#include "panels/ui/units.hpp"
+#include "panels/ui/widgets.hpp"
+
 namespace moescope::panels {
 
 using nlohmann::json;
@@ -69,17 +73,129 @@ std::string model_title(const ui::Context& ctx, const std::string& name) {
     return model != nullptr ? entry_title(ctx.snapshot, *model) : name;
 }
 
+namespace {
+
+std::string file_of(const std::string& path) {
+    return path.substr(path.find_last_of('/') + 1);
+}
+
+/// "http://127.0.0.1:8000/v1#NAME" -> "127.0.0.1:8000".
+std::string authority_of(const std::string& address) {
+    const std::size_t scheme = address.find("://"), begin = scheme == std::string::npos ? 0 : scheme + 3;
+    return address.substr(begin, address.find_first_of("/#", begin) - begin);
+}
+
+/// Two runs read two files that have one name in the library.
+bool are_of_two_files(const json& a, const json& b) {
+    for (const char* key : {"model_sha256", "model_file"}) {
+        const std::string one = base::text_of(a, key), other = base::text_of(b, key);
+        if (!one.empty() && !other.empty()) {
+            return one != other;
+        }
+    }
+    return false;
+}
+
+/// Another run of the session has the same name of its model, and another file.
+template <class Runs>
+bool has_namesake(const Runs& runs, const json& manifest, const std::string& model) {
+    const std::string title = base::text_of(manifest, "model_title");
+    return std::any_of(runs.begin(), runs.end(), [&](const auto& entry) {
+        const auto& run = *entry.second;
+        return (run.model == model || run.model.starts_with(model + "|")) &&
+               base::text_of(run.manifest, "model_title") == title && are_of_two_files(run.manifest, manifest);
+    });
+}
+
+/// The title that a manifest has is that of the entry, or of another model. The node puts the file or the server behind
+/// one that several have.
+bool is_title_of(const std::string& said, const client::ModelEntry& entry) {
+    return said.empty() || said == entry.title || said.starts_with(entry.title + " \u00b7 ");
+}
+
+}  // namespace
+
+bool is_of_another_file(const client::Snapshot& snapshot, const history::RunHeader& run, const std::string& model) {
+    const client::ModelEntry* entry = find_model(snapshot, model);
+    if (entry == nullptr || entry->server || entry->trained_here) {
+        return false;
+    }
+    const std::string sha256 = base::text_of(run.manifest, "model_sha256");
+    return (!sha256.empty() && !entry->sha256.empty() && sha256 != entry->sha256) ||
+           !is_title_of(base::text_of(run.manifest, "model_title"), *entry);
+}
+
+std::string model_title_of(const ui::Context& ctx, const history::RunHeader& run, const std::string& model) {
+    if (const history::ModelWithSet parts = model_with_set(ctx.snapshot, model); !parts.set.empty()) {
+        return ctx.text.format("models.with_set",
+                               {{"model", model_title_of(ctx, run, parts.model)}, {"set", parts.set}});
+    }
+    const std::string path = base::text_of(run.manifest, "model_path");
+    if (path.empty() || history::is_checkpoint_name(model)) {
+        return model_title(ctx, model);
+    }
+    const client::ModelEntry* entry = entry_named(ctx.snapshot, model);
+    const std::string said = base::text_of(run.manifest, "model_title");
+    std::string title = model_title(ctx, model);
+    if (!said.empty() && (entry == nullptr || !is_title_of(said, *entry))) {
+        const std::string file = base::member(run.manifest, "server").is_object() ? authority_of(path) : file_of(path);
+        title = said.find(file) == std::string::npos ? said + " \u00b7 " + file : said;
+    }
+    constexpr std::size_t kOfHash = 8;
+    const std::string sha256 = base::text_of(run.manifest, "model_sha256");
+    if (is_of_another_file(ctx.snapshot, run, model) || has_namesake(ctx.snapshot.routes, run.manifest, model) ||
+        has_namesake(ctx.snapshot.generations, run.manifest, model)) {
+        title += " \u00b7 " + (sha256.empty() ? ui::moment_text(run.started_ns) : sha256.substr(0, kOfHash));
+    }
+    return title;
+}
+
 std::string entry_title(const client::Snapshot& snapshot, const client::ModelEntry& model) {
     const std::string& title = model.title.empty() ? model.name : model.title;
-    if (model.trained_here || model.server || model.path.empty()) {
+    if (model.trained_here || model.path.empty()) {
         return title;
     }
-    const bool twice = std::any_of(
-        snapshot.models.begin(), snapshot.models.end(),
-        [&](const client::ModelEntry& other) { return other.name != model.name && other.title == model.title; });
-    const std::string file = model.path.substr(model.path.find_last_of('/') + 1);
+    const auto any_other = [&](const auto& same) {
+        return std::any_of(snapshot.models.begin(), snapshot.models.end(), [&](const client::ModelEntry& other) {
+            return other.name != model.name && other.title == model.title && same(other);
+        });
+    };
+    const bool twice = any_other([](const client::ModelEntry&) { return true; });
+    if (model.server) {
+        const auto address_of = [](const client::ModelEntry& one) { return one.path.substr(0, one.path.find('#')); };
+        const bool one_host = any_other([&](const client::ModelEntry& other) {
+            return other.server && authority_of(other.path) == authority_of(model.path);
+        });
+        const bool one_address = any_other(
+            [&](const client::ModelEntry& other) { return other.server && address_of(other) == address_of(model); });
+        return !twice ? title
+                      : title + " \u00b7 " +
+                            (one_address ? model.name
+                             : one_host  ? address_of(model)
+                                         : authority_of(model.path));
+    }
+    const std::string file = file_of(model.path);
+    if (any_other([&](const client::ModelEntry& other) { return !other.server && file_of(other.path) == file; })) {
+        return title + " \u00b7 " + model.name;
+    }
     const bool added = model.maker.empty();
     return (twice || added) && title.find(file) == std::string::npos ? title + " \u00b7 " + file : title;
+}
+
+std::optional<AddedModel> take_added(const ui::Context& ctx, client::CommandId& adding) {
+    using State = client::CommandResult::State;
+    const client::CommandResult* answer = ui::take_answer(ctx, adding);
+    if (answer == nullptr) {
+        return std::nullopt;
+    }
+    switch (answer->state) {
+        case State::done:
+            return AddedModel{base::text_of(answer->value, "name"), {}};
+        case State::failed:
+            return AddedModel{{}, answer->error};
+        default:
+            return AddedModel{{}, base::Sentence::verbatim(ctx.text("models.add_unknown"))};
+    }
 }
 
 std::string model_of_session(const client::Snapshot& snapshot, std::uint32_t run) {
@@ -101,7 +217,13 @@ std::string model_of_session(const client::Snapshot& snapshot, std::uint32_t run
 }
 
 bool model_combo(const ui::Context& ctx, const char* id, std::string& chosen, const char* shown, Offer offer) {
-    if (!ImGui::BeginCombo(id, shown, ImGuiComboFlags_HeightLarge)) {
+    // A model and the same with changes differ at their ends only.
+    const float room = ImGui::CalcItemWidth() - ImGui::GetFrameHeight() - 2 * ImGui::GetStyle().FramePadding.x;
+    const std::string preview = ui::elided_middle(shown, room);
+    if (!ImGui::BeginCombo(id, preview.c_str(), ImGuiComboFlags_HeightLarge)) {
+        if (preview != shown) {
+            ui::tooltip(shown);
+        }
         return false;
     }
     bool changed = false;

@@ -2,10 +2,12 @@
 #pragma once
 
 #include <array>
+#include <optional>
 #include <string>
 
 #include "base/json_fields.hpp"
 #include "nodes/history/checkpoint_name.hpp"
+#include "nodes/history/runs.hpp"
 #include "panels/ui/context.hpp"
 
 namespace moescope::panels {
@@ -25,9 +27,24 @@ const client::ModelEntry* find_model(const client::Snapshot& snapshot, const std
 /// What a person calls a model: its title, else its name; a checkpoint by its run and the step that wrote it; with a
 /// set "MODEL with SET".
 std::string model_title(const ui::Context& ctx, const std::string& name);
+/// The same for the model of a run: as its file was called when the run began, which may be another one than the
+/// library has under that name now. Then, and where runs of several files would have one name, with the beginning of
+/// the hash of its file, or when the run began.
+std::string model_title_of(const ui::Context& ctx, const history::RunHeader& run, const std::string& model);
+/// Whether the library has another file under that name than the one of the run, as far as that is known.
+bool is_of_another_file(const client::Snapshot& snapshot, const history::RunHeader& run, const std::string& model);
 /// The title of a model of the library, with the name of its file where that tells more: several have the title, or
-/// somebody has added the file, whose title then is whatever its writer put into it.
+/// somebody has added the file, whose title then is whatever its writer put into it. Of several on servers with the
+/// host and the port, or with the whole address where these are one; with the model's name where file or address are
+/// the same too.
 std::string entry_title(const client::Snapshot& snapshot, const client::ModelEntry& model);
+/// What came of models.add, once the node has answered: the name in the library, or else what went wrong.
+struct AddedModel {
+    std::string name;
+    base::Sentence problem;  ///< empty where there is a name
+};
+/// Nothing while `adding` is unanswered; sets it to 0 with the answer. 0 has none.
+std::optional<AddedModel> take_added(const ui::Context& ctx, client::CommandId& adding);
 /// The newest checkpoint of the training run `run`, else that of the newest run of this session that has one; empty
 /// without any.
 std::string model_of_session(const client::Snapshot& snapshot, std::uint32_t run);

@@ -5,6 +5,7 @@
 #include <imgui.h>
 #include <imgui_stdlib.h>
 #include <numeric>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -35,6 +36,7 @@ class ModelsPanel : public ui::Panel {
     bool act(const std::string& action, ui::Context& context) override;
 
  private:
+    void take_answers(const ui::Context& ctx);
     void add(ui::Context& ctx);
     void draw_add(ui::Context& ctx);
     void draw_table(ui::Context& ctx, float height);
@@ -162,9 +164,35 @@ bool ModelsPanel::act(const std::string& action, ui::Context& ctx) {
 }
 
 void ModelsPanel::draw_above(ui::Context& ctx) {
+    take_answers(ctx);
     for (const std::string& added : {form_.draw(ctx), export_.draw(ctx)}) {
         if (!added.empty()) {
             selected_ = added;
+        }
+    }
+}
+
+/// Every frame, also while the panel is closed: the client keeps only the latest answers.
+void ModelsPanel::take_answers(const ui::Context& ctx) {
+    if (const std::optional<AddedModel> added = take_added(ctx, adding_)) {
+        problem_ = added->problem;
+        if (!added->name.empty()) {
+            selected_ = added->name;
+            path_.clear();
+        }
+    }
+    if (const client::CommandResult* answer = ui::take_answer(ctx, asking_)) {
+        std::string names;
+        for (const std::string& name : base::texts_of(answer->value, "models")) {
+            base::append_to_list(names, name);
+        }
+        answer_ = list_notes(ctx, answer->value);
+        if (answer->state == client::CommandResult::State::failed) {
+            answer_ = ctx.text.message(answer->error);
+        } else if (!names.empty()) {
+            answer_ = ctx.text.format("servers.answers", {{"models", names}}) + (answer_.empty() ? "" : "\n") + answer_;
+        } else if (answer_.empty()) {
+            answer_ = ctx.text("servers.no_list");
         }
     }
 }
@@ -216,16 +244,6 @@ void ModelsPanel::draw_add(ui::Context& ctx) {
     }
     if (ctx.connected()) {
         ui::tooltip(ctx.text("servers.open_help"));
-    }
-    if (const client::CommandResult* answer = ui::take_answer(ctx, adding_)) {
-        using State = client::CommandResult::State;
-        if (answer->state == State::done) {
-            selected_ = base::text_of(answer->value, "name");
-            path_.clear();
-        } else {
-            problem_ = answer->state == State::failed ? answer->error
-                                                      : base::Sentence::verbatim(ctx.text("models.add_unknown"));
-        }
     }
     if (!problem_.empty() &&
         ui::banner(ctx, ui::Tone::error, ctx.text.message(problem_), ctx.text.label("models.dismiss"))) {
@@ -426,15 +444,6 @@ void ModelsPanel::draw_server(ui::Context& ctx, const ModelEntry& model) {
     }
     if (asking_ == 0) {
         ui::tooltip(ctx.text("servers.try_help"));
-    }
-    if (const client::CommandResult* answer = ui::take_answer(ctx, asking_)) {
-        std::string names;
-        for (const std::string& name : base::texts_of(answer->value, "models")) {
-            base::append_to_list(names, name);
-        }
-        answer_ = answer->state == client::CommandResult::State::failed ? ctx.text.message(answer->error)
-                  : names.empty()                                       ? std::string(ctx.text("servers.no_list"))
-                                  : ctx.text.format("servers.answers", {{"models", names}});
     }
     if (asked_ == model.name && !answer_.empty()) {
         ui::text_wrapped(answer_, ctx.theme.text_dim);

@@ -5,10 +5,14 @@
 #include <imgui.h>
 #include <imgui_stdlib.h>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "base/json_fields.hpp"
+#include "base/text.hpp"
+#include "panels/node/library.hpp"
 #include "panels/ui/floating.hpp"
 #include "panels/ui/text_layout.hpp"
+#include "panels/ui/text_tools.hpp"
 #include "panels/ui/widgets.hpp"
 
 namespace moescope::panels {
@@ -20,10 +24,11 @@ using State = client::CommandResult::State;
 /// As the node calls them.
 constexpr std::array<const char*, 5> kDialects = {"auto", "vllm", "sglang", "llama.cpp", "openai"};
 
-void text_field(const ui::Context& ctx, const char* key, const char* hint, std::string& value) {
+/// True in a frame in which the value changes.
+bool text_field(const ui::Context& ctx, const char* key, const char* hint, std::string& value) {
     ui::text_dim(ctx, ctx.text(key));
     ImGui::SetNextItemWidth(-FLT_MIN);
-    ImGui::InputTextWithHint((std::string("###") + key).c_str(), hint, &value);
+    return ImGui::InputTextWithHint((std::string("###") + key).c_str(), hint, &value);
 }
 
 }  // namespace
@@ -32,12 +37,22 @@ std::string dialect_text(const ui::Context& ctx, const std::string& dialect) {
     return ctx.text.named("servers.dialect.", dialect);
 }
 
+std::string list_notes(const ui::Context& ctx, const nlohmann::json& answer) {
+    std::string notes;
+    for (const nlohmann::json& note : base::member(answer, "notes")) {
+        base::append_to_list(notes, ctx.text.message(base::sentence_in(note, "text")), "\n");
+    }
+    return notes;
+}
+
 void ServerForm::open(const std::string& address) {
     open_ = true;
     if (!address.empty()) {
         address_ = address;
         model_.clear();
         models_.clear();
+        left_out_.clear();
+        asking_ = 0;
     }
     problem_ = {};
 }
@@ -71,35 +86,30 @@ void ServerForm::add(ui::Context& ctx) {
 void ServerForm::take_models(const ui::Context& ctx) {
     if (const client::CommandResult* answer = ui::take_answer(ctx, asking_)) {
         models_ = base::texts_of(answer->value, "models");
+        left_out_ = list_notes(ctx, answer->value);
         if (answer->state == State::failed) {
             problem_ = answer->error;
-        } else if (models_.empty()) {
+        } else if (models_.empty() && left_out_.empty()) {
             problem_ = base::Sentence::verbatim(ctx.text("servers.no_list"));
-        } else if (model_.empty()) {
+        } else if (model_.empty() && !models_.empty()) {
             model_ = models_.front();
         }
     }
 }
 
-std::string ServerForm::take_added(const ui::Context& ctx) {
-    const client::CommandResult* answer = ui::take_answer(ctx, adding_);
-    if (answer == nullptr) {
-        return {};
-    }
-    if (answer->state != State::done) {
-        problem_ =
-            answer->state == State::failed ? answer->error : base::Sentence::verbatim(ctx.text("models.add_unknown"));
-        return {};
-    }
-    open_ = false;
-    model_.clear();
-    models_.clear();
-    return base::text_of(answer->value, "name");
-}
-
 std::string ServerForm::draw(ui::Context& ctx) {
     take_models(ctx);
-    const std::string added = take_added(ctx);
+    std::string added;
+    if (const std::optional<AddedModel> answer = take_added(ctx, adding_)) {
+        problem_ = answer->problem;
+        if (problem_.empty()) {
+            added = answer->name;
+            open_ = false;
+            model_.clear();
+            models_.clear();
+            left_out_.clear();
+        }
+    }
     if (!open_) {
         return added;
     }
@@ -116,7 +126,10 @@ std::string ServerForm::draw(ui::Context& ctx) {
 }
 
 void ServerForm::draw_fields(ui::Context& ctx) {
-    text_field(ctx, "servers.address", "http://127.0.0.1:8000/v1", address_);
+    if (text_field(ctx, "servers.address", "http://127.0.0.1:8000/v1", address_)) {
+        models_.clear();  // those of another server, as is what is still to come of it
+        asking_ = 0;
+    }
     draw_model(ctx);
     text_field(ctx, "servers.key_variable", "MOESCOPE_API_KEY", key_variable_);
     ui::tooltip(ctx.text("servers.key_variable_help"));
@@ -146,12 +159,16 @@ void ServerForm::draw_model(ui::Context& ctx) {
     if (models_.empty()) {
         ImGui::InputTextWithHint("###servers.model", ctx.text("servers.model_hint"), &model_);
     } else if (ImGui::BeginCombo("###servers.model", model_.c_str())) {
-        for (const std::string& name : models_) {
-            if (ImGui::Selectable(name.c_str(), name == model_)) {
-                model_ = name;
+        for (std::size_t i = 0; i < models_.size(); ++i) {
+            const std::string label = displayable(models_[i]) + "###" + std::to_string(i);
+            if (ImGui::Selectable(label.c_str(), models_[i] == model_)) {
+                model_ = models_[i];
             }
         }
         ImGui::EndCombo();
+    }
+    if (!left_out_.empty()) {
+        ui::text_wrapped(left_out_, ctx.theme.text_dim);
     }
     const bool ready = address_.find("://") != std::string::npos && asking_ == 0;
     if (ui::button(ctx.text.label("servers.ask"), ready,

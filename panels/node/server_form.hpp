@@ -22,7 +22,6 @@ class ServerForm {
     nlohmann::json parameters() const;
     void add(ui::Context& ctx);
     void take_models(const ui::Context& ctx);
-    std::string take_added(const ui::Context& ctx);
     void draw_fields(ui::Context& ctx);
     void draw_model(ui::Context& ctx);
     void draw_config(ui::Context& ctx);
@@ -34,8 +33,12 @@ class ServerForm {
     bool remote_ = false;
     client::CommandId adding_ = 0, asking_ = 0;
     std::vector<std::string> models_;  ///< of the server, when it was asked
+    std::string left_out_;             ///< of its list, see list_notes()
     base::Sentence problem_;
 };
+
+/// What the answer of models.ask says of models that its list leaves out; empty when it has them all.
+std::string list_notes(const ui::Context& ctx, const nlohmann::json& answer);
 
 /// How a server is spoken to, in words: "vLLM".
 std::string dialect_text(const ui::Context& ctx, const std::string& dialect);

@@ -12,7 +12,10 @@
 namespace moescope::panels {
 
 std::string task_title(const ui::Context& ctx, const client::Task& task) {
-    return model_title(ctx, task.title);
+    // The node calls a sweep by its layer where nobody gave it a name.
+    const bool numbered = !task.title.empty() && task.title.find_first_not_of("0123456789") == std::string::npos;
+    return task.kind == protocol::TaskKind::sweep && numbered ? ctx.text.format("task.sweep.layer", {{"n", task.title}})
+                                                              : model_title(ctx, task.title);
 }
 
 double task_fraction(const ui::Context& ctx, const client::Task& task) {
@@ -43,6 +46,12 @@ std::string task_progress(const ui::Context& ctx, const client::Task& task) {
             words, ctx.text.format("task.left", {{"time", ui::duration_text(ctx.text, task.seconds_left)}}), comma);
     }
     return words;
+}
+
+const client::Task* task_of(const client::Snapshot& snapshot, std::uint32_t run) {
+    const auto task = std::find_if(snapshot.tasks.begin(), snapshot.tasks.end(),
+                                   [&](const client::Task& one) { return one.run == run; });
+    return run == 0 || task == snapshot.tasks.end() ? nullptr : &*task;
 }
 
 void cancel_task(const ui::Context& ctx, const client::Task& task) {

@@ -15,6 +15,8 @@ double task_fraction(const ui::Context& ctx, const client::Task& task);
 bool task_paused(const ui::Context& ctx, const client::Task& task);
 /// "3 %, 20 min left" or "3 %, paused": what of it is known.
 std::string task_progress(const ui::Context& ctx, const client::Task& task);
+/// The task that works on the run `run`; null when there is none (any more). Valid as long as the snapshot.
+const client::Task* task_of(const client::Snapshot& snapshot, std::uint32_t run);
 /// Asks the node to end a task: by its run, or by its own id where it belongs to none.
 void cancel_task(const ui::Context& ctx, const client::Task& task);
 

@@ -14,6 +14,7 @@
 #include "panels/overlay/overlay_table.hpp"
 #include "panels/overlay/run_choice.hpp"
 #include "panels/panels.hpp"
+#include "panels/runs/experiment_values.hpp"
 #include "panels/ui/panel.hpp"
 #include "panels/ui/plot_parts.hpp"
 #include "panels/ui/text_layout.hpp"
@@ -205,7 +206,13 @@ void OverlayPanel::draw_progress(Context& ctx, const std::vector<ShownRun>& runs
              {"n", ctx.text.number(std::min<std::uint64_t>(static_cast<std::uint64_t>(ended) + 1, all.size()))},
              {"of", ctx.text.number(std::uint64_t{all.size()})}});
         for (const client::Task& task : ctx.snapshot.tasks) {
-            if (task.id == "experiment-" + std::to_string(number) && task.seconds_left >= 0) {
+            if (task.id != "experiment-" + std::to_string(number)) {
+                continue;
+            }
+            if (!task.detail.empty()) {  // the node knows which run is still being stopped
+                text = found->second->name + ctx.text("common.colon") + ctx.text.message(task.detail);
+            }
+            if (task.seconds_left >= 0) {
                 text += ctx.text("common.comma") +
                         ctx.text.format("task.left", {{"time", ui::duration_text(ctx.text, task.seconds_left)}});
             }
@@ -241,7 +248,7 @@ void OverlayPanel::draw_legend(Context& ctx, const std::vector<ShownRun>& runs) 
         if (ui::tooltip_due()) {
             const double steps = run.run->step.empty() ? 0 : run.run->step.back();
             ui::tooltip(
-                run.run->name + (run.session.empty() ? "" : "\n" + run.session) + "\n" +
+                run_title(ctx.text, *run.run) + (run.session.empty() ? "" : "\n" + run.session) + "\n" +
                 ctx.text.format("training.progress", {{"step", ctx.text.number(static_cast<std::uint64_t>(steps))},
                                                       {"planned", ctx.text.number(run.run->planned_steps)}}) +
                 (run.run->message.empty() ? "" : "\n" + ctx.text.message(run.run->message)) + "\n" +

@@ -27,12 +27,6 @@ std::size_t stride_of(float cell, float needed, std::size_t count) {
     return stride;
 }
 
-CellValue value_of(const LoadModel& model, std::size_t cell) {
-    const LoadModel::Cells& cells = model.cells();
-    return {cells.value[cell], model.is_difference() ? cells.sigma[cell] : 0,
-            model.is_difference() && cells.beyond[cell] != 0};
-}
-
 bool has(const LoadModel& model, ExpertCell cell) {
     return cell.layer < model.layers() && cell.expert < model.experts();
 }
@@ -131,7 +125,7 @@ void OverlayMaps::draw_cells(const Context& ctx, const LoadModel& model, double 
         const ImVec2 low{area.min.x + static_cast<float>(cell % model.experts()) * w,
                          area.min.y + static_cast<float>(cell / model.experts()) * h};
         draw.PrimRect(low, {low.x + w - gap, low.y + h - gap},
-                      load_color(ctx.theme, value_of(model, cell), mode_, scale, model.experts(), nothing));
+                      load_color(ctx.theme, model.value_of(cell), mode_, scale, model.experts(), nothing));
     }
     const ImU32 ink = ImGui::GetColorU32(ctx.theme.text_dim);
     const float line = ImGui::GetTextLineHeight();
@@ -190,7 +184,6 @@ void OverlayMaps::draw_map(Context& ctx, const Shown& one, double scale, ImVec2 
                                part_at(mouse.x, area.min.x, area.width(), model.experts())};
         if (ImGui::IsItemHovered()) {
             hovering_ = under;
-            pointed_ = one.run->id;
         }
         if (ImGui::IsItemClicked()) {
             if (one.run->session.empty()) {
@@ -232,7 +225,7 @@ void OverlayMaps::draw_tooltip(const Context& ctx, const std::vector<Shown>& sho
                 ImGui::TextUnformatted("\u2013");
                 continue;
             }
-            const CellValue cell = value_of(*one.model, hovering_->layer * one.model->experts() + hovering_->expert);
+            const CellValue cell = one.model->value_of(hovering_->layer * one.model->experts() + hovering_->expert);
             ImGui::TableNextColumn();
             ImGui::TextUnformatted(
                 std::isnan(cell.value) ? "\u2013" : ui::with_percent(text, text.number(100 * cell.value, 4)).c_str());

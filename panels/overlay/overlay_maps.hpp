@@ -43,7 +43,6 @@ class OverlayMaps {
     std::optional<std::uint64_t> step_;   ///< nothing: the newest
     std::optional<ExpertCell> hovered_;   ///< in the last frame, on any map
     std::optional<ExpertCell> hovering_;  ///< in this one, so far
-    std::string pointed_;                 ///< the run whose map is under the mouse
 };
 
 /// The common scale: every map's values fit it.

@@ -75,7 +75,7 @@ void label_runs(const ui::Language& text, std::vector<ShownRun>& runs) {
     const bool one_experiment = of_experiment.size() == 1 && of_experiment.begin()->first != "" && runs.size() > 1;
     for (ShownRun& run : runs) {
         const history::ExperimentPlace place = history::experiment_place(run.run->manifest);
-        run.label = one_experiment ? experiment_value_label(text, place.key, place.value) : run.run->name;
+        run.label = one_experiment ? experiment_value_label(text, place.key, place.value) : run_title(text, *run.run);
         if (run.label.empty()) {
             run.label = fmt::format("{}", run.run->id);
         }

@@ -28,6 +28,10 @@ bool is_sparse(RunFigure figure) {
     return history::row_of(figure).sparse;
 }
 
+bool is_count(RunFigure figure) {
+    return std::string_view(history::row_of(figure).unit) == "experts";
+}
+
 history::RunCurve curve_of(const ShownRun& run, RunFigure figure) {
     return history::curve_of(*run.run, *run.loads, figure);
 }
@@ -98,18 +102,7 @@ void OverlayPlot::refresh(RunFigure figure, const std::vector<const ShownRun*>& 
             }
         }
     }
-    if (history::row_of(figure).from_zero) {
-        all.add(0.0);
-    }
-    if (all.empty() || !std::isfinite(all.min) || !std::isfinite(all.max)) {
-        y_min_ = 0;
-        y_max_ = 1;
-        return;
-    }
-    double room = 0.06 * (all.max - all.min);
-    room = room > 0 ? room : std::max(std::abs(all.max) * 0.1, 1e-9);
-    y_min_ = history::row_of(figure).from_zero ? 0 : all.min - room;
-    y_max_ = all.max + room;
+    y_ = axis_range(all, history::row_of(figure).from_zero, is_count(figure));
 }
 
 void OverlayPlot::draw_title(const Context& ctx, RunFigure figure, float width) const {
@@ -202,7 +195,12 @@ void OverlayPlot::draw_tooltip(const Context& ctx, RunFigure figure, const std::
         is_sparse(figure)
             ? 0.04 * ImPlot::GetPlotLimits().X.Size()
             : std::max(0.5, 0.3 * ctx.em * ImPlot::GetPlotLimits().X.Size() / std::max(1.0f, ImPlot::GetPlotSize().x));
-    if (ImGui::BeginTable("values", 3, ImGuiTableFlags_SizingFixedFit)) {
+    // A smoothed line does not go through the value of the step: both are told, and which is which.
+    const bool smoothed = !is_sparse(figure) && key_.window > 1;
+    if (ImGui::BeginTable("values", smoothed ? 4 : 3, ImGuiTableFlags_SizingFixedFit)) {
+        if (smoothed) {
+            draw_smoothed_header(ctx, key_.window);
+        }
         for (const ShownRun* run : drawn) {
             const history::RunCurve curve = curve_of(*run, figure);
             const auto at = value_at(curve.step, step, reach);
@@ -212,6 +210,12 @@ void OverlayPlot::draw_tooltip(const Context& ctx, RunFigure figure, const std::
             ui::look_sign(ctx, ui::line_look(ctx.theme, run->look));
             ImGui::TextUnformatted(run->label.c_str());
             ImGui::TableNextColumn();
+            if (smoothed) {
+                const auto sum = sums_.find(run->id);
+                const double mean = known && sum != sums_.end() ? sum->second.mean_at(*at, key_.window) : kNone;
+                ImGui::TextUnformatted(std::isnan(mean) ? "\u2013" : ctx.text.number(mean, 7).c_str());
+                ImGui::TableNextColumn();
+            }
             ImGui::TextUnformatted(known ? ctx.text.number(curve.value[*at], 7).c_str() : "\u2013");
             ImGui::TableNextColumn();
             if (known && std::round(curve.step[*at]) != shown) {
@@ -273,8 +277,12 @@ void OverlayPlot::draw(Context& ctx, RunFigure figure, const std::vector<ShownRu
         ImPlot::SetupAxisZoomConstraints(ImAxis_X1, kFewestSteps, kInfinity);
         ImPlot::SetupAxisFormat(ImAxis_X1, ui::format_tick, language);
         ImPlot::SetupAxis(ImAxis_Y1, nullptr, axis_flags);
-        ImPlot::SetupAxisLimits(ImAxis_Y1, y_min_, y_max_, ImPlotCond_Always);
+        ImPlot::SetupAxisLimits(ImAxis_Y1, y_.min, y_.max, ImPlotCond_Always);
         ImPlot::SetupAxisFormat(ImAxis_Y1, ui::format_tick, language);
+        if (is_count(figure)) {
+            const std::vector<double> ticks = whole_ticks(y_);
+            ImPlot::SetupAxisTicks(ImAxis_Y1, ticks.data(), static_cast<int>(ticks.size()));
+        }
         ImPlot::SetupFinish();
         draw_lines(ctx, drawn);
         ui::draw_step_cursor(ctx);
@@ -343,8 +351,8 @@ void OverlayPlot::draw_menu(Context& ctx, RunFigure figure, const std::vector<co
         drawing.x_name = ctx.text("training.axis.step");
         drawing.x_min = axis.min;
         drawing.x_max = axis.max;
-        drawing.y_min = y_min_;
-        drawing.y_max = y_max_;
+        drawing.y_min = y_.min;
+        drawing.y_max = y_.max;
         for (std::size_t i = 0; i < drawn.size() && i < shapes_.size(); ++i) {
             const ui::LineLook look = ui::line_look(ctx.theme, drawn[i]->look);
             drawing.lines.push_back({drawn[i]->label, ui::hex_color(look.color), shapes_[i].points, look.marker});

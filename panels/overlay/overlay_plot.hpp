@@ -64,7 +64,7 @@ class OverlayPlot {
     Key key_;
     std::vector<Shape> shapes_;
     std::vector<float> ends_;  ///< pixels from the upper edge, of each line
-    double y_min_ = 0, y_max_ = 1;
+    AxisRange y_;
 };
 
 /// The name of a figure, its unit and what it means, in the language of the window.

@@ -193,7 +193,7 @@ void RunChoice::draw_run(Context& ctx, const std::string& id, const TrainingRun&
         }
     }
     if (ui::tooltip_due()) {
-        ui::tooltip(run.name + "\n" + ctx.text(ui::state_key(run.state)) + "\n" +
+        ui::tooltip(run_title(ctx.text, run) + "\n" + ctx.text(ui::state_key(run.state)) + "\n" +
                     ctx.text.format("training.step", {{"step", ctx.text.number(static_cast<std::uint64_t>(
                                                                    run.step.empty() ? 0 : run.step.back()))}}));
     }

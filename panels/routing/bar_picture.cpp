@@ -8,7 +8,7 @@
 #include "base/html.hpp"
 #include "base/svg.hpp"
 #include "nodes/history/column.hpp"
-#include "panels/ui/figure_svg.hpp"
+#include "panels/ui/plot_parts.hpp"
 
 namespace moescope::panels {
 
@@ -17,6 +17,10 @@ namespace svg = base::svg;
 namespace {
 
 constexpr double kLeft = 70, kRight = 880, kTop = 60, kBottom = 370;
+
+std::string on_white(std::uint32_t colour) {
+    return ui::hex_color(ImGui::ColorConvertU32ToFloat4(colour));
+}
 
 bool is_set(const std::vector<std::uint8_t>& marks, std::size_t at) {
     return at < marks.size() && marks[at] != 0;
@@ -41,10 +45,10 @@ void put_bars(std::string& out, const BarPicture& picture, const base::Scale& y)
             const double left = kLeft + wide * (static_cast<double>(at) + 0.08) + (series.as_line ? 0 : before * width);
             const double zero = y(0.0), top = y(value), middle = left + width / 2;
             if (series.as_line) {
-                out += svg::rect(left, top - 1, width, 2, hex(series.colour));
+                out += svg::rect(left, top - 1, width, 2, on_white(series.colour));
             } else {
                 out += svg::rect(left, std::min(zero, top), width, std::max(0.5, std::abs(zero - top)),
-                                 is_set(picture.hatched, at) ? "url(#h)" : hex(series.colour),
+                                 is_set(picture.hatched, at) ? "url(#h)" : on_white(series.colour),
                                  fmt::format("{}: {:g}", picture.labels[at], value));
             }
             const double low = at_or(series.low, at, NAN), high = at_or(series.high, at, NAN);
@@ -134,7 +138,7 @@ std::string to_svg(const BarPicture& picture) {
            svg::text(kLeft, 54, "start", base::escape_html(picture.y_name));
     double legend = kLeft + 300;
     for (const BarPicture::Series& series : picture.series) {
-        out += svg::rect(legend, 30, 10, 10, hex(series.colour)) +
+        out += svg::rect(legend, 30, 10, 10, on_white(series.colour)) +
                svg::text(legend + 14, 39, "start", base::escape_html(series.name)) + '\n';
         legend += 30 + 6.5 * static_cast<double>(series.name.size());
     }

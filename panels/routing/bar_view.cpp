@@ -16,7 +16,8 @@ bool is_set(const std::vector<std::uint8_t>& marks, std::size_t at) {
     return at < marks.size() && marks[at] != 0;
 }
 
-/// The title as a button, the unit behind it, and the names of the series where the row has room.
+/// The title as a button, the unit behind it, and the names of the series and of dashed lines, in more rows where one
+/// has no room.
 bool draw_head(const ui::Context& ctx, const BarPicture& picture, float width) {
     const ImVec2 start = ImGui::GetCursorScreenPos();
     ImGui::PushFont(ctx.bold, 0);
@@ -55,6 +56,21 @@ bool draw_head(const ui::Context& ctx, const BarPicture& picture, float width) {
             draw.AddRectFilled({corner.x, y}, {corner.x + box, y + box}, series.colour, 2);
         }
         draw.AddText({corner.x + box + 0.3f * ctx.em, corner.y}, ImGui::GetColorU32(ctx.theme.text_dim), name.c_str());
+        ImGui::Dummy({needed, line});
+    }
+    for (const BarPicture::Level& level : picture.levels) {
+        const float dashes = 1.2f * ctx.em;
+        const std::string name = ui::elided(level.name, width - dashes - ctx.em);
+        const float needed = dashes + 0.3f * ctx.em + ImGui::CalcTextSize(name.c_str()).x;
+        flow(needed);
+        const ImVec2 corner = ImGui::GetCursorScreenPos();
+        ImDrawList& draw = *ImGui::GetWindowDrawList();
+        const float y = corner.y + line / 2, dash = 0.4f * ctx.em;
+        for (float x = corner.x; x < corner.x + dashes; x += 2 * dash) {
+            draw.AddLine({x, y}, {x + dash, y}, ImGui::GetColorU32(ctx.theme.text));
+        }
+        draw.AddText({corner.x + dashes + 0.3f * ctx.em, corner.y}, ImGui::GetColorU32(ctx.theme.text_dim),
+                     name.c_str());
         ImGui::Dummy({needed, line});
     }
     return pressed;

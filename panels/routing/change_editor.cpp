@@ -12,13 +12,14 @@
 #include "panels/ui/text_layout.hpp"
 #include "panels/ui/widgets.hpp"
 #include "routing/intervention_plan.hpp"
+#include "routing/replay.hpp"
 
 namespace moescope::panels {
 namespace {
 
 using Kind = Change::Kind;
 
-constexpr float kLargestBias = 1e6f;
+constexpr float kLargestBias = routing::kLargestBias;
 constexpr int kMostExperts = 1024;
 
 std::string kind_label(const ui::Context& ctx, Kind kind) {
@@ -265,7 +266,15 @@ void ChangeEditor::draw_form(ui::Context& ctx, EditedChanges& edited) {
 /// Against the router of the model, where a trace of it has told what that is like; else the node says it.
 void ChangeEditor::check(const ui::Context& ctx, const EditedChanges& edited, const std::string& model) {
     const auto trace = model.empty() ? nullptr : trace_of_model(ctx.snapshot, model);
-    Checked now{edited.list.version(), model, ctx.text.code(), trace.get()};
+    // A replay's ids are with the node; whose they are is known here as long as the session has that run.
+    std::shared_ptr<const routing::PackedTrace> replayed;
+    for (const Change& change : edited.list.changes()) {
+        const auto run = ctx.snapshot.routing.find(replayed_run(change.source));
+        if (change.kind == Kind::replay && run != ctx.snapshot.routing.end()) {
+            replayed = run->second->trace;
+        }
+    }
+    Checked now{edited.list.version(), model, ctx.text.code(), trace.get(), replayed.get()};
     if (now == checked_) {
         return;
     }
@@ -276,7 +285,10 @@ void ChangeEditor::check(const ui::Context& ctx, const EditedChanges& edited, co
     }
     try {
         routing::Interventions changes = routing::interventions_from_json(items_of(edited.list.changes()));
-        changes.replay = {};  // its ids are with the node
+        changes.replay = {};
+        if (replayed && trace->spec().source != routing::Source::imported) {  // that may know less than there is
+            changes.replay.router = routing::replayed_router(replayed->spec());
+        }
         routing::RouterSpec spec = trace->spec();
         spec.model = model_title(ctx, model);
         const routing::InterventionPlan plan(changes, spec);

@@ -48,7 +48,7 @@ class ChangeEditor {
     struct Checked {
         std::uint64_t version = ~std::uint64_t{0};
         std::string model, language;
-        const void* router = nullptr;
+        const void *router = nullptr, *replayed = nullptr;
         bool operator==(const Checked&) const = default;
     };
     Checked checked_;

@@ -30,6 +30,16 @@ std::string field(float value, int digits = 0) {
                                  : fmt::format("{}", value);
 }
 
+/// So many significant digits, zeros at the end included: below each other, numbers have the digits that are known.
+std::string with_digits(const ui::Language& text, float value, int digits) {
+    const double size = std::abs(static_cast<double>(value));
+    if (!(size >= 1e-4 && size < 1e3)) {
+        return text.number(static_cast<double>(value), digits);
+    }
+    const int before = static_cast<int>(std::floor(std::log10(size))) + 1;
+    return fmt::format("{:.{}f}", value, std::max(0, digits - before));
+}
+
 float value_in(const ExpertRow& row, ExpertColumn column) {
     switch (column) {
         case ExpertColumn::expert:
@@ -163,11 +173,15 @@ std::vector<std::size_t> sorted_experts(const LayerDetail& detail, ExpertColumn 
 }
 
 std::string score_text(const ui::Language& text, float value) {
-    return text.number(static_cast<double>(value), 3);
+    return with_digits(text, value, 3);
 }
 
 std::string margin_text(const ui::Language& text, float value, bool rounded) {
-    return text.number(static_cast<double>(value), rounded ? routing::kMarginDigits : 3);
+    return with_digits(text, value, rounded ? routing::kMarginDigits : 3);
+}
+
+const char* rounded_key(float margin) {
+    return std::isnan(margin) ? "decision.rounded.weights" : "decision.rounded";
 }
 
 std::string decisions_csv(const std::vector<LayerRow>& rows) {

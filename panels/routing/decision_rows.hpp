@@ -64,10 +64,13 @@ enum class ExpertColumn : std::uint8_t { expert, logit, score, bias, selection, 
 /// Places in `detail.experts`, in the order of a column; NaN last, equal ones by number.
 std::vector<std::size_t> sorted_experts(const LayerDetail& detail, ExpertColumn by, bool descending);
 
-/// "0.61", "0.0021", a dash for NaN.
+/// Three digits of it: "0.610", "0.00210", a dash for NaN.
 std::string score_text(const ui::Language& text, float value);
 /// The same of a margin, with no more digits than it has.
 std::string margin_text(const ui::Language& text, float value, bool rounded);
+/// Language key of the sentence on what of a rounded decision is rounded: without a margin (NaN) there is none to tell
+/// of.
+const char* rounded_key(float margin);
 
 /// Comma-separated values: one row per layer and chosen expert. What is rounded has no more digits than that.
 std::string decisions_csv(const std::vector<LayerRow>& rows);

@@ -11,6 +11,7 @@
 #include "panels/routing/shown_routing.hpp"
 #include "panels/routing/token_colours.hpp"
 #include "panels/routing/trace_head.hpp"
+#include "panels/ui/table_fit.hpp"
 #include "panels/ui/text_layout.hpp"
 #include "panels/ui/units.hpp"
 #include "panels/ui/view_parts.hpp"
@@ -23,6 +24,14 @@ constexpr float kBeside = 38;  ///< em, from which layers and detail stand besid
 
 bool is_known(float value) {
     return std::isfinite(value);
+}
+
+/// A number of a column whose decimal points stand below each other: there is room for a sign and a digit before them.
+void draw_number(const std::string& number) {
+    const std::size_t point = std::min(number.find('.'), number.size());
+    const float before = ImGui::CalcTextSize(number.c_str(), number.c_str() + point).x;
+    ImGui::SetCursorPosX(ImGui::GetCursorPosX() + std::max(0.0f, ImGui::CalcTextSize("-0").x - before));
+    ImGui::TextUnformatted(number.c_str());
 }
 
 const char* column_key(ExpertColumn column) {
@@ -188,7 +197,7 @@ void DecisionView::draw_chosen(ui::Context& ctx, const LayerRow& row) {
                                                         {"weight", score_text(ctx.text, one.weight)}})
                         .c_str());
                 if (row.rounded) {
-                    ui::text_dim(ctx, ctx.text("decision.rounded"));
+                    ui::text_dim(ctx, ctx.text(rounded_key(row.margin)));
                 }
                 ImGui::EndTooltip();
             }
@@ -223,13 +232,13 @@ void DecisionView::draw_layer_row(ui::Context& ctx, const history::RunRouting& r
         ui::text_dim(ctx, ui::elided(ctx.text("decision.by_token"), ImGui::GetContentRegionAvail().x));
         ui::tooltip(ctx.text("decision.by_token.help"));
     } else {
-        ImGui::TextUnformatted(margin_text(ctx.text, row.margin, row.rounded).c_str());
+        draw_number(margin_text(ctx.text, row.margin, row.rounded));
         if (row.rounded && is_known(row.margin)) {
             ui::tooltip(ctx.text("decision.rounded"));
         }
     }
     ImGui::TableNextColumn();
-    ImGui::TextUnformatted(score_text(ctx.text, row.entropy).c_str());
+    draw_number(score_text(ctx.text, row.entropy));
     if (ui::tooltip_due()) {
         ui::tooltip(entropy_text(ctx.text, row.entropy, routing.trace->spec().experts));
     }
@@ -247,7 +256,7 @@ void DecisionView::draw_layer_row(ui::Context& ctx, const history::RunRouting& r
 void DecisionView::draw_layers(ui::Context& ctx, const history::RunRouting& routing, ImVec2 size) {
     std::vector<ui::TableColumn> columns = {{"decision.layer", 2.9f, true},
                                             {"decision.experts", 1},
-                                            {"decision.margin", 4.3f, true},
+                                            {"decision.margin", 5, true},
                                             {"decision.entropy", 4, true}};
     if (routing.trace->spec().groups > 1) {
         columns.push_back({"decision.groups", 4.3f, true});
@@ -349,6 +358,46 @@ void DecisionView::draw_picture(ui::Context& ctx, ImVec2 size) {
     }
 }
 
+namespace {
+
+/// What stands in a cell, beside the colour of an expert.
+std::string cell_text(const ui::Language& text, const ExpertRow& row, ExpertColumn column) {
+    switch (column) {
+        case ExpertColumn::expert:
+            return std::to_string(row.expert) + (row.knocked_out ? std::string(" ") + ui::icon::cross : "") +
+                   (row.forced ? std::string(" ") + ui::icon::pin : "");
+        case ExpertColumn::logit:
+            return score_text(text, row.logit);
+        case ExpertColumn::score:
+            return score_text(text, row.score);
+        case ExpertColumn::bias:
+            return score_text(text, row.bias);
+        case ExpertColumn::selection:
+            return score_text(text, row.selection);
+        case ExpertColumn::group:
+            return row.masked ? text.format("decision.group.masked", {{"group", std::to_string(row.group)}})
+                              : std::to_string(row.group);
+        case ExpertColumn::weight:
+            return row.rank < 0 ? std::string()
+                                : std::string(ui::icon::check) + " " + std::to_string(row.rank + 1) +
+                                      (is_known(row.weight) ? " \u00b7 " + score_text(text, row.weight) : "");
+    }
+    return {};
+}
+
+/// Width of a column that cuts neither its name nor any of its texts, em.
+float least_width(const ui::Context& ctx, const std::vector<ExpertRow>& rows, ExpertColumn column) {
+    const float colour = column == ExpertColumn::expert ? 0.8f * ctx.em : 0;
+    float widest = ImGui::CalcTextSize(ctx.text.label(column_key(column)), nullptr, true).x;
+    for (const ExpertRow& row : rows) {
+        widest = std::max(widest, colour + ImGui::CalcTextSize(cell_text(ctx.text, row, column).c_str()).x);
+    }
+    // Numbers that grow must not make another table with each digit.
+    return ui::stepped_width(widest + 0.1f * ctx.em, 0.5f * ctx.em) / ctx.em;
+}
+
+}  // namespace
+
 void DecisionView::draw_expert_row(ui::Context& ctx, const ExpertRow& row, const std::vector<ExpertColumn>& columns) {
     ImGui::PushID(row.expert);
     ImGui::TableNextRow();
@@ -359,57 +408,32 @@ void DecisionView::draw_expert_row(ui::Context& ctx, const ExpertRow& row, const
     ImGui::PushStyleColor(ImGuiCol_Text, out ? ctx.theme.text_dim : ctx.theme.text);
     for (const ExpertColumn column : columns) {
         ImGui::TableNextColumn();
-        switch (column) {
-            case ExpertColumn::expert: {
-                const bool selected = ctx.selection.expert == row.expert && ctx.selection.layer == detail_layer_;
-                if (ImGui::Selectable("###expert", selected,
-                                      ImGuiSelectableFlags_SpanAllColumns | ImGuiSelectableFlags_AllowOverlap)) {
-                    toggle_expert(ctx.selection, detail_layer_, row.expert);
-                }
-                if (ImGui::IsItemHovered() && ImGui::IsMouseReleased(ImGuiMouseButton_Right)) {
-                    menu_layer_ = detail_layer_;
-                    menu_expert_ = row.expert;
-                    open_menu_ = true;
-                }
-                ImGui::SameLine(0, 0);
-                const float box = 0.5f * ctx.em, line = ImGui::GetTextLineHeight();
-                const ImVec2 at = ImGui::GetCursorScreenPos();
-                ImGui::GetWindowDrawList()->AddRectFilled({at.x, at.y + (line - box) / 2},
-                                                          {at.x + box, at.y + (line + box) / 2},
-                                                          expert_colour(ctx.theme, row.expert), 2);
-                ImGui::SetCursorScreenPos({at.x + box + 0.3f * ctx.em, at.y});
-                std::string name = std::to_string(row.expert);
-                name += row.knocked_out ? std::string(" ") + ui::icon::cross : "";
-                name += row.forced ? std::string(" ") + ui::icon::pin : "";
-                ImGui::TextUnformatted(name.c_str());
-                break;
+        if (column == ExpertColumn::expert) {
+            const bool selected = ctx.selection.expert == row.expert && ctx.selection.layer == detail_layer_;
+            if (ImGui::Selectable("###expert", selected,
+                                  ImGuiSelectableFlags_SpanAllColumns | ImGuiSelectableFlags_AllowOverlap)) {
+                toggle_expert(ctx.selection, detail_layer_, row.expert);
             }
-            case ExpertColumn::logit:
-                ImGui::TextUnformatted(score_text(ctx.text, row.logit).c_str());
-                break;
-            case ExpertColumn::score:
-                ImGui::TextUnformatted(score_text(ctx.text, row.score).c_str());
-                break;
-            case ExpertColumn::bias:
-                ImGui::TextUnformatted(score_text(ctx.text, row.bias).c_str());
-                break;
-            case ExpertColumn::selection:
-                ImGui::TextUnformatted(score_text(ctx.text, row.selection).c_str());
-                break;
-            case ExpertColumn::group:
-                ImGui::TextUnformatted(
-                    row.masked
-                        ? ctx.text.format("decision.group.masked", {{"group", std::to_string(row.group)}}).c_str()
-                        : std::to_string(row.group).c_str());
-                break;
-            case ExpertColumn::weight:
-                if (row.rank >= 0) {
-                    ImGui::TextUnformatted(
-                        (std::string(ui::icon::check) + " " + std::to_string(row.rank + 1) +
-                         (is_known(row.weight) ? " \u00b7 " + score_text(ctx.text, row.weight) : std::string()))
-                            .c_str());
-                }
-                break;
+            if (ImGui::IsItemHovered() && ImGui::IsMouseReleased(ImGuiMouseButton_Right)) {
+                menu_layer_ = detail_layer_;
+                menu_expert_ = row.expert;
+                open_menu_ = true;
+            }
+            ImGui::SameLine(0, 0);
+            const float box = 0.5f * ctx.em, line = ImGui::GetTextLineHeight();
+            const ImVec2 at = ImGui::GetCursorScreenPos();
+            ImGui::GetWindowDrawList()->AddRectFilled({at.x, at.y + (line - box) / 2},
+                                                      {at.x + box, at.y + (line + box) / 2},
+                                                      expert_colour(ctx.theme, row.expert), 2);
+            ImGui::SetCursorScreenPos({at.x + box + 0.3f * ctx.em, at.y});
+        }
+        const bool number = column == ExpertColumn::logit || column == ExpertColumn::score ||
+                            column == ExpertColumn::bias || column == ExpertColumn::selection;
+        const std::string cell = cell_text(ctx.text, row, column);
+        if (number) {
+            draw_number(cell);
+        } else {
+            ImGui::TextUnformatted(cell.c_str());
         }
     }
     ImGui::PopStyleColor();
@@ -436,22 +460,34 @@ void DecisionView::draw_experts(ui::Context& ctx, ImVec2 size) {
                             : column == ExpertColumn::selection ? 5.2f
                             : column == ExpertColumn::weight    ? 6.6f
                             : column == ExpertColumn::group     ? 5.0f
-                                                                : 4.6f;
+                                                                : 5.0f;
         columns.push_back({column_key(column), width, true, static_cast<ImGuiID>(column) + 1});
         wide += width * ctx.em + 2 * ImGui::GetStyle().CellPadding.x + 1;
     }
     // As wide as its numbers; in a narrow place it scrolls to the side. Without a height of its own it has all its
     // rows, and what it stands in scrolls.
+    const bool whole = size.y <= 0;
+    std::string id = whole ? "decision.experts.whole" : "decision.experts";
+    if (wide > ImGui::GetContentRegionAvail().x) {
+        float sum = 0, saved = 0;
+        for (std::size_t i = 0; i < columns.size(); ++i) {
+            const float width = std::min(columns[i].width, least_width(ctx, detail_->experts, shown[i]));
+            saved += columns[i].width - width;
+            columns[i].width = width;
+            sum += width;
+        }
+        wide -= saved * ctx.em;
+        id += ".narrow" + std::to_string(std::lround(10 * sum));  // a table keeps the widths that it began with
+    }
     ImGuiTableFlags flags = ImGuiTableFlags_Sortable | ImGuiTableFlags_SortTristate;
     flags |= wide > ImGui::GetContentRegionAvail().x ? ImGuiTableFlags_ScrollX : 0;
-    const bool whole = size.y <= 0;
     if (whole) {
         const float row = ImGui::GetTextLineHeight() + 2 * ImGui::GetStyle().CellPadding.y;
         size.y = (static_cast<float>(order_.size()) + 1) * row + ImGui::GetStyle().ScrollbarSize + 4;
     } else {
         flags |= ImGuiTableFlags_ScrollY;
     }
-    if (!ui::begin_table(ctx, whole ? "decision.experts.whole" : "decision.experts", columns, flags, size)) {
+    if (!ui::begin_table(ctx, id.c_str(), columns, flags, size)) {
         return;
     }
     if (ImGuiTableSortSpecs* specs = ImGui::TableGetSortSpecs(); specs != nullptr && specs->SpecsDirty) {

@@ -12,18 +12,15 @@
 #include "panels/routing/bar_picture.hpp"
 #include "panels/routing/decision_cache.hpp"
 #include "panels/routing/decision_rows.hpp"
+#include "panels/routing/read_again.hpp"
 #include "panels/ui/context.hpp"
 
 namespace moescope::panels {
 
 class DecisionView {
  public:
-    /// What may be done about a decision without scores.
-    struct ReadAgain {
-        bool possible = false;
-        std::string why_not;  ///< translated
-    };
-    /// Draws the decision of a token into this room. True when the person wants the text read again with scores.
+    /// Draws the decision of a token into this room. True when the person wants the text read again with scores;
+    /// `again`: whether that can be.
     bool draw(ui::Context& ctx, const history::RunRouting& routing, std::uint64_t token,
               const DecisionCache::Place& place, const ReadAgain& again, ImVec2 size);
     /// Of the token that was drawn last, as CSV.

@@ -185,7 +185,7 @@ std::shared_ptr<const Table> tokens_table(const std::vector<routing::FlippedToke
     for (const routing::FlippedTokens::Token& token : tokens) {
         table->rows.push_back(
             {shown_piece(token.piece, token.token), token.token < 0 ? kNoValue : static_cast<double>(token.token),
-             static_cast<double>(token.number), static_cast<double>(token.document),
+             static_cast<double>(token.number), static_cast<double>(token.document) + 1,
              static_cast<double>(token.position), token.flips.rate(), static_cast<double>(token.flips.slots),
              token.first, token.second, token.second - token.first});
     }
@@ -199,6 +199,7 @@ DiffShown diff_of(const routing::ComparisonJob::Result& result, const routing::R
     DiffShown shown;
     shown.tokens = comparison.tokens();
     shown.undecided = comparison.undecided();
+    shown.missing = comparison.missing();
     shown.all = comparison.all();
     shown.rate = rate_of(shown.all);
     shown.perplexity = comparison.perplexity();

@@ -18,6 +18,7 @@ struct DiffShown {
         std::shared_ptr<const Table> table;
     };
     std::uint64_t tokens = 0, undecided = 0;
+    routing::Comparison::Missing missing{};  ///< tokens that only the other one has
     routing::Flips all;
     Estimate rate;  ///< of all flips, with its Wilson interval: a lower bound, as neighbouring tokens are alike
     routing::Comparison::Perplexity perplexity;

@@ -9,6 +9,7 @@
 
 #include "base/csv.hpp"
 #include "base/json_fields.hpp"
+#include "routing/random_controls.hpp"
 
 namespace moescope::panels {
 namespace {
@@ -72,6 +73,57 @@ double value_in(const SweepResult::Expert& one, SweepColumn column) {
     return kNone;
 }
 
+void put_rank(EffectResult& effect) {
+    std::vector<double> kl;
+    bool known = std::isfinite(effect.mean_kl.value);
+    for (const EffectResult::Control& control : effect.controls) {
+        kl.push_back(control.mean_kl);
+        known = known && std::isfinite(control.mean_kl);
+    }
+    if (kl.empty() || !known) {
+        return;
+    }
+    const routing::ControlRank among = routing::rank_among(effect.mean_kl.value, kl);
+    effect.rank = among.rank;
+    effect.ties = among.ties;
+    effect.of = kl.size() + 1;
+}
+
+std::string count_text(const ui::Language& text, std::size_t count) {
+    return text.number(std::uint64_t{count});
+}
+
+std::string joined(const ui::Language& text, const std::string& first, const std::string& then) {
+    return first.empty() || then.empty() ? first + then
+                                         : text.format("effect.sentences", {{"first", first}, {"then", then}});
+}
+
+/// Of changes that moved no prediction.
+std::string nothing_sentence(const ui::Language& text, const EffectResult& effect, const std::vector<Change>& changes) {
+    const std::string all = text.number(effect.decisions);
+    std::string sentence = effect.decisions == 0 ? std::string(text("effect.nothing.kl"))
+                           : effect.altered == 0 ? text.format("effect.nothing", {{"n", all}})
+                                                 : text.format("effect.nothing.altered",
+                                                               {{"n", all}, {"altered", text.number(effect.altered)}});
+    for (int i = 0; effect.decisions > 0 && effect.altered == 0 && i < kChangeKinds; ++i) {
+        const auto kind = static_cast<Change::Kind>(i);
+        if (std::any_of(changes.begin(), changes.end(), [&](const Change& change) { return change.kind == kind; })) {
+            sentence = joined(text, sentence, text(std::string("effect.nothing.") + change_kind_name(kind)));
+        }
+    }
+    if (effect.rank == 0) {
+        return joined(text, sentence, text("effect.control.none"));
+    }
+    const std::string n = count_text(text, effect.controls.size());
+    return joined(
+        text, sentence,
+        effect.ties == effect.controls.size()
+            ? text.format("effect.nothing.controls.none", {{"n", n}})
+            : text.format("effect.nothing.controls", {{"n", n},
+                                                      {"above", count_text(text, effect.controls.size() - effect.ties)},
+                                                      {"ties", count_text(text, effect.ties)}}));
+}
+
 /// The changes under which an answer was written: as its routing says, else its manifest.
 std::vector<Change> changes_of(const client::Snapshot& snapshot, const history::RunHeader& run) {
     if (const auto routing = snapshot.routing.find(run.id); routing != snapshot.routing.end() &&
@@ -113,14 +165,9 @@ std::optional<EffectResult> read_effect(const json& result) {
     effect.asked = static_cast<std::size_t>(base::count_of(result, "controls_asked"));
     effect.control_kl = divergence_in(result, "control_kl");
     effect.control_loss = estimate_in(result, "control_loss");
-    const json& above = base::member(result, "above");
-    effect.rank = static_cast<std::size_t>(base::count_of(above, "rank"));
-    effect.of = static_cast<std::size_t>(base::count_of(above, "of"));
-    if (effect.controls.empty() || effect.rank == 0 || effect.rank > effect.controls.size() + 1) {
-        effect.rank = effect.of = 0;
-    } else {
-        effect.of = effect.controls.size() + 1;
-    }
+    put_rank(effect);
+    effect.decisions = base::count_of(result, "decisions");
+    effect.altered = base::count_of(result, "altered");
     return effect;
 }
 
@@ -134,23 +181,32 @@ std::string estimate_text(const ui::Language& text, const Estimate& estimate) {
         {{"mean", mean}, {"low", text.number(estimate.low, 3)}, {"high", text.number(estimate.high, 3)}});
 }
 
-std::string control_sentence(const ui::Language& text, const EffectResult& effect) {
+std::string control_sentence(const ui::Language& text, const EffectResult& effect, const std::vector<Change>& changes) {
+    const bool nothing = effect.mean_kl.value == 0;
     if (effect.rank == 0) {
-        return text("effect.control.none");
+        return nothing ? nothing_sentence(text, effect, changes) : std::string(text("effect.control.none"));
     }
-    const std::string n = text.number(std::uint64_t{effect.controls.size()}),
-                      of = text.number(std::uint64_t{effect.of});
-    const std::string sentence =
-        effect.rank == 1 ? text.format("effect.control.first", {{"n", n}, {"of", of}})
-                         : text.format("effect.control.rank", {{"n", n},
-                                                               {"of", of},
-                                                               {"rank", text.number(std::uint64_t{effect.rank})},
-                                                               {"above", text.number(std::uint64_t{effect.rank - 1})}});
+    const std::string n = count_text(text, effect.controls.size()), of = count_text(text, effect.of);
+    const std::string sentence = nothing ? nothing_sentence(text, effect, changes)
+                                 : effect.rank == 1
+                                     ? text.format("effect.control.first", {{"n", n}, {"of", of}})
+                                     : text.format(effect.ties == 0 ? "effect.control.rank" : "effect.control.ties",
+                                                   {{"n", n},
+                                                    {"of", of},
+                                                    {"rank", count_text(text, effect.rank)},
+                                                    {"above", count_text(text, effect.rank - 1 - effect.ties)},
+                                                    {"ties", count_text(text, effect.ties)}});
     if (effect.asked <= effect.controls.size()) {
         return sentence;
     }
     return text.format("effect.control.fewer",
-                       {{"sentence", sentence}, {"n", n}, {"asked", text.number(std::uint64_t{effect.asked})}});
+                       {{"sentence", sentence}, {"n", n}, {"asked", count_text(text, effect.asked)}});
+}
+
+std::string altered_sentence(const ui::Language& text, const EffectResult& effect) {
+    return effect.decisions == 0 ? std::string()
+                                 : text.format("effect.altered", {{"altered", text.number(effect.altered)},
+                                                                  {"n", text.number(effect.decisions)}});
 }
 
 std::string effect_csv(const EffectResult& effect, const std::vector<std::string>& pieces) {

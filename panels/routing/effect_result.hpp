@@ -37,14 +37,21 @@ struct EffectResult {
     std::vector<Control> controls;
     std::size_t asked = 0;              ///< so many controls were asked for; 0: not known
     Estimate control_kl, control_loss;  ///< over controls
-    std::size_t rank = 0, of = 0;       ///< 1 + controls with a larger KL, of so many with itself; 0: no controls
+    /// By KL, of so many with itself (routing::ControlRank): of the controls that stand here, so that results of
+    /// earlier versions, which passed ties over, are told right. All 0: no controls, or a KL that is not known.
+    std::size_t rank = 0, of = 0, ties = 0;
+    /// Decisions of the text (a token in a layer), and those that were altered; of 0: not known, as in sessions of
+    /// before.
+    std::uint64_t decisions = 0, altered = 0;
 };
 /// Nothing when it is none.
 std::optional<EffectResult> read_effect(const nlohmann::json& result);
 
 /// What the comparison with changes at random says, and no more: its rank among them, and how often chance alone gives
-/// that.
-std::string control_sentence(const ui::Language& text, const EffectResult& effect);
+/// that. Of changes (those that were measured) that did nothing: that, and why.
+std::string control_sentence(const ui::Language& text, const EffectResult& effect, const std::vector<Change>& changes);
+/// "Altered decisions: 12 of 126."; empty where that is not known.
+std::string altered_sentence(const ui::Language& text, const EffectResult& effect);
 /// "0.012 nats [0.010, 0.014]"
 std::string estimate_text(const ui::Language& text, const Estimate& estimate);
 /// One row per token: what it is, KL and difference of log-probability. `pieces` are the texts of the tokens, as many

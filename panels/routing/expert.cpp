@@ -34,6 +34,7 @@ class ExpertPanel final : public ui::Panel {
  public:
     void take_over(ui::Panel& before) override;
     void draw(Context& ctx) override;
+    void draw_above(Context& ctx) override { show_found(ctx); }
     /// expert.tab=load, tokens, texts or neighbours.
     bool act(const std::string& action, Context& ctx) override;
 
@@ -235,13 +236,14 @@ void ExpertPanel::draw_load(const View& view) {
         if (beside) {
             ImGui::SameLine(0, gap);
         }
-        time_chart_.draw(ctx,
-                         {.id = "###expert.over_time",
-                          .title = ctx.text("expert.over_time"),
-                          .unit = ctx.text("expert.over_time.unit"),
-                          .chart = shown->over_time,
-                          .file = view.file() + "-time"},
-                         {width, height});
+        time_chart_.draw(
+            ctx,
+            {.id = "###expert.over_time",
+             .title = ctx.text("expert.over_time"),
+             .unit = ctx.text.format("expert.over_time.unit", {{"n", ctx.text.number(shown->tokens_of_point)}}),
+             .chart = shown->over_time,
+             .file = view.file() + "-time"},
+            {width, height});
     }
     if (history_) {
         history_chart_.draw(ctx,
@@ -341,6 +343,9 @@ void ExpertPanel::show_found(Context& ctx) {
     }
     const Found found = *found_;
     found_.reset();
+    if (const auto shown = shown_routing(ctx); !shown || shown->run != found.run) {
+        return;  // whoever has gone on to another routing does not want to be taken back
+    }
     if (found.token) {
         show_routing(ctx, found.run);
         ctx.selection.routing_token = static_cast<std::int64_t>(*found.token);
@@ -482,7 +487,6 @@ void ExpertPanel::draw_neighbours(const View& view) {
 }
 
 void ExpertPanel::draw(Context& ctx) {
-    show_found(ctx);
     const std::optional<RoutedRun> run = draw_trace_head(ctx, "expert.empty");
     if (!run) {
         return;

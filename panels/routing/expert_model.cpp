@@ -13,6 +13,8 @@ namespace moescope::panels {
 
 namespace {
 
+constexpr std::uint64_t kLeastOfBin = 8;  ///< tokens of a point along the trace
+
 double ratio(double value, double baseline) {
     return baseline > 0 ? value / baseline : kNoValue;
 }
@@ -49,9 +51,27 @@ std::shared_ptr<const Chart> over_layers(const routing::Load& load, const routin
     return chart;
 }
 
+/// Neighbours put together, so that each has kLeastOfBin tokens: of fewer a share jumps between 0 and 1.
+std::vector<routing::LoadOverTime::Bin> broad_bins(const routing::LoadOverTime& figure, std::size_t expert) {
+    const std::uint64_t together = std::max<std::uint64_t>(1, kLeastOfBin / figure.width());  // both are powers of 2
+    std::vector<routing::LoadOverTime::Bin> broad;
+    std::uint64_t taken = together;
+    for (const routing::LoadOverTime::Bin& bin : figure.bins(expert)) {
+        if (taken == together) {
+            broad.push_back({bin.from, bin.from, 0, 0});
+            taken = 0;
+        }
+        broad.back().to = bin.to;
+        broad.back().chosen += bin.chosen;
+        broad.back().decisions += bin.decisions;
+        ++taken;
+    }
+    return broad;
+}
+
 std::shared_ptr<const Chart> over_time(const routing::LoadOverTime& figure, std::size_t expert, double uniform,
                                        double overall) {
-    const std::vector<routing::LoadOverTime::Bin> bins = figure.bins(expert);
+    const std::vector<routing::LoadOverTime::Bin> bins = broad_bins(figure, expert);
     if (bins.empty()) {
         return nullptr;
     }
@@ -68,11 +88,11 @@ std::shared_ptr<const Chart> over_time(const routing::LoadOverTime& figure, std:
     return chart;
 }
 
-/// The columns behind the name: how often, of how many, share with interval, baseline, ratio.
-void add_share_columns(Table& table) {
+/// The columns behind the name: how often, of how many, share with interval, baseline, ratio. `share` says of what.
+void add_share_columns(Table& table, const char* share = "expert.column.share") {
     table.columns.insert(table.columns.end(), {{"expert.column.count", Unit::whole},
                                                {"expert.column.of", Unit::whole},
-                                               {"expert.column.share", Unit::percent, true},
+                                               {share, Unit::percent, true},
                                                {"expert.column.baseline", Unit::percent},
                                                {"expert.column.ratio", Unit::times}});
 }
@@ -124,7 +144,7 @@ ExpertTextsShown::Part texts_part(const routing::GroupLoad& load, const ExpertPl
 Table neighbour_table() {
     Table table;
     table.columns = {{"expert.column.expert", Unit::place}};
-    add_share_columns(table);
+    add_share_columns(table, "expert.column.conditional_share");
     return table;
 }
 
@@ -203,6 +223,7 @@ ExpertLoadShown expert_load(const ExpertLoadFigure& figure, const routing::Route
     shown.rank = 1 + static_cast<std::size_t>(std::count_if(
                          counts.begin(), counts.end(), [&](std::uint64_t n) { return n > counts[expert.expert]; }));
     shown.over_layers = over_layers(load, spec, expert.expert);
+    shown.tokens_of_point = std::max(kLeastOfBin, time.width());
     shown.over_time = over_time(time, expert.expert, shown.uniform, shown.share.value);
     return shown;
 }

@@ -40,6 +40,7 @@ struct ExpertLoadShown {
     std::size_t rank = 0;  ///< 1: the busiest of its layer
     std::shared_ptr<const Chart> over_layers;  ///< bars: the experts of the same number in all layers; null without any
     std::shared_ptr<const Chart> over_time;    ///< lines over tokens of the trace; null without tokens
+    std::uint64_t tokens_of_point = 0;         ///< of over_time, at most
 };
 ExpertLoadShown expert_load(const ExpertLoadFigure& figure, const routing::RouterSpec& spec, const ExpertPlace& expert);
 

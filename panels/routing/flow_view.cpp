@@ -6,6 +6,7 @@
 
 #include "panels/ui/figure_svg.hpp"
 #include "panels/ui/figure_text.hpp"
+#include "panels/ui/plot_parts.hpp"
 #include "panels/ui/text_layout.hpp"
 #include "panels/ui/widgets.hpp"
 
@@ -220,7 +221,7 @@ void FlowView::draw_menu(ui::Context& ctx, const FlowSpec& spec, ImVec2 min, ImV
         said.left_name = ctx.text.format("structure.flow.layer", {{"layer", std::to_string(spec.flow->from_layer)}});
         said.right_name = ctx.text.format("structure.flow.layer", {{"layer", std::to_string(spec.flow->to_layer)}});
         for (const ImVec4& color : ctx.theme.series) {
-            said.colors.push_back(hex(ui::packed(color)));
+            said.colors.push_back(ui::hex_color(color));
         }
         return said;
     };

@@ -4,12 +4,15 @@
 #include <array>
 #include <imgui_stdlib.h>
 #include <nlohmann/json.hpp>
+#include <string_view>
 
 #include "base/text.hpp"
 #include "panels/node/library.hpp"
+#include "panels/routing/routed_runs.hpp"
 #include "panels/routing/shown_routing.hpp"
 #include "panels/ui/field_label.hpp"
 #include "panels/ui/text_layout.hpp"
+#include "panels/ui/units.hpp"
 #include "panels/ui/widgets.hpp"
 
 namespace moescope::panels {
@@ -17,7 +20,7 @@ namespace {
 
 constexpr int kFewestTokens = 100, kMostTokens = 1'000'000;
 constexpr std::size_t kLongestText = 60'000;  ///< bytes that the node takes of a text
-constexpr std::array<int, 5> kOffered = {5'000, 20'000, 50'000, 100'000, 300'000};
+constexpr std::array<int, 7> kOffered = {1'000, 2'000, 5'000, 20'000, 50'000, 100'000, 300'000};
 
 }  // namespace
 
@@ -90,6 +93,9 @@ bool ReadForm::draw(ui::Context& ctx) {
         sent = true;
     }
     ui::tooltip(text("routing.read.corpus.help"));
+    if (const auto [detail, sentence] = corpus_detail(ctx, tokens_); !sentence.empty()) {
+        ui::text_wrapped(sentence, ctx.theme.text_dim);
+    }
     ImGui::PopID();
     return sent;
 }
@@ -103,9 +109,29 @@ void ReadForm::read(ui::Context& ctx, const std::string& text) const {
                  {{"model", model(ctx)}, {"text", text}, {"chat", chat_}, {"detail", scores_ ? "scores" : "weights"}});
 }
 
+std::pair<const char*, std::string> ReadForm::corpus_detail(const ui::Context& ctx, int tokens) const {
+    const std::uint64_t experts = experts_of_model(ctx.snapshot, model(ctx)),
+                        count = static_cast<std::uint64_t>(tokens);
+    if (!scores_) {
+        return {"weights", ""};
+    }
+    if (experts == 0) {
+        return {"weights", ctx.text("routing.read.scores.unknown")};
+    }
+    const char* detail = reading_detail(experts, count);
+    const bool recorded = std::string_view(detail) == "scores";
+    return {detail, ctx.text.format(recorded ? "routing.read.scores.size" : "routing.read.scores.large",
+                                    {{"n", ctx.text.number(count)},
+                                     {"size", ui::bytes_text(ctx.text, score_bytes(experts, count))},
+                                     {"most", ui::bytes_text(ctx.text, kMostScoreBytes)}})};
+}
+
 void ReadForm::read_corpus(ui::Context& ctx, int tokens) const {
-    read_routing(
-        ctx, {{"model", model(ctx)}, {"data", "manpages"}, {"tokens", std::clamp(tokens, kFewestTokens, kMostTokens)}});
+    const int wanted = std::clamp(tokens, kFewestTokens, kMostTokens);
+    read_routing(ctx, {{"model", model(ctx)},
+                       {"data", "manpages"},
+                       {"tokens", wanted},
+                       {"detail", corpus_detail(ctx, wanted).first}});
 }
 
 void draw_empty_routing(ui::Context& ctx, const char* icon, const char* key, ReadForm& form) {

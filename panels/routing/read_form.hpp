@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <utility>
 
 #include "panels/ui/context.hpp"
 
@@ -27,9 +28,12 @@ class ReadForm {
 
  private:
     std::string model(const ui::Context& ctx) const;
+    /// "scores" or "weights": how much a reading of so many tokens of the built-in text records, and a sentence on what
+    /// that takes; none without the wish for scores.
+    std::pair<const char*, std::string> corpus_detail(const ui::Context& ctx, int tokens) const;
 
     std::string model_, text_;
-    bool scores_ = true;  ///< of a text
+    bool scores_ = true;
     bool chat_ = false;
     int tokens_ = 20'000;  ///< of the corpus
 };

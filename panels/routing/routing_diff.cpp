@@ -12,6 +12,7 @@
 #include "panels/panels.hpp"
 #include "panels/routing/diff_model.hpp"
 #include "panels/routing/figure_view.hpp"
+#include "panels/routing/read_again.hpp"
 #include "panels/routing/show_expert.hpp"
 #include "panels/routing/shown_routing.hpp"
 #include "panels/routing/trace_head.hpp"
@@ -35,6 +36,7 @@ class RoutingDiffPanel final : public ui::Panel {
  public:
     void take_over(ui::Panel& before) override;
     void draw(Context& ctx) override;
+    void draw_above(Context& ctx) override { take_reading(ctx); }
     /// routing_diff.tab=layers, ranks, classes, margins, load or tokens; routing_diff.second=RUN;
     /// routing_diff.read=MODEL (the text of the first).
     bool act(const std::string& action, Context& ctx) override;
@@ -50,6 +52,7 @@ class RoutingDiffPanel final : public ui::Panel {
     };
 
     void take_reading(Context& ctx);
+    void choose_second(std::uint32_t run);
     void draw_second(Context& ctx, const std::vector<RoutedRun>& runs, const RoutedRun& first, const RoutedRun* second);
     void draw_reading(Context& ctx, const RoutedRun& first);
     void model_list(Context& ctx, const RoutedRun& first);
@@ -65,6 +68,7 @@ class RoutingDiffPanel final : public ui::Panel {
     std::string model_;              ///< to read the text of the first with
     bool asked_ = false;             ///< to be read by a command
     client::CommandId reading_ = 0;  ///< the route.start that has no answer yet
+    std::uint32_t reading_of_ = 0;   ///< the first when it was sent
 
     std::array<std::shared_ptr<const routing::TraceSource>, 2> traces_;
     std::array<std::size_t, 2> pieces_{};  ///< of the traces, as they were when the job began
@@ -83,13 +87,19 @@ int number_in(const Table::Row& row, std::size_t column) {
 
 }  // namespace
 
-/// The run that was started to be compared with.
+/// The run that was started to be compared with, unless somebody has chosen another pair meanwhile.
 void RoutingDiffPanel::take_reading(Context& ctx) {
     if (const client::CommandResult* answer = ui::take_answer(ctx, reading_)) {
-        if (answer->state == client::CommandResult::State::done) {
-            second_ = base::run_of(answer->value);
+        const auto first = shown_routing(ctx);
+        if (answer->state == client::CommandResult::State::done && first && first->run == reading_of_) {
+            choose_second(base::run_of(answer->value));
         }
     }
+}
+
+void RoutingDiffPanel::choose_second(std::uint32_t run) {
+    second_ = run;
+    reading_ = 0;
 }
 
 void RoutingDiffPanel::draw_second(Context& ctx, const std::vector<RoutedRun>& runs, const RoutedRun& first,
@@ -111,7 +121,7 @@ void RoutingDiffPanel::draw_second(Context& ctx, const std::vector<RoutedRun>& r
             }
             label += "###second" + std::to_string(run.run());
             if (ImGui::Selectable(label.c_str(), second != nullptr && run.run() == second->run())) {
-                second_ = run.run();
+                choose_second(run.run());
             }
         }
         ImGui::EndCombo();
@@ -121,7 +131,7 @@ void RoutingDiffPanel::draw_second(Context& ctx, const std::vector<RoutedRun>& r
     const std::string swap = std::string(ui::icon::swap) + "###routing_diff.swap";
     ui::flow(ui::button_width(swap.c_str()));
     if (ui::button(swap.c_str(), second != nullptr)) {
-        second_ = first.run();
+        choose_second(first.run());
         ctx.selection.routing_run = second->run();
         ctx.selection.routing_token = -1;
     }
@@ -160,7 +170,7 @@ void RoutingDiffPanel::model_list(Context& ctx, const RoutedRun& first) {
         }
         entry(model.name, model.available);
         for (const auto& [set, items] : *ctx.snapshot.intervention_sets) {
-            entry(model.name + "|" + set, model.available);
+            entry(history::to_text(history::ModelWithSet{model.name, set}), model.available);
         }
     }
     ImGui::EndCombo();
@@ -184,6 +194,7 @@ void RoutingDiffPanel::draw_reading(Context& ctx, const RoutedRun& first) {
         parameters["detail"] =
             reading_detail(spec.routed_layers.size() * static_cast<std::size_t>(spec.experts), first.routing->tokens);
         reading_ = ctx.client.send("route.start", std::move(parameters));
+        reading_of_ = first.run();
     }
     ui::tooltip(ctx.text("routing_diff.read.help"));
 }
@@ -244,6 +255,11 @@ void RoutingDiffPanel::draw_numbers(const View& view, const DiffShown& shown) co
              {"difference", estimate_text(ctx.text, Estimate(perplexity.difference), Unit::signed_number)}}));
         ui::tooltip(ctx.text("routing_diff.perplexity.help"));
     }
+    if (const auto& [first, second] = shown.missing; first + second > 0) {
+        ui::text_wrapped(ctx.text.format("routing_diff.missing",
+                                         {{"first", ctx.text.number(first)}, {"second", ctx.text.number(second)}}),
+                         ctx.theme.warning);
+    }
     if (shown.undecided > 0) {
         ui::text_dim(ctx, ctx.text.format("routing_diff.undecided", {{"n", ctx.text.number(shown.undecided)}}));
     }
@@ -274,7 +290,11 @@ void RoutingDiffPanel::draw_menu(const View& view, const DiffShown& shown) const
 void RoutingDiffPanel::draw_part(const View& view, const DiffShown::Part& part, const char* name) {
     Context& ctx = view.ctx;
     if (!part.chart) {
-        ui::text_wrapped(ctx.text("routing_diff.margins.none"), ctx.theme.text_dim);
+        if (view.first.routing->detail == routing::Detail::scores) {
+            ui::text_wrapped(ctx.text("structure.spread.by_token"), ctx.theme.text_dim);
+        } else {
+            draw_lack_of_scores(ctx, *view.first.routing, ctx.text("routing_diff.margins.none"));
+        }
         return;
     }
     const ImVec2 room = ImGui::GetContentRegionAvail();
@@ -421,7 +441,6 @@ void RoutingDiffPanel::draw_tokens(const View& view, const DiffShown& shown) {
 }
 
 void RoutingDiffPanel::draw(Context& ctx) {
-    take_reading(ctx);
     const std::optional<RoutedRun> first = draw_trace_head(ctx, "routing_diff.empty");
     if (!first) {
         return;
@@ -438,12 +457,29 @@ void RoutingDiffPanel::draw(Context& ctx) {
     draw_reading(ctx, *first);
     if (second == nullptr) {
         const bool coming = second_ != 0 && second_ != first->run();
+        const auto read = ctx.snapshot.routes.find(second_);
+        if (coming && read != ctx.snapshot.routes.end() && protocol::ended(read->second->state) &&
+            read->second->state != history::RunState::done) {
+            const history::RouteRun& run = *read->second;  // nothing will come of it
+            ui::banner(ctx, run.state == history::RunState::failed ? ui::Tone::error : ui::Tone::warning,
+                       run.message.empty() ? ctx.text.format("routing.no_routing", {{"run", std::to_string(run.id)}})
+                                           : ctx.text.message(run.message));
+            return;
+        }
         ui::text_wrapped(ctx.text(coming ? "routing_diff.waiting" : "routing_diff.none"), ctx.theme.text_dim);
         return;
     }
     if (first->alive || second->alive) {
         ui::text_wrapped(ctx.text("routing_diff.waiting"), ctx.theme.text_dim);
         return;
+    }
+    constexpr std::size_t kWholeReason = 300;  // bytes
+    for (const auto& [run, key] :
+         {std::pair(&*first, "routing_diff.first_cut"), std::pair(second, "routing_diff.second_cut")}) {
+        if (run->cut) {
+            ui::text_wrapped(ctx.text.format(key, {{"cut", cut_off_text(ctx.text, *run->cut, kWholeReason)}}),
+                             ctx.theme.warning);
+        }
     }
     const View view{ctx, *first, *second, first->routing->trace->spec()};
     update(view);
@@ -492,7 +528,7 @@ void RoutingDiffPanel::take_over(ui::Panel& before) {
 bool RoutingDiffPanel::act(const std::string& action, Context& ctx) {
     (void)ctx;
     if (const char* run = ui::action_value(action, "routing_diff.second")) {
-        second_ = static_cast<std::uint32_t>(std::strtoul(run, nullptr, 10));
+        choose_second(static_cast<std::uint32_t>(std::strtoul(run, nullptr, 10)));
         return true;
     }
     if (const char* model = ui::action_value(action, "routing_diff.read")) {

@@ -11,7 +11,10 @@
 #include "panels/node/library.hpp"
 #include "panels/routing/agreement.hpp"
 #include "panels/routing/change_list.hpp"
+#include "panels/routing/figure_view.hpp"
+#include "panels/routing/routed_runs.hpp"
 #include "panels/ui/text_layout.hpp"
+#include "panels/ui/text_tools.hpp"
 #include "panels/ui/widgets.hpp"
 #include "routing/figures/figure_job.hpp"
 
@@ -22,9 +25,13 @@ using history::RouteRun;
 using history::RunRouting;
 using nlohmann::json;
 
+constexpr std::size_t kWhyInAName = 60, kWholeReason = 2000;  ///< bytes of why a reading was cut off
+
 /// The route.start that has no answer yet.
 struct Reading {
     client::CommandId command = 0;
+    std::uint32_t from = 0;       ///< the selected run when it was sent
+    std::int64_t token = -1;      ///< that is selected in it then; -1: none
     std::uint64_t asked_for = 0;  ///< routings, by show_routing
 };
 
@@ -91,11 +98,13 @@ std::shared_ptr<const routing::FigureJob<AgreementFigure>::State> agreement_of(u
         return known.run == routing.run && known.trace == routing.trace;
     });
     if (one != agreements.all.end() && one->follows && !growing) {
+        dispose(ctx, one->job);
         agreements.all.erase(one);  // counted once more to the end, by a job that ends
         one = agreements.all.end();
     }
     if (one == agreements.all.end()) {
         if (agreements.all.size() == Agreements::kMost) {
+            dispose(ctx, agreements.all.front().job);
             agreements.all.erase(agreements.all.begin());
         }
         agreements.all.push_back({routing.run, routing.trace,
@@ -136,6 +145,9 @@ std::string source_lines(const ui::Context& ctx, const RunRouting& routing,
     if (routing.lost > 0) {
         add(ctx.text.format("routing.lost", {{"n", ctx.text.number(routing.lost)}}));
     }
+    if (const auto cut = cut_off(ctx.snapshot, routing)) {
+        add(cut_off_text(ctx.text, *cut, kWholeReason));
+    }
     return lines;
 }
 
@@ -143,7 +155,8 @@ std::string source_lines(const ui::Context& ctx, const RunRouting& routing,
 json only_of_text(const json& value) {
     const json& from = base::member(value, "from");  // of an answer that is read again
     json text = json::object();
-    for (const char* key : {"text", "data", "tokens", "run", "item", "language", "draw", "chat"}) {
+    for (const char* key :
+         {"text", "data", "tokens", "tokens_of", "first", "run", "item", "language", "draw", "chat"}) {
         const json& one = base::member(from.is_object() ? from : value, key);
         if (!one.is_null() && one != json(false)) {
             text[key] = one;
@@ -155,7 +168,8 @@ json only_of_text(const json& value) {
 /// The run has read what the parameters name, with the same model and the same changes.
 bool agrees(const client::Snapshot& snapshot, const RouteRun& run, const json& parameters) {
     const auto routing = snapshot.routing.find(run.id);
-    if (run.what != RouteRun::What::read || run.state == history::RunState::failed ||
+    const bool cut = protocol::ended(run.state) && run.state != history::RunState::done;
+    if (run.what != RouteRun::What::read || cut || is_of_another_file(snapshot, run, run.model) ||
         routing == snapshot.routing.end() || run.model != base::text_of(parameters, "model") ||
         only_of_text(run.manifest) != only_of_text(parameters)) {
         return false;
@@ -200,6 +214,13 @@ std::string model_of(const client::Snapshot& snapshot, const RunRouting& routing
     return route != nullptr && !route->model.empty() ? route->model : routing.trace->spec().model;
 }
 
+const history::RunHeader* run_of_routing(const client::Snapshot& snapshot, const RunRouting& routing) {
+    if (const auto* answer = find(snapshot.generations, routing.run)) {
+        return answer;
+    }
+    return find(snapshot.routes, routing.run);
+}
+
 std::shared_ptr<const routing::PackedTrace> trace_of_model(const client::Snapshot& snapshot, const std::string& model) {
     const auto wanted = model_with_set(snapshot, model).model;
     const auto wanted_run = history::checkpoint_named(wanted);
@@ -208,6 +229,10 @@ std::shared_ptr<const routing::PackedTrace> trace_of_model(const client::Snapsho
             continue;
         }
         const std::string one = model_with_set(snapshot, model_of(snapshot, *entry->second)).model;
+        const history::RunHeader* header = run_of_routing(snapshot, *entry->second);
+        if (header != nullptr && is_of_another_file(snapshot, *header, one)) {
+            continue;  // what stood under that name then
+        }
         const auto run = history::checkpoint_named(one);
         if (one == wanted || (run && wanted_run && run->run == wanted_run->run)) {
             return entry->second->trace;
@@ -218,30 +243,32 @@ std::shared_ptr<const routing::PackedTrace> trace_of_model(const client::Snapsho
 
 std::string routing_name(const ui::Context& ctx, const RunRouting& routing) {
     const std::string model = model_of(ctx.snapshot, routing);
+    const history::RunHeader* run = run_of_routing(ctx.snapshot, routing);
+    const std::string called = model.empty()    ? std::string(ctx.text("routing.name.no_model"))
+                               : run == nullptr ? model_title(ctx, model)
+                                                : model_title_of(ctx, *run, model);
     std::string name =
-        ctx.text.format(kind_key(ctx.snapshot, routing.run),
-                        {{"run", std::to_string(routing.run)},
-                         {"model", model.empty() ? ctx.text("routing.name.no_model") : model_title(ctx, model)}});
+        ctx.text.format(kind_key(ctx.snapshot, routing.run), {{"run", std::to_string(routing.run)}, {"model", called}});
     if (const RouteRun* route = find(ctx.snapshot.routes, routing.run)) {
         if (const std::string title = base::text_of(route->manifest, "title"); !title.empty()) {
-            name += " \u00b7 " + base::shortened(ui::displayable(title), 60);
+            name += " \u00b7 " + in_one_line(title, 60);
         }
     }
     if (const auto* answer = find(ctx.snapshot.generations, routing.run)) {
-        std::string prompt = base::shortened(ui::displayable(base::text_of(answer->manifest, "prompt")), 60);
-        std::replace(prompt.begin(), prompt.end(), '\n', ' ');
+        const std::string prompt = in_one_line(base::text_of(answer->manifest, "prompt"), 60);
         name += prompt.empty() ? "" : " \u00b7 " + prompt;
     }
     const std::vector<Change> changes = changes_or_none(routing.interventions);
-    if (changes.empty()) {
-        return name;
-    }
     // A model with a set is named with it already.
-    const bool named = !model_with_set(ctx.snapshot, model).set.empty();
-    return named ? name
-                 : ctx.text.format("routing.name.changed",
-                                   {{"name", name},
-                                    {"changes", routing.set.empty() ? changes_text(ctx.text, changes) : routing.set}});
+    if (!changes.empty() && model_with_set(ctx.snapshot, model).set.empty()) {
+        name = ctx.text.format(
+            "routing.name.changed",
+            {{"name", name}, {"changes", routing.set.empty() ? changes_text(ctx.text, changes) : routing.set}});
+    }
+    if (const auto cut = cut_off(ctx.snapshot, routing)) {
+        name += " \u00b7 " + cut_off_text(ctx.text, *cut, kWhyInAName);
+    }
+    return name;
 }
 
 void draw_routing_choice(ui::Context& ctx) {
@@ -284,7 +311,9 @@ void draw_source_badge(ui::Context& ctx, const RunRouting& routing) {
     }
     const routing::RouterSpec& spec = routing.trace->spec();
     const auto agreement = agreement_of(ctx, routing);
-    std::string word = ctx.text(source_key(spec.source));
+    const auto cut = cut_off(ctx.snapshot, routing);
+    std::string word = cut ? cut_off_text(ctx.text, *cut, kWhyInAName) + " \u00b7 " : std::string();
+    word += ctx.text(source_key(spec.source));
     if (agreement != nullptr) {
         if (const std::string share = agreement_share(ctx.text, agreement->figure.agreement()); !share.empty()) {
             word += " \u00b7 " + ctx.text.format("routing.agreement.short", {{"share", share}});
@@ -292,7 +321,7 @@ void draw_source_badge(ui::Context& ctx, const RunRouting& routing) {
     }
     const bool differs =
         agreement != nullptr && agreement->figure.agreement().equal != agreement->figure.agreement().decisions;
-    const bool doubtful = !spec.doubts.empty() || differs || routing.lost > 0;
+    const bool doubtful = !spec.doubts.empty() || differs || routing.lost > 0 || cut;
     if (!spec.doubts.empty()) {
         word += " \u00b7 " +
                 ctx.text.format("routing.doubts.short", {{"n", ctx.text.number(std::uint64_t{spec.doubts.size()})}});
@@ -323,22 +352,39 @@ void show_routing(ui::Context& ctx, std::uint32_t run) {
     ctx.show_panel("routing");
 }
 
-void read_routing(ui::Context& ctx, json parameters) {
-    ctx.shared.get<Reading>().command = ctx.client.send("route.start", std::move(parameters));
+void read_routing(ui::Context& ctx, json parameters, ThenShow then) {
+    if (ui::clicked_again()) {
+        return;
+    }
+    auto& reading = ctx.shared.get<Reading>();
+    reading.command = ctx.client.send("route.start", std::move(parameters));
+    reading.from = ctx.selection.routing_run;
+    reading.token = then.token;
+    if (then.come) {
+        ctx.show_panel("routing");
+    }
+}
+
+void import_routing(ui::Context& ctx, const std::string& path) {
+    ctx.shared.get<Reading>().command = ctx.client.send("route.import", {{"path", path}});
     ctx.show_panel("routing");
 }
 
-void show_or_read_routing(ui::Context& ctx, json parameters) {
+void show_or_read_routing(ui::Context& ctx, json parameters, ThenShow then) {
     const std::string detail = base::text_of(parameters, "detail");
     for (auto entry = ctx.snapshot.routes.rbegin(); entry != ctx.snapshot.routes.rend(); ++entry) {
         const RouteRun& run = *entry->second;
         if (agrees(ctx.snapshot, run, parameters) &&
             (detail != "scores" || ctx.snapshot.routing.at(run.id)->detail == routing::Detail::scores)) {
-            show_routing(ctx, run.id);
+            if (then.come) {
+                show_routing(ctx, run.id);
+            }
+            ctx.selection.routing_run = run.id;
+            ctx.selection.routing_token = then.token;
             return;
         }
     }
-    read_routing(ctx, std::move(parameters));
+    read_routing(ctx, std::move(parameters), then);
 }
 
 std::unique_ptr<RoutingOfAnswer> routing_of_answer(const client::Snapshot& snapshot,
@@ -368,9 +414,11 @@ void follow_reading(ui::Context& ctx) {
     auto& reading = ctx.shared.get<Reading>();
     if (const client::CommandResult* answer = ui::take_answer(ctx, reading.command);
         answer != nullptr && answer->state == client::CommandResult::State::done) {
-        if (const std::uint32_t run = base::run_of(answer->value); run != 0) {
+        // Whoever has chosen another one meanwhile does not want to be taken back.
+        if (const std::uint32_t run = base::run_of(answer->value);
+            run != 0 && ctx.selection.routing_run == reading.from) {
             ctx.selection.routing_run = run;
-            ctx.selection.routing_token = -1;
+            ctx.selection.routing_token = reading.token;
         }
     }
 }

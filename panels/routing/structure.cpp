@@ -11,6 +11,7 @@
 #include "panels/panels.hpp"
 #include "panels/routing/figure_view.hpp"
 #include "panels/routing/flow_view.hpp"
+#include "panels/routing/read_again.hpp"
 #include "panels/routing/show_expert.hpp"
 #include "panels/routing/structure_model.hpp"
 #include "panels/routing/trace_head.hpp"
@@ -476,10 +477,10 @@ void StructurePanel::draw_read_buttons(const View& view, const CheckpointSeries*
     const bool enough = run->checkpoints.size() > 1;
     const char* why_not = ctx.text(!ctx.connected() ? "runs.offline" : "structure.saturation.few");
     const auto offer = [&](const char* label_key, const nlohmann::json& text, std::uint64_t tokens) {
-        const std::string label =
-            ctx.text.format(label_key,
-                            {{"run", run->name}, {"n", ctx.text.number(std::uint64_t{run->checkpoints.size()})}}) +
-            "###" + label_key;
+        const std::size_t count = run->checkpoints.size();
+        const std::string label = ctx.text.format(count == 1 ? std::string(label_key) + ".one" : std::string(label_key),
+                                                  {{"run", run->name}, {"n", ctx.text.number(std::uint64_t{count})}}) +
+                                  "###" + label_key;
         ui::flow(ui::button_width(label.c_str()));
         if (ui::button(label.c_str(), enough && ctx.connected(), why_not)) {
             std::set<std::uint64_t> there;
@@ -501,6 +502,9 @@ void StructurePanel::draw_read_buttons(const View& view, const CheckpointSeries*
         offer("structure.saturation.read_this", view.run.text, view.run.routing->tokens);
     }
     offer("structure.saturation.read", built_in_text(), kBuiltInTokens);
+    if (!enough) {
+        ui::text_wrapped(ctx.text("structure.saturation.few"), ctx.theme.text_dim);
+    }
 }
 
 void StructurePanel::update_saturation(const View& view, const CheckpointSeries& series) {
@@ -767,7 +771,6 @@ void StructurePanel::draw_differences(const View& view) {
                               .low = -reach,
                               .high = reach,
                               .diverging = true,
-                              .reversed = shown->first_name == "en",
                               .unit_of_value = Unit::points,
                               .row = view.place,
                               .column = chosen_expert(ctx.selection, view.spec, view.place),
@@ -820,7 +823,14 @@ void StructurePanel::draw_spread(const View& view) {
     const std::vector<double>& medians = entropy ? shown->entropy_median : shown->margin_median;
     const char* name = entropy ? "structure.spread.entropy" : "structure.spread.margin";
     if (!map) {
-        ui::text_wrapped(ctx.text("structure.spread.none"), ctx.theme.text_dim);
+        const bool recorded = view.run.routing->detail == routing::Detail::scores;
+        if (recorded && view.run.alive) {
+            ui::text_wrapped(ctx.text("figure.waiting"), ctx.theme.text_dim);
+        } else if (recorded) {
+            ui::text_wrapped(ctx.text("structure.spread.by_token"), ctx.theme.text_dim);
+        } else {
+            draw_lack_of_scores(ctx, *view.run.routing, ctx.text("structure.spread.none"));
+        }
         return;
     }
     const Split places = split(ctx);

@@ -90,7 +90,7 @@ PairMapShown pair_map(const routing::CoActivation& pairs, std::size_t experts, s
     Map map = empty_map(numbered(experts), numbered(experts));
     map.row_key = "structure.axis.given";
     map.column_key = "structure.axis.other";
-    map.value_key = value == PairValue::share ? "structure.value.share" : "structure.value.above";
+    map.value_key = value == PairValue::share ? "structure.value.conditional_share" : "structure.value.above";
     map.quiet.assign(value == PairValue::above ? experts * experts : 0, 0);
     struct Pair {
         std::size_t i, j;

@@ -42,7 +42,7 @@ std::vector<const RouteRun*> sweeps_of(const client::Snapshot& snapshot) {
 
 std::string name_of(const ui::Context& ctx, const RouteRun& run) {
     return ctx.text.format("sweep.name", {{"run", std::to_string(run.id)},
-                                          {"model", model_title(ctx, run.model)},
+                                          {"model", model_title_of(ctx, run, run.model)},
                                           {"layer", std::to_string(base::integer_of(run.manifest, "layer"))}});
 }
 
@@ -197,11 +197,10 @@ void SweepView::draw_progress(ui::Context& ctx, const RouteRun& run) {
     if (protocol::ended(run.state)) {
         return;
     }
-    const auto task = std::find_if(ctx.snapshot.tasks.begin(), ctx.snapshot.tasks.end(),
-                                   [&](const client::Task& one) { return one.run == run.id; });
+    const client::Task* task = task_of(ctx.snapshot, run.id);
     std::string line = ctx.text("sweep.running");
     double fraction = 0;
-    if (task != ctx.snapshot.tasks.end()) {
+    if (task != nullptr) {
         fraction = task->fraction;
         if (task->fraction >= 0) {
             line += " " + ui::percent_text(ctx.text, std::floor(task->fraction * 100) / 100);

@@ -71,6 +71,14 @@ TokenText token_text(std::string_view bytes, std::int32_t id) {
     return made;
 }
 
+std::string in_line(std::string_view shown) {
+    std::string line;
+    for (const char c : shown) {
+        line += c == ' ' ? "\u00b7" : c == '\n' ? "" : c == '\t' ? "\\t" : std::string(1, c);
+    }
+    return line;
+}
+
 std::string shown_piece(std::string_view bytes, std::int32_t id) {
     return bytes.empty() ? routing::name_of_empty(id) : visible_piece(bytes);
 }
@@ -148,6 +156,25 @@ std::size_t page_holding(const std::vector<std::shared_ptr<const TokenPage>>& pa
 float own_of(const std::vector<std::shared_ptr<const TokenPage>>& pages, std::uint64_t token) {
     const std::size_t page = page_holding(pages, token);
     return page < pages.size() ? pages[page]->own[static_cast<std::size_t>(token - pages[page]->first)] : kNone;
+}
+
+std::string words_of(const std::vector<std::shared_ptr<const TokenPage>>& pages, std::uint64_t first,
+                     std::uint64_t last, std::size_t most) {
+    constexpr std::string_view kLineEnd = "\u00b6";
+    std::string words;
+    for (std::size_t number = page_holding(pages, first);
+         number < pages.size() && pages[number]->first < last && words.size() < 2 * most; ++number) {
+        const TokenPage& page = *pages[number];
+        for (std::size_t at = 0; at < page.tokens() && page.first + at < last; ++at) {
+            if (page.first + at >= first && page.kinds[at] != TokenKind::control) {
+                words += page.text_of(at);
+            }
+        }
+    }
+    for (std::size_t at = words.find(kLineEnd); at != std::string::npos; at = words.find(kLineEnd, at)) {
+        words.erase(at, kLineEnd.size());
+    }
+    return in_one_line(words, most);
 }
 
 std::optional<std::uint64_t> answer_begin(const std::vector<std::int32_t>& trace,

@@ -27,6 +27,8 @@ struct TokenText {
 /// `id` stands for a token without a text.
 TokenText token_text(std::string_view bytes, std::int32_t id);
 
+/// What of a page's text is a token (TokenPage::text_of), on one line: spaces as ·, a line end as ¶.
+std::string in_line(std::string_view shown);
 /// The text of a token as a name in a table, on one line.
 std::string shown_piece(std::string_view bytes, std::int32_t id);
 
@@ -82,6 +84,11 @@ std::size_t page_holding(const std::vector<std::shared_ptr<const TokenPage>>& pa
 /// The log-probability of a token itself; NaN where it is not known. It is what the token before it says of the next
 /// one.
 float own_of(const std::vector<std::shared_ptr<const TokenPage>>& pages, std::uint64_t token);
+
+/// Of the tokens [first, last) what can be read, on one line of `most` bytes at most: their name in a list. Control
+/// tokens are left out.
+std::string words_of(const std::vector<std::shared_ptr<const TokenPage>>& pages, std::uint64_t first,
+                     std::uint64_t last, std::size_t most);
 
 /// The number of the first answer token in a trace of prompt and answer whose tokens are `trace`, told by the tokens of
 /// the answer so far; either may be ahead of the other. Nothing while that can't be told.

@@ -80,8 +80,11 @@ void TokenTextView::lay_out(std::size_t page) {
     }
     ImFontBaked* baked = ImGui::GetFontBaked();
     // The same number stands for the same text, which may have grown.
-    laid.lines.update(laid.page->first + 1, laid.page->text, width_, font_size_,
-                      [baked](std::uint32_t, char32_t code) { return advance_of(baked, code); });
+    const std::vector<std::uint32_t>& ends = laid.page->ends;
+    laid.lines.update(
+        laid.page->first + 1, laid.page->text, width_, font_size_,
+        [baked](std::uint32_t, char32_t code) { return advance_of(baked, code); },
+        [&ends](std::uint32_t at) { return at == 0 || std::binary_search(ends.begin(), ends.end(), at); });
     laid.ready = true;
     laid_bytes_ += laid.page->text.size();
     laid_lines_ += laid.lines.lines().size();
@@ -212,8 +215,9 @@ void TokenTextView::draw_line(const ui::Context& ctx, const Request& request, co
         if (page.kinds[token] == TokenKind::control) {
             list.AddRect(low, {high.x - 1, high.y}, ImGui::GetColorU32(ctx.theme.text_dim), 2);
         }
-        if (request.framed && request.framed(page, token)) {
-            list.AddRect(low, {high.x - 1, high.y}, ink, 2, 1.5f);
+        if (request.marked && request.marked(page, token)) {
+            // Between the lines of the text: a frame would cover a token of one letter.
+            list.AddRectFilled({x, low.y - 1}, {high.x - 1, low.y - 1 + 1.6f * weight}, ink);
         }
         if (request.selected == static_cast<std::int64_t>(number)) {
             list.AddRect({low.x - 1, low.y - 1}, {high.x, high.y + 1}, ImGui::GetColorU32(ctx.theme.accent), 2, 2.5f);

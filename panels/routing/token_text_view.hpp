@@ -21,10 +21,11 @@ class TokenTextView {
  public:
     struct Request {
         const std::vector<std::shared_ptr<const TokenPage>>* pages = nullptr;
-        /// How a token is drawn; called for those in sight, in their order.
+        /// How a token is drawn; called for those in sight, in their order, and for one that goes on in the next line
+        /// twice.
         std::function<TokenLook(const TokenPage& page, std::size_t at)> look;
-        /// Whether a token has a thin frame: those of the selected expert. May be empty.
-        std::function<bool(const TokenPage& page, std::size_t at)> framed;
+        /// Whether a token has a line above: those of the selected expert. May be empty.
+        std::function<bool(const TokenPage& page, std::size_t at)> marked;
         std::int64_t selected = -1;           ///< number of a token, framed in the accent
         std::optional<std::uint64_t> answer;  ///< first token of the answer; begins a page
         bool follow = false;                  ///< the trace grows: stays at its end until a person scrolls

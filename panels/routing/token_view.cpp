@@ -8,10 +8,10 @@
 
 #include "base/json_fields.hpp"
 #include "base/text.hpp"
-#include "base/utf8.hpp"
-#include "panels/node/library.hpp"
 #include "panels/node/tasks.hpp"
 #include "panels/panels.hpp"
+#include "panels/routing/figure_view.hpp"
+#include "panels/routing/read_again.hpp"
 #include "panels/routing/routed_runs.hpp"
 #include "panels/routing/routing_link.hpp"
 #include "panels/routing/shown_routing.hpp"
@@ -31,6 +31,8 @@ using nlohmann::json;
 constexpr float kBeside = 66;                    ///< em, from which text and decision stand beside one another
 constexpr std::uint64_t kMostWithScores = 4096;  ///< tokens of a text that is read again with the scores of all experts
 constexpr std::size_t kMostLegend = 24;          ///< experts named in the legend
+constexpr std::size_t kWholeReason = 300;        ///< bytes of why a reading was cut off
+constexpr std::size_t kLongestTitle = 40;        ///< bytes, of a part that is read again
 
 struct ExportFormat {
     const char* name;    ///< of route.export
@@ -43,13 +45,6 @@ constexpr std::array<ExportFormat, 4> kFormats = {
 template <class State>
 bool up_to_date(const State& state, const routing::PackedTrace& trace) {
     return state.done >= trace.chunks();
-}
-
-/// The task that fills a trace, null when there is none (any more).
-const client::Task* task_of(const client::Snapshot& snapshot, std::uint32_t run) {
-    const auto task = std::find_if(snapshot.tasks.begin(), snapshot.tasks.end(),
-                                   [&](const client::Task& one) { return one.run == run; });
-    return run == 0 || task == snapshot.tasks.end() ? nullptr : &*task;
 }
 
 /// The run whose routing is asked for, when it ended without any: failed, stopped or interrupted.
@@ -67,15 +62,6 @@ const history::RouteRun* ended_without(const ui::Context& ctx) {
 
 bool has_routing(const ui::Context& ctx) {
     return shown_routing(ctx) != nullptr;
-}
-
-/// A text of a token for a line: spaces and line ends can be seen.
-std::string visible(std::string_view shown) {
-    std::string out;
-    for (const char c : shown) {
-        out += c == ' ' ? "\u00b7" : c == '\n' ? "" : c == '\t' ? "\\t" : std::string(1, c);
-    }
-    return out;
 }
 
 /// `log`: natural logarithm.
@@ -113,6 +99,11 @@ bool RoutingPanel::act(const std::string& action, ui::Context& ctx) {
         open_link(ctx, text != nullptr ? text : "");
     } else if (const char* link = ui::action_value(action, "routing.open_link")) {
         open_link(ctx, link);
+    } else if (action == "routing.import") {
+        ctx.choose_file(ctx.text("command.routing.import"), "routing",
+                        [this](const std::string& path) { import_next_ = path; });
+    } else if (const char* file = ui::action_value(action, "routing.import")) {
+        import_next_ = file;
     } else if (action == "routing.export") {
         export_trace(ctx, kFormats.front().name);
     } else if (const char* format = ui::action_value(action, "routing.export")) {
@@ -164,13 +155,15 @@ void RoutingPanel::refresh(ui::Context& ctx, const RunRouting& routing) {
     const bool growing = grows(ctx.snapshot, routing);
     if (trace_ != routing.trace) {
         trace_ = routing.trace;
-        job_.reset();
+        dispose(ctx, job_);
         state_.reset();
         text_.reset();
         answer_.reset();
         answer_looked_at_ = 0;
         sight_first_ = sight_last_ = 0;
         scaled_with_ = 0;
+        no_values_ = false;
+        colouring_.scale = {};
         counts_.clear();
     }
     find_answer(ctx, routing, growing);
@@ -179,6 +172,7 @@ void RoutingPanel::refresh(ui::Context& ctx, const RunRouting& routing) {
     if (begin) {
         job_answer_ = answer_;
         follows_ = growing;
+        dispose(ctx, job_);
         job_ = std::make_unique<Job>(trace_, TokenPages(answer_), growing);
         if (!state_) {
             state_ = job_->latest();
@@ -191,7 +185,7 @@ void RoutingPanel::refresh(ui::Context& ctx, const RunRouting& routing) {
             state_ = std::move(latest);
         }
         if (state_->finished || (!growing && up_to_date(*state_, *trace_))) {
-            job_.reset();
+            dispose(ctx, job_);
         } else if (!up_to_date(*state_, *trace_)) {
             ctx.draw_within(0.1);
         }
@@ -216,7 +210,7 @@ void RoutingPanel::step_layer(ui::Context& ctx, int by) {
     }
     const std::vector<int>& layers = routing->trace->spec().routed_layers;
     const auto at = static_cast<int>(selected_place(ctx.selection, routing->trace->spec()));
-    const int next = ctx.selection.layer < 0 ? at : std::clamp(at + by, 0, static_cast<int>(layers.size()) - 1);
+    const int next = std::clamp(at + by, 0, static_cast<int>(layers.size()) - 1);
     ctx.selection.layer = layers[static_cast<std::size_t>(next)];
     ctx.selection.expert = -1;
 }
@@ -331,42 +325,15 @@ void RoutingPanel::export_trace(ui::Context& ctx, const std::string& format) {
         });
 }
 
-json RoutingPanel::parameters_again(const ui::Context& ctx, const RunRouting& routing) const {
-    const std::optional<RoutedRun> routed = routed_run(ctx.snapshot, routing.run);
-    if (!routed || routed->text.is_null() || routed->model.empty()) {
-        return nullptr;
-    }
-    json parameters = routed->text;
-    parameters["model"] = routed->model;
-    parameters["detail"] = "scores";
-    // A set is in the name of the model, and would be refused beside it.
-    const bool named = !model_with_set(ctx.snapshot, routed->model).set.empty();
-    if (!named && routing.interventions.is_array() && !routing.interventions.empty()) {
-        parameters["interventions"] = routing.interventions;
-        if (!routing.set.empty()) {
-            parameters["set"] = routing.set;
-        }
-    }
-    return parameters;
-}
-
-DecisionView::ReadAgain RoutingPanel::may_read_again(const ui::Context& ctx, const RunRouting& routing) const {
-    if (!ctx.connected()) {
-        return {false, ctx.text("runs.offline")};
-    }
-    if (grows(ctx.snapshot, routing)) {
-        return {false, ctx.text("routing.again.later")};
-    }
-    if (parameters_again(ctx, routing).is_null()) {
-        return {false, ctx.text("routing.again.foreign")};
-    }
-    if (routing.tokens > kMostWithScores && ctx.selection.routing_token >= 0) {
+ReadAgain RoutingPanel::may_read_token_again(const ui::Context& ctx, const RunRouting& routing) const {
+    const ReadAgain again = may_read_again(ctx, routing);
+    if (again.possible && routing.tokens > kMostWithScores && ctx.selection.routing_token >= 0) {
         const auto [first, last] = document_of(static_cast<std::uint64_t>(ctx.selection.routing_token));
         if (last - first > kMostWithScores) {
             return {false, ctx.text.format("routing.again.long", {{"n", ctx.text.number(kMostWithScores)}})};
         }
     }
-    return {true, ""};
+    return again;
 }
 
 /// Tokens from the beginning of the token's document up to and with the token.
@@ -385,47 +352,25 @@ std::pair<std::uint64_t, std::uint64_t> RoutingPanel::document_of(std::uint64_t 
 /// A long text is not read again as a whole: what all experts scored for one token is asked for, and its document up to
 /// there is enough to compute that.
 void RoutingPanel::read_again(ui::Context& ctx, const RunRouting& routing) {
-    json parameters = parameters_again(ctx, routing);
-    if (parameters.is_null()) {
+    if (ui::clicked_again()) {
         return;
     }
-    if (routing.tokens <= kMostWithScores || ctx.selection.routing_token < 0) {
-        show_or_read_routing(ctx, std::move(parameters));
-        return;
+    const std::int64_t token = ctx.selection.routing_token;
+    std::optional<TracePart> part;
+    if (routing.tokens > kMostWithScores && token >= 0) {
+        const auto [first, last] = document_of(static_cast<std::uint64_t>(token));
+        part = TracePart{first, last, words_of(pages(), first, last, kLongestTitle)};
     }
-    const auto [first, last] = document_of(static_cast<std::uint64_t>(ctx.selection.routing_token));
-    for (const char* key : {"data", "tokens", "run", "item", "language", "draw", "chat", "text"}) {
-        parameters.erase(key);
+    if (json parameters = again_parameters(ctx.snapshot, routing, part); !parameters.is_null()) {
+        show_or_read_routing(ctx, std::move(parameters),
+                             {.token = part ? token - static_cast<std::int64_t>(part->first) : token});
     }
-    ctx.in_background([this, trace = routing.trace, parameters = std::move(parameters), from = first,
-                       to = last]() mutable -> std::function<void()> {
-        std::string text;
-        for (std::size_t number = trace->chunk_holding(from); number < trace->chunks(); ++number) {
-            std::shared_ptr<const routing::Chunk> chunk;
-            try {
-                chunk = trace->chunk(number, routing::kTokens);
-            } catch (const routing::Error&) {
-                chunk = nullptr;
-            }
-            if (!chunk || chunk->first >= to) {
-                break;
-            }
-            for (std::size_t at = 0; at < chunk->tokens; ++at) {
-                if (chunk->first + at >= from && chunk->first + at < to) {
-                    text += chunk->piece_of(at);
-                }
-            }
-        }
-        text.resize(base::complete_utf8_prefix(text));
-        parameters["text"] = base::to_valid_utf8(text);
-        return [this, parameters] { read_next_ = parameters; };
-    });
 }
 
 void RoutingPanel::draw_above(ui::Context& ctx) {
     follow_reading(ctx);
-    if (read_next_) {
-        read_routing(ctx, *std::exchange(read_next_, std::nullopt));
+    if (import_next_) {
+        import_routing(ctx, *std::exchange(import_next_, std::nullopt));
     }
 }
 
@@ -503,6 +448,10 @@ void RoutingPanel::draw_progress(ui::Context& ctx, const RunRouting& routing) {
         ui::banner(ctx, run.state == history::RunState::failed ? ui::Tone::error : ui::Tone::warning,
                    run.message.empty() ? ctx.text.format("routing.no_routing", {{"run", std::to_string(wanted)}})
                                        : ctx.text.message(run.message));
+    }
+    // The tokens that are there look like a whole text.
+    if (const auto cut = cut_off(ctx.snapshot, routing); cut && !other && routing.tokens > 0) {
+        ui::banner(ctx, ui::Tone::warning, cut_off_text(ctx.text, *cut, kWholeReason));
     }
     const client::Task* task = task_of(ctx.snapshot, other ? wanted : routing.run);
     if (task != nullptr && ctx.snapshot.generations.contains(task->run)) {
@@ -613,10 +562,10 @@ void RoutingPanel::draw_colouring(ui::Context& ctx, const RunRouting& routing) {
         }
         ui::tooltip(text("routing.rank.help"));
     }
-    const Colouring now{colour_, place, static_cast<std::size_t>(rank_), colouring_.scale};
-    if (!now.same_but_scale(colouring_)) {
+    if (const Colouring now{colour_, place, static_cast<std::size_t>(rank_), {}}; !now.same_but_scale(colouring_)) {
         colouring_ = now;
         scaled_with_ = 0;
+        no_values_ = false;
     }
     draw_legend(ctx, routing);
 }
@@ -624,12 +573,75 @@ void RoutingPanel::draw_colouring(ui::Context& ctx, const RunRouting& routing) {
 void RoutingPanel::draw_legend(ui::Context& ctx, const RunRouting& routing) {
     if (colour_ == TokenColour::expert) {
         draw_expert_legend(ctx);
-    } else {
+    } else if (scaled_with_ > 0) {
         draw_tint_legend(ctx);
     }
-    if (colour_ != TokenColour::expert && colour_ != TokenColour::log_probability &&
-        routing.detail == routing::Detail::ids) {
-        ui::text_wrapped(ctx.text("routing.ids_only"), ctx.theme.text_dim);
+    const routing::RouterSpec& spec = routing.trace->spec();
+    const int expert = ctx.selection.expert;
+    if (colour_ != TokenColour::expert && expert >= 0 && colouring_.place < spec.routed_layers.size()) {
+        // Its tokens are marked, whatever the colours stand for.
+        const float width = ImGui::CalcTextSize(std::to_string(expert).c_str()).x + 0.8f * ctx.em;
+        ui::flow(width);
+        draw_chip(ctx, expert, width, [&] {
+            return ctx.text.format(
+                "routing.mark.tip",
+                {{"expert", std::to_string(expert)}, {"layer", std::to_string(spec.routed_layers[colouring_.place])}});
+        });
+    }
+    // The first token of a text has no probability of its own.
+    if (no_values_ && (sight_last_ - sight_first_ > 1 || !grows(ctx.snapshot, routing))) {
+        draw_no_values(ctx, routing);
+    }
+}
+
+/// Why there are no tints, and the way to some.
+void RoutingPanel::draw_no_values(ui::Context& ctx, const RunRouting& routing) {
+    const routing::RouterSpec& spec = routing.trace->spec();
+    const bool by_token = colouring_.place < spec.routed_layers.size() &&
+                          routing::chooses_by_token(spec, spec.routed_layers[colouring_.place]);
+    if (colour_ == TokenColour::log_probability) {
+        ui::banner(ctx, ui::Tone::neutral, ctx.text("routing.none.log_probability"));
+    } else if (by_token && colour_ != TokenColour::weight) {
+        ui::banner(ctx, ui::Tone::neutral, ctx.text("decision.by_token.help"));
+    } else if (routing.detail == routing::Detail::scores) {
+        ui::banner(ctx, ui::Tone::neutral, ctx.text("decision.unknown_here"));
+    } else {
+        draw_lack_of_scores(ctx, routing,
+                            ctx.text(routing.detail == routing::Detail::ids
+                                         ? std::string("routing.ids_only")
+                                         : std::string("routing.none.") + token_colour_name(colour_)));
+    }
+}
+
+/// The number of an expert with its look, of this width: a click marks its tokens, or no longer.
+void RoutingPanel::draw_chip(ui::Context& ctx, int expert, float width, const std::function<std::string()>& tip) {
+    const float line = ImGui::GetTextLineHeight();
+    const bool selected = ctx.selection.expert == expert;
+    const ImVec2 at = ImGui::GetCursorScreenPos();
+    ImGui::PushID(expert);
+    if (ImGui::InvisibleButton("###legend", {width, ImGui::GetFrameHeight()}, ImGuiButtonFlags_EnableNav)) {
+        const auto routing = shown_routing(ctx);
+        ctx.selection.layer = routing ? routing->trace->spec().routed_layers[colouring_.place] : -1;
+        ctx.selection.expert = selected ? -1 : expert;
+    }
+    const bool marked = ImGui::IsItemHovered() || ImGui::IsItemFocused();
+    if (ui::tooltip_due()) {
+        ui::tooltip(tip());
+    }
+    ImGui::PopID();
+    ImDrawList& draw = *ImGui::GetWindowDrawList();
+    const float y = at.y + (ImGui::GetFrameHeight() - line) / 2 - 1;
+    const ImVec2 low{at.x, y}, high{at.x + width, y + line + 2};
+    const TokenLook look = look_of_expert(ctx.theme, expert);
+    draw.AddRectFilled(low, high, look.ground, 2);
+    draw.AddText({at.x + 0.4f * ctx.em, y + 1}, ImGui::GetColorU32(ctx.theme.text), std::to_string(expert).c_str());
+    if (look.underline != 0) {
+        draw.AddRectFilled({low.x, high.y - 2}, high, look.underline);
+    }
+    if (selected) {
+        draw.AddRectFilled({low.x, low.y - 2}, {high.x, low.y}, ImGui::GetColorU32(ctx.theme.text));
+    } else if (marked) {
+        draw.AddRect(low, high, ImGui::GetColorU32(ctx.theme.text), 2, 1.0f);
     }
 }
 
@@ -641,9 +653,8 @@ void RoutingPanel::draw_expert_legend(ui::Context& ctx) {
     for (const auto& [expert, count] : experts) {
         all += count;
     }
-    const float line = ImGui::GetTextLineHeight(), gap = 0.4f * ctx.em;
+    const float gap = 0.4f * ctx.em;
     const float right = ImGui::GetCursorScreenPos().x + ImGui::GetContentRegionAvail().x;
-    ImDrawList& draw = *ImGui::GetWindowDrawList();
     std::size_t shown = 0;
     for (const auto& [expert, count] : experts) {
         const std::string number = std::to_string(expert);
@@ -654,36 +665,14 @@ void RoutingPanel::draw_expert_legend(ui::Context& ctx) {
             break;
         }
         ImGui::SameLine(0, gap);
-        const bool selected = ctx.selection.expert == expert;
-        const ImVec2 at = ImGui::GetCursorScreenPos();
-        ImGui::PushID(expert);
-        if (ImGui::InvisibleButton("###legend", {width, ImGui::GetFrameHeight()}, ImGuiButtonFlags_EnableNav)) {
-            const auto routing = shown_routing(ctx);
-            ctx.selection.layer = routing ? routing->trace->spec().routed_layers[colouring_.place] : -1;
-            ctx.selection.expert = selected ? -1 : expert;
-        }
-        const bool marked = ImGui::IsItemHovered() || ImGui::IsItemFocused();
-        if (ui::tooltip_due()) {
-            ui::tooltip(ctx.text.format(
+        draw_chip(ctx, expert, width, [&ctx, expert = expert, count = count, all] {
+            return ctx.text.format(
                 "routing.legend.tip",
-                {{"expert", number},
+                {{"expert", std::to_string(expert)},
                  {"n", ctx.text.number(std::uint64_t{count})},
                  {"all", ctx.text.number(std::uint64_t{all})},
-                 {"share", ui::percent_text(ctx.text, static_cast<double>(count) / static_cast<double>(all))}}));
-        }
-        ImGui::PopID();
-        const float y = at.y + (ImGui::GetFrameHeight() - line) / 2 - 1;
-        const ImVec2 low{at.x, y}, high{at.x + width, y + line + 2};
-        const TokenLook look = look_of_expert(ctx.theme, expert);
-        draw.AddRectFilled(low, high, look.ground, 2);
-        draw.AddText({at.x + 0.4f * ctx.em, y + 1}, ImGui::GetColorU32(ctx.theme.text), number.c_str());
-        if (look.underline != 0) {
-            draw.AddRectFilled({low.x, high.y - 2}, high, look.underline);
-        }
-        if (selected || marked) {
-            draw.AddRect(low, high, ImGui::GetColorU32(selected ? ctx.theme.accent : ctx.theme.text), 2,
-                         selected ? 2.0f : 1.0f);
-        }
+                 {"share", ui::percent_text(ctx.text, static_cast<double>(count) / static_cast<double>(all))}});
+        });
         ++shown;
     }
     if (shown == experts.size()) {
@@ -742,7 +731,7 @@ void RoutingPanel::draw_tip(const ui::Context& ctx, const RunRouting& routing, s
     const routing::RouterSpec& spec = routing.trace->spec();
     ImGui::TextUnformatted(ctx.text
                                .format("routing.tip.token", {{"n", ctx.text.number(token)},
-                                                             {"piece", visible(text.text_of(at))},
+                                                             {"piece", in_line(text.text_of(at))},
                                                              {"id", std::to_string(text.ids[at])}})
                                .c_str());
     const DecisionCache::Place place = cache_.find(token);
@@ -768,11 +757,22 @@ void RoutingPanel::draw_tip(const ui::Context& ctx, const RunRouting& routing, s
             return column.empty() ? std::numeric_limits<float>::quiet_NaN()
                                   : column[place.chunk->cell(colouring_.place, place.at)];
         };
-        ui::text_dim(ctx, ctx.text.format("routing.tip.numbers",
-                                          {{"margin", margin_text(ctx.text, value(place.chunk->margin), rounded)},
-                                           {"entropy", score_text(ctx.text, value(place.chunk->entropy))}}));
+        const float margin = value(place.chunk->margin), entropy = value(place.chunk->entropy);
+        std::string numbers;
+        if (std::isfinite(margin)) {
+            numbers = ctx.text.format("decision.margin.is", {{"n", margin_text(ctx.text, margin, rounded)}});
+        }
+        if (std::isfinite(entropy)) {
+            numbers +=
+                (numbers.empty() ? "" : " \u00b7 ") +
+                ctx.text.format("decision.entropy.is",
+                                {{"entropy", ctx.text.format("effect.nats", {{"n", score_text(ctx.text, entropy)}})}});
+        }
+        if (!numbers.empty()) {
+            ui::text_dim(ctx, numbers);
+        }
         if (rounded) {
-            ui::text_dim(ctx, ctx.text("decision.rounded"));
+            ui::text_dim(ctx, ctx.text(rounded_key(margin)));
         }
     }
     if (std::isfinite(text.own[at])) {
@@ -794,8 +794,10 @@ void RoutingPanel::update_scale(ui::Context& ctx) {
         return;
     }
     std::vector<double> values;
+    bool whole = true;  // the decisions of all of them are unpacked
     for (std::uint64_t token = sight_first_; token < sight_last_; ++token) {
         const DecisionCache::Place place = cache_.find(token);
+        whole = whole && place.chunk != nullptr;
         const double value = colour_ == TokenColour::log_probability ? static_cast<double>(own_of(pages(), token))
                              : place.chunk != nullptr ? tinted_value(colouring_, *place.chunk, place.at, 0)
                                                       : std::numeric_limits<double>::quiet_NaN();
@@ -803,6 +805,7 @@ void RoutingPanel::update_scale(ui::Context& ctx) {
             values.push_back(value);
         }
     }
+    no_values_ = whole && values.empty();
     if (values.size() > 2 * scaled_with_) {
         scaled_with_ = values.size();
         colouring_.scale = scale_of(colour_, std::move(values));
@@ -812,6 +815,7 @@ void RoutingPanel::update_scale(ui::Context& ctx) {
 
 void RoutingPanel::draw_text(ui::Context& ctx, const RunRouting& routing, ImVec2 size) {
     std::map<int, std::size_t> counts;
+    std::optional<std::uint64_t> counted;  // the token whose expert was counted last
     TokenTextView::Request request;
     request.pages = &pages();
     request.selected = ctx.selection.routing_token;
@@ -832,14 +836,17 @@ void RoutingPanel::draw_text(ui::Context& ctx, const RunRouting& routing, ImVec2
             if (!expert) {
                 return {};
             }
-            ++counts[*expert];
+            if (counted != page.first + at) {
+                counted = page.first + at;
+                ++counts[*expert];
+            }
             return look_of_expert(ctx.theme, *expert);
         }
         const double value = tinted_value(colouring_, *place.chunk, place.at, page.own[at]);
         return look_of_strength(ctx.theme, strength(colouring_, value));
     };
     if (ctx.selection.expert >= 0) {
-        request.framed = [&](const TokenPage& page, std::size_t at) {
+        request.marked = [&](const TokenPage& page, std::size_t at) {
             const DecisionCache::Place place = cache_.find(page.first + at);
             return place.chunk != nullptr && chooses(*place.chunk, colouring_.place, place.at, ctx.selection.expert);
         };
@@ -884,7 +891,7 @@ void RoutingPanel::draw_token_line(ui::Context& ctx, const RunRouting& routing, 
     ImGui::AlignTextToFramePadding();
     std::string line = ctx.text.format("routing.selected", {{"n", ctx.text.number(page.first + at)},
                                                             {"all", ctx.text.number(routing.tokens)},
-                                                            {"piece", visible(page.text_of(at))}});
+                                                            {"piece", in_line(page.text_of(at))}});
     if (std::isfinite(page.own[at])) {
         line += " \u00b7 " + probability_text(ctx.text, "routing.tip.own", page.own[at]);
     }
@@ -908,7 +915,7 @@ void RoutingPanel::draw_decision(ui::Context& ctx, const RunRouting& routing, Im
         cache_.want(ctx, trace_, token, token + 1);
         draw_token_line(ctx, routing, *pages()[page], static_cast<std::size_t>(token - pages()[page]->first));
         const ImVec2 room = ImGui::GetContentRegionAvail();
-        if (decision_.draw(ctx, routing, token, cache_.find(token), may_read_again(ctx, routing),
+        if (decision_.draw(ctx, routing, token, cache_.find(token), may_read_token_again(ctx, routing),
                            {0, std::max(8 * ctx.em, room.y)})) {
             read_again(ctx, routing);
         }
@@ -962,6 +969,10 @@ ui::PanelDescription describe_routing() {
             .make = ui::make_panel<RoutingPanel>,
             .stands = {{"routing", Place::left_upper, 0, Show::front}},
             .commands = {{.key = "routing.read", .menu = {"menu.routing", 0}, .opens = true},
+                         {.key = "routing.import",
+                          .menu = {"menu.file", 1},
+                          .available = [](const ui::Context& ctx) { return ctx.connected(); },
+                          .opens = true},
                          command("routing.token_previous", 1, ImGuiMod_Alt | ImGuiKey_LeftArrow),
                          command("routing.token_next", 1, ImGuiMod_Alt | ImGuiKey_RightArrow),
                          command("routing.layer_previous", 1),

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -43,6 +44,8 @@ class RoutingPanel final : public ui::Panel {
     void draw_colouring(ui::Context& ctx, const history::RunRouting& routing);
     void draw_legend(ui::Context& ctx, const history::RunRouting& routing);
     void draw_expert_legend(ui::Context& ctx);
+    void draw_chip(ui::Context& ctx, int expert, float width, const std::function<std::string()>& tip);
+    void draw_no_values(ui::Context& ctx, const history::RunRouting& routing);
     void draw_tint_legend(const ui::Context& ctx) const;
     void draw_failure(ui::Context& ctx, const history::RouteRun& run);
     void draw_progress(ui::Context& ctx, const history::RunRouting& routing);
@@ -59,8 +62,7 @@ class RoutingPanel final : public ui::Panel {
     void copy_link(ui::Context& ctx);
     void open_link(ui::Context& ctx, const std::string& text);
     void export_trace(ui::Context& ctx, const std::string& format);
-    DecisionView::ReadAgain may_read_again(const ui::Context& ctx, const history::RunRouting& routing) const;
-    nlohmann::json parameters_again(const ui::Context& ctx, const history::RunRouting& routing) const;
+    ReadAgain may_read_token_again(const ui::Context& ctx, const history::RunRouting& routing) const;
     std::pair<std::uint64_t, std::uint64_t> document_of(std::uint64_t token) const;
     void read_again(ui::Context& ctx, const history::RunRouting& routing);
 
@@ -76,14 +78,15 @@ class RoutingPanel final : public ui::Panel {
     ReadForm form_;
     bool form_open_ = false, open_menu_ = false;
     std::uint32_t form_over_ = 0;                     ///< the run behind the open form
-    std::uint64_t asked_for_ = 0;  ///< routings_asked_for, as it was when this panel was last drawn
+    std::uint64_t asked_for_ = 0;                     ///< routings_asked_for, as it was when this panel was last drawn
     std::uint64_t sight_first_ = 0, sight_last_ = 0;  ///< tokens in the last frame
     TokenColour colour_ = TokenColour::expert;
     int rank_ = 0;
     Colouring colouring_;
-    std::size_t scaled_with_ = 0;              ///< values that the scale of the tints is made of; 0: there is none yet
-    std::map<int, std::size_t> counts_;        ///< tokens in sight of each expert, in the last frame
-    std::optional<nlohmann::json> read_next_;  ///< made in the background, to be sent in the next frame
+    std::size_t scaled_with_ = 0;        ///< values that the scale of the tints is made of; 0: there is none yet
+    bool no_values_ = false;             ///< none of the tokens in sight has what the tints are made of
+    std::map<int, std::size_t> counts_;  ///< tokens in sight of each expert, in the last frame
+    std::optional<std::string> import_next_;  ///< file that was chosen, to be sent in the next frame
     ImVec2 text_min_{}, text_max_{};
 };
 

@@ -35,6 +35,13 @@ std::optional<RoutedRun> draw_trace_head(ui::Context& ctx, const char* empty_key
     draw_routing_choice(ctx);
     ui::flow(12 * ctx.em);
     draw_source_badge(ctx, *run->routing);
+    if (const std::uint64_t tokens = run->routing->tokens; tokens > 0) {
+        const std::string read =
+            ctx.text.format(run->alive ? "figure.tokens_so_far" : "figure.tokens", {{"n", ctx.text.number(tokens)}});
+        ui::flow(ImGui::CalcTextSize(read.c_str()).x);
+        ImGui::AlignTextToFramePadding();
+        ui::text_dim(ctx, ui::elided(read, ImGui::GetContentRegionAvail().x));
+    }
     if (run->routing->trace->chunks() == 0) {
         ui::empty_state(ctx, ui::icon::hourglass, run->alive ? "figure.waiting" : "figure.nothing");
         return {};

@@ -13,12 +13,12 @@
 #include "panels/node/library.hpp"
 #include "panels/node/tasks.hpp"
 #include "panels/routing/change_editor.hpp"
+#include "panels/routing/figure_view.hpp"
 #include "panels/routing/read_form.hpp"
 #include "panels/routing/shown_routing.hpp"
 #include "panels/ui/answer_end.hpp"
 #include "panels/ui/difference_text.hpp"
 #include "panels/ui/field_label.hpp"
-#include "panels/ui/figure_svg.hpp"
 #include "panels/ui/plot_parts.hpp"
 #include "panels/ui/question.hpp"
 #include "panels/ui/text_layout.hpp"
@@ -43,12 +43,6 @@ bool ended(const Generation& answer) {
 
 std::array<TextStyle, kStyles> answer_styles(const ui::Theme& theme) {
     return {TextStyle{}, added_style(theme), removed_style(theme)};
-}
-
-const client::Task* task_of(const client::Snapshot& snapshot, std::uint32_t run) {
-    const auto task = std::find_if(snapshot.tasks.begin(), snapshot.tasks.end(),
-                                   [&](const client::Task& one) { return one.run == run; });
-    return run == 0 || task == snapshot.tasks.end() ? nullptr : &*task;
 }
 
 /// 0 while there is no answer to the command.
@@ -329,7 +323,7 @@ void TrialView::draw_buttons(ui::Context& ctx, const std::string& problem) {
     const ui::Language& text = ctx.text;
     const auto& edited = ctx.shared.get<EditedChanges>();
     if (busy(ctx)) {
-        if (ui::button(text.label("change.cancel"))) {
+        if (ui::button(text.label("change.cancel")) && !ui::clicked_again()) {  // it stands where "Try" was
             cancel(ctx);
         }
         ui::flow(8 * ctx.em);
@@ -383,8 +377,8 @@ void TrialView::draw_choice(ui::Context& ctx) {
                                    : trial.effect  ? base::text_of(trial.effect->manifest, "text")
                                                    : std::string();
         std::string title = std::to_string(trial.first_run);
-        for (const std::string& part : {trial.set.empty() ? changes_text(ctx.text, trial.changes) : trial.set,
-                                        base::shortened(ui::displayable(prompt), 60)}) {
+        for (const std::string& part :
+             {trial.set.empty() ? changes_text(ctx.text, trial.changes) : trial.set, in_one_line(prompt, 60)}) {
             title += part.empty() ? "" : " \u00b7 " + part;
         }
         std::replace(title.begin(), title.end(), '\n', ' ');
@@ -462,7 +456,7 @@ void TrialView::draw_scale(const ui::Context& ctx) const {
                         [&](double place) { return look_of_strength(ctx.theme, place).ground; });
     } else if (effect_ && mode_ == Mode::log_probability) {
         draw_colour_bar(ctx, nats(-log_scale_), "+" + nats(log_scale_),
-                        [&](double place) { return half(ctx.theme.difference_color(1 - 2 * place)); });
+                        [&](double place) { return half(ctx.theme.difference_color(2 * place - 1)); });
     }
 }
 
@@ -612,7 +606,7 @@ void TrialView::draw_tinted(ui::Context& ctx, ImVec2 size) {
             return look_of_strength(ctx.theme, value / kl_scale_);
         }
         // Less probable than before is orange and underlined, more probable blue.
-        const ImU32 colour = ctx.theme.difference_color(std::clamp(-value / log_scale_, -1.0, 1.0));
+        const ImU32 colour = ctx.theme.difference_color(std::clamp(value / log_scale_, -1.0, 1.0));
         const bool strong = -value > 0.5 * log_scale_;
         return {half(colour), strong ? colour : 0};
     };
@@ -702,7 +696,7 @@ void TrialView::refresh_effect(ui::Context& ctx, const Trial& trial) {
             shift_ = std::move(shift);
         }
         base_trace_ = nullptr;
-        job_.reset();
+        dispose(ctx, job_);
         state_.reset();
         tinted_.reset();
     }
@@ -724,7 +718,7 @@ void TrialView::refresh_effect(ui::Context& ctx, const Trial& trial) {
     if (job_) {
         state_ = job_->latest();
         if (state_->finished) {
-            job_.reset();
+            dispose(ctx, job_);
         } else {
             ctx.draw_within(0.1);
         }
@@ -732,9 +726,9 @@ void TrialView::refresh_effect(ui::Context& ctx, const Trial& trial) {
 }
 
 /// The effect beside that of changes at random: where it stands among them, and how far they reach.
-void TrialView::draw_controls(const ui::Context& ctx) {
+void TrialView::draw_controls(const ui::Context& ctx, const std::vector<Change>& changes) {
     const EffectResult& effect = *effect_;
-    ui::text_wrapped(control_sentence(ctx.text, effect));
+    ui::text_wrapped(control_sentence(ctx.text, effect, changes));
     if (effect.controls.empty()) {
         return;
     }
@@ -756,8 +750,14 @@ void TrialView::draw_controls(const ui::Context& ctx) {
     }
     const ImVec2 at = ImGui::GetCursorScreenPos();
     const float room = ImGui::GetContentRegionAvail().x, row = 1.5f * ImGui::GetTextLineHeight();
-    const std::string most_text = ctx.text.format("effect.nats", {{"n", ctx.text.number(most, 3)}});
-    const float right = ImGui::CalcTextSize(most_text.c_str()).x + 0.5f * ctx.em;
+    const auto nats = [&](double value) { return ctx.text.format("effect.nats", {{"n", ctx.text.number(value, 3)}}); };
+    // Each row ends with what its line marks; where the axis ends stands below it.
+    const std::array<std::string, 2> values = {nats(effect.mean_kl.value), nats(effect.control_kl.value)};
+    const std::string most_text = nats(most);
+    float right = 0;
+    for (const std::string& value : values) {
+        right = std::max(right, ImGui::CalcTextSize(value.c_str()).x + 0.5f * ctx.em);
+    }
     const float x0 = at.x + left + 0.8f * ctx.em, width = std::max(4 * ctx.em, room - left - 1.2f * ctx.em - right);
     const auto x_of = [&](double value) { return x0 + static_cast<float>(std::clamp(value / most, 0.0, 1.0)) * width; };
     ImDrawList& draw = *ImGui::GetWindowDrawList();
@@ -776,21 +776,24 @@ void TrialView::draw_controls(const ui::Context& ctx) {
         if (std::isfinite(estimate.value)) {
             const float x = x_of(estimate.value);
             draw.AddLine({x, y - 0.5f * ctx.em}, {x, y + 0.5f * ctx.em}, i == 0 ? accent : ink, 2);
+            draw.AddText({x0 + width + 0.5f * ctx.em, y - ImGui::GetTextLineHeight() / 2}, ink,
+                         values[static_cast<std::size_t>(i)].c_str());
         }
     }
     for (const EffectResult::Control& control : effect.controls) {
         draw.AddCircle({x_of(control.mean_kl), at.y + row * 1.5f}, dot, ink);
     }
-    draw.AddText({x0 + width + 0.5f * ctx.em, at.y + row * 0.5f - ImGui::GetTextLineHeight() / 2}, dim,
+    draw.AddText({x0, at.y + 2 * row}, dim, "0");
+    draw.AddText({std::max(x0 + ctx.em, x0 + width - ImGui::CalcTextSize(most_text.c_str()).x), at.y + 2 * row}, dim,
                  most_text.c_str());
-    ImGui::Dummy({room, 2 * row});
+    ImGui::Dummy({room, 2 * row + ImGui::GetTextLineHeight()});
     if (ui::tooltip_due()) {
         std::string lines = ctx.text("effect.random.help");
         lines += "\n" +
                  ctx.text.format("effect.random.interval", {{"interval", estimate_text(ctx.text, effect.control_kl)}});
         for (const EffectResult::Control& control : effect.controls) {
             lines += "\n\u2022 " + changes_text(ctx.text, control.changes) + ctx.text("common.colon") +
-                     ctx.text.format("effect.nats", {{"n", ctx.text.number(control.mean_kl, 3)}});
+                     nats(control.mean_kl);
         }
         ui::tooltip(lines);
     }
@@ -868,9 +871,8 @@ void TrialView::draw_plot(ui::Context& ctx, ImVec2 size) {
             if (!ImGui::IsMouseDown(ImGuiMouseButton_Left) && ui::begin_tooltip()) {
                 const std::size_t page = page_holding(pages(), token);
                 if (page < pages().size()) {
-                    ImGui::TextUnformatted(
-                        std::string(pages()[page]->text_of(static_cast<std::size_t>(token - pages()[page]->first)))
-                            .c_str());
+                    const auto index_in_page = static_cast<std::size_t>(token - pages()[page]->first);
+                    ImGui::TextUnformatted(in_line(pages()[page]->text_of(index_in_page)).c_str());
                 }
                 ImGui::TextUnformatted(ctx.text
                                            .format("change.tip", {{"n", ctx.text.number(token)},
@@ -918,7 +920,7 @@ Drawing TrialView::plot_picture(const ui::Context& ctx) const {
     drawing.y_min = range.min - 0.05 * (range.max - range.min);
     drawing.y_max = range.max + 0.05 * (range.max - range.min) + 1e-12;
     const auto line = [&](const char* key, std::size_t series, const Points& points) {
-        drawing.lines.push_back({ctx.text(key), hex(ui::packed(ctx.theme.series_color(series))), points});
+        drawing.lines.push_back({ctx.text(key), ui::hex_color(ctx.theme.series_color(series)), points});
     };
     line("effect.kl", 1, shown_kl_);
     line("effect.log", 0, shown_log_);
@@ -957,12 +959,17 @@ void TrialView::draw_menu(ui::Context& ctx) {
     ImGui::EndPopup();
 }
 
-void TrialView::draw_effect(ui::Context& ctx) {
+void TrialView::draw_effect(ui::Context& ctx, const Trial& trial) {
     ui::section(ctx, ctx.text("effect.title"));
     ui::text_wrapped(ctx.text.format("effect.numbers", {{"kl", estimate_text(ctx.text, effect_->mean_kl)},
                                                         {"loss", estimate_text(ctx.text, effect_->mean_loss)}}));
     ui::tooltip(ctx.text("effect.numbers.help"));
-    draw_controls(ctx);
+    if (const std::string altered = altered_sentence(ctx.text, *effect_);
+        !altered.empty() && effect_->mean_kl.value != 0) {  // else the sentence below says it
+        ui::text_wrapped(altered);
+        ui::tooltip(ctx.text("effect.altered.help"));
+    }
+    draw_controls(ctx, trial.changes);
     if (plot_x_.size() > 1) {
         draw_plot(ctx, {0, 9 * ctx.em});
     }
@@ -1003,7 +1010,7 @@ void TrialView::draw_result(ui::Context& ctx) {
     }
     draw_progress(ctx, trial);
     if (effect_) {
-        draw_effect(ctx);
+        draw_effect(ctx, trial);
     }
 }
 

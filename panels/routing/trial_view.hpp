@@ -87,8 +87,8 @@ class TrialView {
     void update_side(ui::Context& ctx, const Trial& trial, bool changed);
     void draw_tinted(ui::Context& ctx, ImVec2 size);
     void draw_progress(ui::Context& ctx, const Trial& trial);
-    void draw_effect(ui::Context& ctx);
-    void draw_controls(const ui::Context& ctx);
+    void draw_effect(ui::Context& ctx, const Trial& trial);
+    void draw_controls(const ui::Context& ctx, const std::vector<Change>& changes);
     void draw_plot(ui::Context& ctx, ImVec2 size);
     void draw_shift(ui::Context& ctx, ImVec2 size);
     void draw_menu(ui::Context& ctx);

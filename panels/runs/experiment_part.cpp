@@ -31,7 +31,7 @@ void ExperimentPart::draw_key(ui::Context& ctx, const std::vector<FieldGroup>& g
     ImGui::TextUnformatted(ctx.text("runs.experiment.key"));
     ImGui::SameLine();
     ui::next_field(16 * ctx.em);
-    if (!ImGui::BeginCombo("###runs.experiment.key", setting_label(ctx.text, key_).c_str(),
+    if (!ImGui::BeginCombo("###runs.experiment.key", experiment_key_label(ctx.text, key_).c_str(),
                            ImGuiComboFlags_HeightLarge)) {
         ui::tooltip(ctx.text("runs.experiment.key.help"));
         return;
@@ -44,7 +44,7 @@ void ExperimentPart::draw_key(ui::Context& ctx, const std::vector<FieldGroup>& g
     ImGui::InputTextWithHint("###runs.experiment.search", ctx.text("runs.search.hint"), &search_);
     for (const FieldGroup& group : groups) {
         for (const ConfigField& field : group.fields) {
-            const std::string label = setting_label(ctx.text, field.key);
+            const std::string label = experiment_key_label(ctx.text, field.key);
             const bool shown = search_.empty() || base::contains_any_case(label, search_) ||
                                base::contains_any_case(field.key, search_);
             if (shown && ImGui::Selectable((label + "###" + field.key).c_str(), field.key == key_)) {

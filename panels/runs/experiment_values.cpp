@@ -7,6 +7,7 @@
 #include "base/json_fields.hpp"
 #include "base/settings.hpp"
 #include "base/text.hpp"
+#include "nodes/history/experiments.hpp"
 #include "panels/runs/run_tools.hpp"
 
 namespace moescope::panels {
@@ -121,6 +122,18 @@ std::string experiment_value_label(const ui::Language& text, const std::string& 
         return balancing_label(text, value.get<std::string>());
     }
     return value_label(text, key, value);
+}
+
+std::string experiment_key_label(const ui::Language& text, const std::string& key) {
+    return key == kBalance ? text("runs.experiment.balance") : setting_label(text, key);
+}
+
+std::string run_title(const ui::Language& text, const history::TrainingRun& run) {
+    const history::ExperimentPlace place = history::experiment_place(run.manifest);
+    if (place.number == 0 || place.name.empty() || !run.name.starts_with(place.name + ": ")) {
+        return run.name;
+    }
+    return place.name + text("common.colon") + experiment_value_label(text, place.key, place.value);
 }
 
 std::optional<double> run_seconds(const client::Snapshot& snapshot, const json& plan, const json& config) {

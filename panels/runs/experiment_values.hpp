@@ -38,6 +38,13 @@ std::string proposed_values(const ConfigField& field, const nlohmann::json& now)
 /// What a value is called: "Switch loss", "0.003", "selection bias: yes, balance loss over: none".
 std::string experiment_value_label(const ui::Language& text, const std::string& key, const nlohmann::json& value);
 
+/// What the setting is called in which the runs of an experiment differ: `balance` there is the whole balancing, of
+/// which the setting of that name is only a part.
+std::string experiment_key_label(const ui::Language& text, const std::string& key);
+/// The name of a run; one that an experiment gave it ends with its value as people call it: "e: loss-free bias", where
+/// the node has "e: loss_free".
+std::string run_title(const ui::Language& text, const history::TrainingRun& run);
+
 /// How long a run of this plan and configuration takes, by the speed of the newest run of the session that has one:
 /// floating-point operations are what both have in common. Nothing before any run was measured.
 std::optional<double> run_seconds(const client::Snapshot& snapshot, const nlohmann::json& plan,

@@ -9,10 +9,12 @@
 #include "nodes/history/main_loss.hpp"
 #include "panels/node/library.hpp"
 #include "panels/panels.hpp"
+#include "panels/runs/experiment_values.hpp"
 #include "panels/runs/run_form.hpp"
 #include "panels/runs/run_tools.hpp"
 #include "panels/ui/panel.hpp"
 #include "panels/ui/text_layout.hpp"
+#include "panels/ui/text_tools.hpp"
 #include "panels/ui/widgets.hpp"
 
 namespace moescope::panels {
@@ -97,7 +99,7 @@ bool row(const Context& ctx, const char* id, RunState state, const std::string& 
     if (beside) {
         lines.push_back(name);
     } else if (fit == Fit::one_line) {
-        lines.push_back(ui::elided(name, room));
+        lines.push_back(ui::elided_middle(name, room));
     } else {
         for (const std::string_view part : ui::wrap_lines(name, room)) {
             lines.emplace_back(part);
@@ -187,14 +189,14 @@ void RunsPanel::draw_training_row(Context& ctx, const TrainingRun& run, bool cho
     }
     ImGui::PushID(static_cast<int>(run.id));
     const std::string id = "###run" + std::to_string(run.id);
-    if (row(ctx, id.c_str(), run.state, run.name, right, chosen)) {
+    if (row(ctx, id.c_str(), run.state, run_title(ctx.text, run), right, chosen)) {
         ctx.selection.training_run = run.id;
         ctx.selection.pinned_step.reset();
         ctx.selection.follow = true;
         ctx.selection.step_min = 0;
     }
     std::string hint =
-        run.name + "\n" + ctx.text(ui::state_key(run.state)) + "\n" +
+        run_title(ctx.text, run) + "\n" + ctx.text(ui::state_key(run.state)) + "\n" +
         ctx.text.format("training.progress",
                         {{"step", ctx.text.number(static_cast<std::uint64_t>(run.step.empty() ? 0 : run.step.back()))},
                          {"planned", ctx.text.number(run.planned_steps)}});
@@ -263,7 +265,7 @@ void RunsPanel::draw_answers(Context& ctx) {
             const auto& [answer, number] = numbered[count - 1 - static_cast<std::size_t>(i)];
             const std::string id = "###answer" + std::to_string(answer->id), n = ctx.text.number(std::uint64_t{number});
             const std::string name =
-                ctx.text.format("runs.answer", {{"n", n}, {"model", model_title(ctx, answer->model)}});
+                ctx.text.format("runs.answer", {{"n", n}, {"model", model_title_of(ctx, *answer, answer->model)}});
             const std::string tokens =
                 ctx.text.format("runs.tokens", {{"tokens", ctx.text.number(std::uint64_t{answer->tokens.size()})}});
             if (row(ctx, id.c_str(), answer->state, name, tokens, false, Fit::one_line)) {
@@ -271,9 +273,10 @@ void RunsPanel::draw_answers(Context& ctx) {
                 ctx.run("view.layout_compare");
             }
             if (ui::tooltip_due()) {
-                ui::tooltip(ctx.text.format("runs.comparison", {{"n", n}}) + "\n" + model_title(ctx, answer->model) +
-                            " \u00b7 " + tokens + "\n" + ui::displayable(base::text_of(answer->manifest, "prompt")) +
-                            "\n" + ctx.text(ui::state_key(answer->state)) +
+                ui::tooltip(ctx.text.format("runs.comparison", {{"n", n}}) + "\n" +
+                            model_title_of(ctx, *answer, answer->model) + " \u00b7 " + tokens + "\n" +
+                            displayable(base::text_of(answer->manifest, "prompt")) + "\n" +
+                            ctx.text(ui::state_key(answer->state)) +
                             (answer->message.empty() ? "" : "\n" + ctx.text.message(answer->message)));
             }
         }

@@ -2,13 +2,16 @@
 
 #include <algorithm>
 #include <optional>
+#include <string_view>
 #include <vector>
 
+#include "base/utf8.hpp"
 #include "nodes/history/checkpoint_name.hpp"
 #include "panels/node/library.hpp"
 #include "panels/routing/shown_routing.hpp"
 #include "panels/ui/answer_end.hpp"
 #include "panels/ui/text_layout.hpp"
+#include "panels/ui/text_tools.hpp"
 #include "panels/ui/widgets.hpp"
 
 namespace moescope::panels {
@@ -34,6 +37,11 @@ std::optional<history::CheckpointName> checkpoint_near(const history::TrainingRu
     return name;
 }
 
+/// A sample may end within a character.
+std::string_view whole_characters(std::string_view text) {
+    return text.substr(0, base::complete_utf8_prefix(text));
+}
+
 /// What the run's model decides when it reads the sample.
 void draw_routing_button(Context& ctx, const history::TrainingRun& run, const history::TextSample& sample) {
     const std::optional<double> experts = config_number(run.manifest, "model", "experts");
@@ -45,9 +53,10 @@ void draw_routing_button(Context& ctx, const history::TrainingRun& run, const hi
     ui::align_right(ImGui::CalcTextSize(label, nullptr, true).x + 2 * ImGui::GetStyle().FramePadding.x);
     ImGui::BeginDisabled(!model || !ctx.connected());
     if (ImGui::SmallButton(label)) {
+        const std::string all = sample.prompt + sample.text;
         show_or_read_routing(ctx, {{"model", history::to_text(*model)},
-                                   {"text", ui::displayable(sample.prompt + sample.text)},
-                                   {"title", ui::displayable(sample.prompt)}});
+                                   {"text", base::to_valid_utf8(whole_characters(all))},
+                                   {"title", base::to_valid_utf8(sample.prompt)}});
     }
     ImGui::EndDisabled();
     ui::tooltip(!ctx.connected() ? std::string(ctx.text("runs.offline"))
@@ -64,10 +73,10 @@ void draw_sample(Context& ctx, const history::TrainingRun& run, const history::T
     ui::text_dim(ctx, ctx.text.format("training.step", {{"step", ctx.text.number(sample.step)}}));
     draw_routing_button(ctx, run, sample);
     if (!sample.prompt.empty()) {
-        ui::text_wrapped(ui::displayable(sample.prompt), ctx.theme.text_dim);
+        ui::text_wrapped(displayable(sample.prompt), ctx.theme.text_dim);
     }
     ImGui::BeginGroup();
-    const std::string shown = ui::displayable(sample.text);
+    const std::string shown = displayable(whole_characters(sample.text));
     if (shown.empty()) {
         ui::text_dim(ctx, ctx.text("samples.nothing"));
     } else if (const std::string wordless = ui::wordless_text(ctx.text, sample.text); !wordless.empty()) {
@@ -94,10 +103,12 @@ void SampleList::draw(Context& ctx, const history::TrainingRun& run) {
     run_ = run.id;
     if (run.samples.empty()) {
         const std::optional<double> every = config_number(run.manifest, "train", "sample_every");
+        const char* key = every && *every < 1          ? "samples.none"
+                          : protocol::ended(run.state) ? "samples.ended"
+                          : every                      ? "samples.waiting"
+                                                       : "samples.empty";
         ui::text_wrapped(
-            every ? ctx.text.format("samples.waiting",
-                                    {{"steps", ctx.text.number(static_cast<std::uint64_t>(std::max(0.0, *every)))}})
-                  : std::string(ctx.text("samples.empty")),
+            ctx.text.format(key, {{"steps", ctx.text.number(static_cast<std::uint64_t>(every.value_or(0)))}}),
             ctx.theme.text_dim);
         return;
     }

@@ -81,6 +81,15 @@ const char* curve_name(const Context& ctx, const Curve& curve) {
 
 }  // namespace
 
+void draw_smoothed_header(const Context& ctx, std::size_t window) {
+    ImGui::TableNextRow();
+    ImGui::TableNextColumn();
+    ImGui::TableNextColumn();
+    ui::text_dim(ctx, ctx.text.format("training.window", {{"steps", ctx.text.number(std::uint64_t{window})}}));
+    ImGui::TableNextColumn();
+    ui::text_dim(ctx, ctx.text("training.step_itself"));
+}
+
 void fit_steps(ui::Selection& selection, const TrainingRun& run) {
     selection.follow = true;
     selection.step_min = 0;
@@ -209,7 +218,7 @@ void StepPlot::refresh(const StepPlotSpec& spec, const Key& key) {
     right_ = range_of(spec, true);
 }
 
-StepPlot::Range StepPlot::range_of(const StepPlotSpec& spec, bool right) const {
+AxisRange StepPlot::range_of(const StepPlotSpec& spec, bool right) const {
     history::MinMax all;
     for (std::size_t i = 0; i < spec.curves.size(); ++i) {
         if (spec.curves[i].right != right) {
@@ -222,17 +231,7 @@ StepPlot::Range StepPlot::range_of(const StepPlotSpec& spec, bool right) const {
             }
         }
     }
-    if (spec.from_zero) {
-        all.add(0.0);
-    }
-    if (all.empty() || !std::isfinite(all.min) || !std::isfinite(all.max)) {
-        return {0, 1};
-    }
-    double room = 0.06 * (all.max - all.min);
-    if (room <= 0) {
-        room = std::max(std::abs(all.max) * 0.1, 1e-9);
-    }
-    return {spec.from_zero ? 0 : all.min - room, all.max + room};
+    return axis_range(all, spec.from_zero);
 }
 
 void StepPlot::draw_curve(const Context& ctx, const Curve& curve, const Shape& shape) const {
@@ -289,12 +288,18 @@ void StepPlot::draw_tooltip(const Context& ctx, const StepPlotSpec& spec, double
     // A value belongs to its own step: to the place of the mouse, as far as that can be aimed.
     const double reach =
         std::max(0.5, 0.3 * ctx.em * ImPlot::GetPlotLimits().X.Size() / std::max(1.0f, ImPlot::GetPlotSize().x));
-    if (ImGui::BeginTable("values", 3, ImGuiTableFlags_SizingFixedFit)) {
+    // A smoothed line does not go through the value of the step: both are told, and which is which.
+    const auto is_smoothed = [&](const Curve& curve) { return curve.sum != nullptr && key_.window > 1; };
+    const bool smoothed = std::any_of(spec.curves.begin(), spec.curves.end(), is_smoothed);
+    if (ImGui::BeginTable("values", smoothed ? 4 : 3, ImGuiTableFlags_SizingFixedFit)) {
+        if (smoothed) {
+            draw_smoothed_header(ctx, key_.window);
+        }
         for (const Curve& curve : spec.curves) {
             if (hidden(curve)) {
                 continue;
             }
-            double value = curve.level, at = step;
+            double value = curve.level, at = step, mean = std::nan("");
             if (curve.y != nullptr) {
                 const std::optional<std::size_t> i = value_at(*curve.x, step, reach);
                 if (!i || *i >= curve.y->size() || std::isnan((*curve.y)[*i])) {
@@ -302,12 +307,17 @@ void StepPlot::draw_tooltip(const Context& ctx, const StepPlotSpec& spec, double
                 }
                 value = (*curve.y)[*i];
                 at = (*curve.x)[*i];
+                mean = is_smoothed(curve) ? curve.sum->mean_at(*i, key_.window) : mean;
             }
             ImGui::TableNextRow();
             ImGui::TableNextColumn();
             color_mark(ctx, curve.color);
             ImGui::TextUnformatted(curve_name(ctx, curve));
             ImGui::TableNextColumn();
+            if (smoothed) {
+                ImGui::TextUnformatted(std::isnan(mean) ? "" : ctx.text.number(mean * curve.scale, 7).c_str());
+                ImGui::TableNextColumn();
+            }
             ImGui::TextUnformatted(ctx.text.number(value * curve.scale, 7).c_str());
             ImGui::TableNextColumn();
             std::string unit = curve.unit_key == nullptr ? "" : ctx.text(curve.unit_key);

@@ -51,6 +51,9 @@ struct StepPlotSpec {
     std::vector<Mark> marks{};
 };
 
+/// The first row of a tooltip's table of smoothed lines: which column is the mean that is drawn, which the step itself.
+void draw_smoothed_header(const ui::Context& ctx, std::size_t window);
+
 /// Moves the shared step axis with the newest step while it follows; called by each panel before it draws step plots.
 void follow_steps(ui::Selection& selection, const history::TrainingRun& run);
 /// The whole run, and follows it.
@@ -80,13 +83,9 @@ class StepPlot {
         int pixels = 0;
         bool operator==(const Key&) const = default;
     };
-    struct Range {
-        double min = 0, max = 1;
-    };
-
     float draw_title(const ui::Context& ctx, const StepPlotSpec& spec, float width);
     void refresh(const StepPlotSpec& spec, const Key& key);
-    Range range_of(const StepPlotSpec& spec, bool right) const;
+    AxisRange range_of(const StepPlotSpec& spec, bool right) const;
     void draw_curve(const ui::Context& ctx, const Curve& curve, const Shape& shape) const;
     void draw_marks(const ui::Context& ctx, const StepPlotSpec& spec) const;
     void draw_inside(ui::Context& ctx, const history::TrainingRun& run, const StepPlotSpec& spec);
@@ -101,7 +100,7 @@ class StepPlot {
     std::set<std::string> switched_;  ///< curves switched off in the legend, optional ones on
     Key key_;
     std::vector<Shape> shapes_;
-    Range left_, right_;
+    AxisRange left_, right_;
     double shown_min_ = 0, shown_max_ = 1;
 };
 

@@ -10,6 +10,7 @@
 #include "base/json_fields.hpp"
 #include "nodes/history/main_loss.hpp"
 #include "panels/panels.hpp"
+#include "panels/runs/experiment_values.hpp"
 #include "panels/runs/run_tools.hpp"
 #include "panels/training/step_plot.hpp"
 #include "panels/ui/panel.hpp"
@@ -188,7 +189,7 @@ void TrainingPanel::draw_header(Context& ctx, const TrainingRun& run) {
         }
     };
     ImGui::PushFont(ctx.bold, 0);
-    ui::text_elided(run.name, ImGui::GetContentRegionAvail().x);
+    ui::text_elided(run_title(ctx.text, run), ImGui::GetContentRegionAvail().x);
     ImGui::PopFont();
     const auto step = static_cast<std::uint64_t>(run.step.empty() ? 0 : run.step.back());
     const std::string progress = ctx.text.format(

@@ -132,7 +132,10 @@ void draw_line(const Plot& plot, const Chart::Series& series, ImU32 color, bool 
     if (series.quiet && !strong) {
         return;
     }
-    // Each value where there are few, else some along the line.
+    // Each value where there are few, else some along the line: signs tell it from others, and alone it needs none.
+    if (plot.chart().series.size() == 1 && series.y.size() > kFewValues) {
+        return;
+    }
     for (const std::size_t i : marker_places(series.y.size(), series.y.size() <= kFewValues ? kFewValues : kSigns)) {
         if (std::isfinite(series.y[i].value)) {
             ui::draw_marker(draw, {plot.x(plot.chart().x[i]), plot.y(series.y[i].value)}, 0.24f * plot.ctx.em,
@@ -297,7 +300,7 @@ ChartWords words_of(const ui::Context& ctx, const ChartSpec& spec) {
     words.x_name = ctx.text(spec.chart->x_key);
     for (std::size_t s = 0; s < spec.chart->series.size(); ++s) {
         words.series.push_back(series_name(ctx.text, spec.chart->series[s]));
-        words.colors.push_back(hex(ui::packed(series_color(ctx.theme, spec, s))));
+        words.colors.push_back(ui::hex_color(series_color(ctx.theme, spec, s)));
     }
     for (const Chart::Level& level : spec.chart->levels) {
         words.levels.emplace_back(ctx.text(level.key));

@@ -40,6 +40,7 @@ inline constexpr const char* eye = "\uf06e";
 inline constexpr const char* branch = "\uf126";
 inline constexpr const char* circle = "\uf111";
 inline constexpr const char* up = "\uf062";
+inline constexpr const char* opens = "\uf0d7";  ///< a menu, below
 inline constexpr const char* home = "\uf015";
 inline constexpr const char* new_folder = "\uf65e";
 inline constexpr const char* left = "\uf060";

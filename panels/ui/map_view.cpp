@@ -105,8 +105,7 @@ MapColors map_colors(const ui::Theme& theme, const MapSpec& spec) {
     colors.middle = spec.diverging ? 0 : spec.low;
     for (std::size_t i = 0; i < colors.ramp.size(); ++i) {
         const double place = static_cast<double>(i) / static_cast<double>(colors.ramp.size() - 1);
-        colors.ramp[i] = spec.diverging ? theme.difference_color(spec.reversed ? 1 - 2 * place : 2 * place - 1)
-                                        : theme.load_color(place);
+        colors.ramp[i] = spec.diverging ? theme.difference_color(2 * place - 1) : theme.load_color(place);
     }
     colors.nothing = ui::packed(theme.grid, 0.5f);
     colors.stroke = ui::packed(theme.text_dim, 0.35f);
@@ -114,7 +113,7 @@ MapColors map_colors(const ui::Theme& theme, const MapSpec& spec) {
 }
 
 void MapView::refresh(const ui::Context& ctx, const MapSpec& spec, int width, int height) {
-    const Key key{spec.map, width, height, spec.low, spec.high, spec.diverging, spec.reversed, ctx.theme.dark};
+    const Key key{spec.map, width, height, spec.low, spec.high, spec.diverging, ctx.theme.dark};
     if (key == key_) {
         return;
     }
@@ -220,9 +219,9 @@ void MapView::draw_menu(ui::Context& ctx, const MapSpec& spec, ImVec2 min, ImVec
                             .csv = [&] { return [map = spec.map] { return to_csv(*map); }; },
                             .svg =
                                 [&] {
-                                    return [map = spec.map, colors = map_colors(ctx.theme, spec), said = words()] {
-                                        return to_svg(*map, colors, said);
-                                    };
+                                    // On white, whatever the theme of the window.
+                                    return [map = spec.map, colors = map_colors(ui::make_theme(false), spec),
+                                            said = words()] { return to_svg(*map, colors, said); };
                                 },
                             .min = min,
                             .max = max});

@@ -28,7 +28,6 @@ struct MapSpec {
     std::string file{};                ///< name of its files, without ending
     double low = 0, high = 1;          ///< ends of the colours
     bool diverging = false;            ///< around 0, which must be the middle
-    bool reversed = false;             ///< of a diverging one: what is above 0 has the colour of English
     Unit unit_of_value = Unit::percent;
     std::vector<std::pair<double, std::string>> ticks{};   ///< on the scale: values with their names
     std::optional<std::size_t> row{}, column{};            ///< of the selection
@@ -49,7 +48,7 @@ class MapView {
         std::shared_ptr<const Map> map;
         int width = 0, height = 0;
         double low = 0, high = 0;
-        bool diverging = false, reversed = false, dark = false;
+        bool diverging = false, dark = false;
         bool operator==(const Key&) const = default;
     };
     void refresh(const ui::Context& ctx, const MapSpec& spec, int width, int height);

@@ -32,11 +32,16 @@ void draw_axis_name(const Context& ctx, ImVec2 corner, ImVec2 extent, const char
 void draw_title_button(const Context& ctx, const char* title, const char* help) {
     ImGui::PushFont(ctx.bold, 0);
     const ImVec2 at = ImGui::GetCursorScreenPos(), size = ImGui::CalcTextSize(title);
-    if (ImGui::InvisibleButton("###title", size, ImGuiButtonFlags_EnableNav)) {
+    // Without a sign nobody would look for a menu behind a name.
+    const float sign = size.x + 0.25f * ctx.em;
+    if (ImGui::InvisibleButton("###title", {sign + ImGui::CalcTextSize(icon::opens).x, size.y},
+                               ImGuiButtonFlags_EnableNav)) {
         ImGui::OpenPopup("menu");
     }
     const bool marked = ImGui::IsItemHovered() || ImGui::IsItemFocused();
     ImGui::GetWindowDrawList()->AddText(at, ImGui::GetColorU32(marked ? ctx.theme.accent : ctx.theme.text), title);
+    ImGui::GetWindowDrawList()->AddText(
+        {at.x + sign, at.y}, ImGui::GetColorU32(marked ? ctx.theme.accent : ctx.theme.text_dim), icon::opens);
     ImGui::PopFont();
     tooltip(help);
 }

@@ -14,8 +14,8 @@ int format_tick(double value, char* buffer, int size, void* user);
 /// What the horizontal axis counts ("step"), inside the plot's lower left corner, where curves that fall or start at
 /// zero leave room, on a ground that keeps it readable over the others.
 void draw_axis_name(const Context& ctx, ImVec2 corner, ImVec2 extent, const char* name);
-/// The bold name of a plot. A click, or Enter with the keyboard, opens the popup "menu": a right click is not
-/// everybody's way. `help` is its tooltip.
+/// The bold name of a plot with the sign of a menu. A click, or Enter with the keyboard, opens the popup "menu": a
+/// right click is not everybody's way. `help` is its tooltip.
 void draw_title_button(const Context& ctx, const char* title, const char* help);
 /// "#rrggbb" of a theme's colour in a picture that is saved, whose ground is white (ui::on_paper).
 std::string hex_color(const ImVec4& color);

@@ -179,6 +179,28 @@ Points means(const std::vector<Bucket>& buckets, const history::Column& x, const
     return points;
 }
 
+AxisRange axis_range(const history::MinMax& values, bool from_zero, bool whole) {
+    history::MinMax all = values;
+    if (from_zero) {
+        all.add(0.0);
+    }
+    if (all.empty() || !std::isfinite(all.min) || !std::isfinite(all.max) || (all.min == 0 && all.max == 0)) {
+        return {};
+    }
+    double room = 0.06 * (all.max - all.min);
+    if (!(room > 0)) {
+        room = 0.1 * std::abs(all.max);
+    }
+    const AxisRange range{from_zero ? 0 : all.min - room, all.max + room};
+    return {range.min, whole ? std::max(range.max, 1.0) : range.max};
+}
+
+std::vector<double> whole_ticks(const AxisRange& range) {
+    std::vector<double> places = base::ticks(range.min, range.max, 6);
+    std::erase_if(places, [](double place) { return place != std::round(place); });
+    return places;
+}
+
 std::size_t nearest(const history::Column& x, double at) {
     const std::size_t i = lower_bound(x, at);
     if (i == 0) {

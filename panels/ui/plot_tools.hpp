@@ -2,6 +2,7 @@
 // results while data, range and width stay the same.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -56,6 +57,8 @@ class RunningSum {
     void reset();
     /// Mean of the numbers in [first, last), NaN when there is none. Ends beyond the column are clamped.
     double mean(std::size_t first, std::size_t last) const;
+    /// Mean of the last `window` values up to and with the one at `at`: what a smoothed line shows there.
+    double mean_at(std::size_t at, std::size_t window) const { return mean(at + 1 - std::min(window, at + 1), at + 1); }
 
  private:
     std::vector<double> sum_{0};           ///< [i] = sum of the first i values, NaN left out
@@ -66,6 +69,16 @@ class RunningSum {
 /// One point per bucket: the mean of the bucket or of the last `window` values up to its end, whichever is longer.
 Points means(const std::vector<Bucket>& buckets, const history::Column& x, const RunningSum& sum, std::size_t window,
              double scale = 1);
+
+/// The ends of a vertical axis that shows `values` with some room around them; 0 to 1 for nothing, and where all values
+/// are 0: an axis about a single number would have ticks too small to mean anything. `whole`: of counts, whose axis
+/// reaches 1 at the least.
+struct AxisRange {
+    double min = 0, max = 1;
+};
+AxisRange axis_range(const history::MinMax& values, bool from_zero, bool whole = false);
+/// Whole numbers within the range, at most about six of them: ticks of counts.
+std::vector<double> whole_ticks(const AxisRange& range);
 
 /// Calls f(first, count) for each part of `y` without a hole.
 template <class F>

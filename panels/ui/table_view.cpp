@@ -117,7 +117,7 @@ std::optional<std::size_t> TableView::draw(ui::Context& ctx, const Spec& spec, I
                     clicked = row;
                 }
                 if (ImGui::IsItemHovered() && ImGui::IsMouseReleased(ImGuiMouseButton_Right)) {
-                    about_ = row;
+                    about_ = table_->rows[row];
                     open_menu = true;
                 }
                 if (!spec.tip.empty()) {
@@ -165,8 +165,8 @@ void TableView::draw_menu(ui::Context& ctx, const Spec& spec) {
     if (!ImGui::BeginPopup("menu")) {
         return;
     }
-    if (spec.menu && about_ && *about_ < table_->rows.size()) {
-        spec.menu(table_->rows[*about_]);
+    if (spec.menu && about_ && about_->size() == table_->columns.size()) {
+        spec.menu(*about_);
     }
     const auto make = [&]() -> std::function<std::string()> { return [table = table_] { return to_csv(*table); }; };
     draw_export_items(ctx, {.name = spec.file, .csv = make});

@@ -43,7 +43,7 @@ class TableView {
     std::vector<std::size_t> order_;               ///< of the rows
     std::size_t column_ = 0;                       ///< that they are sorted by
     bool sorted_ = false, descending_ = false;
-    std::optional<std::size_t> about_;  ///< row of the open menu
+    std::optional<Table::Row> about_;  ///< of the open menu, as it was when that opened
 };
 
 }  // namespace moescope::panels

@@ -4,7 +4,6 @@
 #include <cmath>
 #include <imgui_internal.h>
 
-#include "base/utf8.hpp"
 #include "panels/ui/text_tools.hpp"
 #include "panels/ui/widgets.hpp"
 
@@ -31,6 +30,10 @@ void text_wrapped(std::string_view text, std::optional<ImVec4> color, float widt
     }
     if (width <= 0) {
         width = ImGui::GetContentRegionAvail().x;
+    }
+    if (const float end = ImGui::GetCurrentWindow()->DC.TextWrapPos;
+        end > 0) {  // the row may be wider, as in a tooltip
+        width = std::min(width, end - 1 - ImGui::GetCursorPosX());
     }
     ImGui::BeginGroup();
     ImGui::PushStyleVarY(ImGuiStyleVar_ItemSpacing, std::floor(ImGui::GetFontSize() * 0.2f));
@@ -103,16 +106,38 @@ std::string elided(std::string_view text, float width) {
     return std::string(line.substr(0, i)) + "\u2026";
 }
 
+std::string elided_middle(std::string_view text, float width) {
+    const std::string_view line = text.substr(0, text.find('\n'));
+    if (line.size() == text.size() && ImGui::CalcTextSize(line.data(), line.data() + line.size()).x <= width) {
+        return std::string(line);
+    }
+    ImFontBaked* font = ImGui::GetFontBaked();
+    std::vector<std::pair<std::size_t, float>> ends;  // of each character: its bytes, and the width up to there
+    float all = 0;
+    for (std::size_t i = 0; i < line.size();) {
+        unsigned c = 0;
+        i += static_cast<std::size_t>(std::max(1, ImTextCharFromUtf8(&c, line.data() + i, line.data() + line.size())));
+        all += font->GetCharAdvance(static_cast<ImWchar>(c));
+        ends.emplace_back(std::min(i, line.size()), all);
+    }
+    const float half = std::max(0.0f, width - font->GetCharAdvance(0x2026)) / 2;
+    std::size_t head = 0, tail = line.size();
+    for (const auto& [end, reached] : ends) {
+        head = reached <= half ? end : head;
+        if (all - reached <= half) {
+            tail = end;
+            break;
+        }
+    }
+    return std::string(line.substr(0, head)) + "\u2026" + std::string(line.substr(std::max(head, tail)));
+}
+
 void text_elided(std::string_view text, float width) {
     const std::string shown = elided(text, width);
     ImGui::TextUnformatted(shown.c_str());
     if (shown != text) {
         tooltip(text);
     }
-}
-
-std::string displayable(std::string_view bytes) {
-    return base::to_valid_utf8(bytes.substr(0, base::complete_utf8_prefix(bytes)));
 }
 
 }  // namespace moescope::ui

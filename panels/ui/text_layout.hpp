@@ -1,5 +1,4 @@
-// Text in a window: wrapped (Chinese aware), elided, selectable; bytes of any kind made safe to show. GUI thread,
-// inside a window.
+// Text in a window: wrapped (Chinese aware), elided, selectable. GUI thread, inside a window.
 #pragma once
 
 #include <imgui.h>
@@ -25,9 +24,9 @@ void text_colored(const ImVec4& color, std::string_view text);
 void text_dim(const Context& ctx, std::string_view text);
 /// The first line of UTF-8 `text`, cut to `width` pixels with an ellipsis where it is longer.
 std::string elided(std::string_view text, float width);
+/// The same cut in its middle: for names that differ at their ends.
+std::string elided_middle(std::string_view text, float width);
 /// Draws elided(); the whole text is the tooltip when it was cut.
 void text_elided(std::string_view text, float width);
-/// Replaces bytes that are not UTF-8 by U+FFFD and cuts an unfinished character at the end (a stream in progress).
-std::string displayable(std::string_view bytes);
 
 }  // namespace moescope::ui

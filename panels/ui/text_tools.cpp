@@ -4,6 +4,7 @@
 #include <array>
 #include <unordered_map>
 
+#include "base/foreign_text.hpp"
 #include "base/utf8.hpp"
 
 namespace moescope::panels {
@@ -103,6 +104,12 @@ std::string displayable(std::string_view bytes) {
     DisplayText text;
     text.update(bytes, true);
     return text.text();
+}
+
+std::string in_one_line(std::string_view bytes, std::size_t most) {
+    // What lies behind is never seen: a character takes three of its four bytes at the least.
+    const std::string shown = displayable(bytes.substr(0, 2 * most + 8));
+    return shortened(base::one_line(shown, shown.size()), most);
 }
 
 std::string visible_piece(std::string_view bytes) {
@@ -298,7 +305,7 @@ std::vector<TokenGroup> group_tokens(std::span<const std::string_view> pieces) {
 }
 
 bool WrappedText::update(std::uint64_t identity, std::string_view text, float width, float font_size,
-                         const Advance& advance) {
+                         const Advance& advance, const Begins& begins) {
     const bool same = identity == identity_ && width == width_ && font_size == font_size_ && !lines_.empty();
     if (same && text.size() == size_) {
         return false;
@@ -315,13 +322,14 @@ bool WrappedText::update(std::uint64_t identity, std::string_view text, float wi
     width_ = width;
     font_size_ = font_size;
     size_ = text.size();
-    lay_out(text, from, advance);
+    lay_out(text, from, advance, begins);
     return true;
 }
 
-void WrappedText::lay_out(std::string_view text, std::uint32_t from, const Advance& advance) {
+void WrappedText::lay_out(std::string_view text, std::uint32_t from, const Advance& advance, const Begins& begins) {
     const auto n = static_cast<std::uint32_t>(text.size());
     std::uint32_t begin = from, at = from, next_begin = 0;  // next_begin: where the next line could start, 0 = nowhere
+    std::uint32_t next_part = 0;                            // the last part that begins behind `begin`, 0 = none
     float x = 0;
     char32_t before = 0;
     const auto push = [&](std::uint32_t end) {
@@ -335,7 +343,7 @@ void WrappedText::lay_out(std::string_view text, std::uint32_t from, const Advan
         if (c.code == '\n') {
             push(at);
             begin = at += 1;
-            next_begin = 0;
+            next_begin = next_part = 0;
             x = 0;
             before = 0;
             continue;
@@ -343,9 +351,16 @@ void WrappedText::lay_out(std::string_view text, std::uint32_t from, const Advan
         const float w = advance(at, c.code);
         ++measured_;
         const bool space = is_space(c.code);
-        const bool breakable = at > begin && before != 0 && !space && may_break(before, c.code);
+        const bool part = !begins || begins(at);
+        if (begins && part && at > begin) {
+            next_part = at;
+        }
+        const bool breakable = at > begin && before != 0 && !space && part && may_break(before, c.code);
         if (x + w > width_ && at > begin && !space) {
-            const std::uint32_t cut = breakable ? at : next_begin > begin ? next_begin : at;
+            const std::uint32_t cut = breakable            ? at
+                                      : next_begin > begin ? next_begin
+                                      : next_part > begin  ? next_part
+                                                           : at;
             push(cut);
             begin = cut;
             x = 0;
@@ -354,7 +369,7 @@ void WrappedText::lay_out(std::string_view text, std::uint32_t from, const Advan
                 x += advance(i, moved.code);
                 i += moved.length;
             }
-            next_begin = 0;
+            next_begin = next_part = 0;
             continue;  // looks at the same character again, on its new line
         }
         if (breakable) {

@@ -51,6 +51,8 @@ class DisplayText {
     std::size_t consumed_ = 0;
 };
 std::string displayable(std::string_view bytes);
+/// The same on one line, of `most` bytes at most and "…" where something is missing: a question in a list.
+std::string in_one_line(std::string_view bytes, std::size_t most);
 /// A token's bytes for a table: the same with spaces and line ends made visible.
 std::string visible_piece(std::string_view bytes);
 using base::shortened;
@@ -87,15 +89,20 @@ class WrappedText {
     /// Width of the character at a byte offset, in pixels.
     using Advance = std::function<float(std::uint32_t offset, char32_t code)>;
 
+    /// Whether a part that is to stay whole begins at a byte offset.
+    using Begins = std::function<bool(std::uint32_t offset)>;
+
     /// True when lines changed. `identity` stands for the text's content: the same identity with a longer text means
-    /// that it was appended to.
-    bool update(std::uint64_t identity, std::string_view text, float width, float font_size, const Advance& advance);
+    /// that it was appended to. With `begins` a line breaks behind a space or before such a part, and within one only
+    /// where it is longer than a line.
+    bool update(std::uint64_t identity, std::string_view text, float width, float font_size, const Advance& advance,
+                const Begins& begins = {});
     const std::vector<ByteRange>& lines() const { return lines_; }  ///< without trailing spaces and line ends
     /// How many characters were measured so far (tests watch it to see that the cache works).
     std::uint64_t measured() const { return measured_; }
 
  private:
-    void lay_out(std::string_view text, std::uint32_t from, const Advance& advance);
+    void lay_out(std::string_view text, std::uint32_t from, const Advance& advance, const Begins& begins);
     std::vector<ByteRange> lines_;
     std::uint64_t identity_ = 0, measured_ = 0;
     std::size_t size_ = 0;

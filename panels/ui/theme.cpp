@@ -39,10 +39,10 @@ ImU32 interpolate(const std::array<unsigned, N>& anchors, double t) {
 /// Viridis: even in lightness, readable without colour vision and on a grey print.
 constexpr std::array<unsigned, 9> kLoad = {0x440154, 0x472d7b, 0x3b528b, 0x2c728e, 0x21918c,
                                            0x28ae80, 0x5ec962, 0xaddc30, 0xfde725};
-constexpr std::array<unsigned, 7> kDifferenceDark = {0x7cc9f5, 0x3f94cf, 0x2a5680, 0x2b303a,
-                                                     0x80551c, 0xc98a1b, 0xffc35c};
-constexpr std::array<unsigned, 7> kDifferenceLight = {0x08519c, 0x4f9bcb, 0xa9d0e8, 0xf2f2f2,
-                                                      0xf3cf96, 0xd98c21, 0x914c00};
+constexpr std::array<unsigned, 7> kDifferenceDark = {0xffc35c, 0xc98a1b, 0x80551c, 0x2b303a,
+                                                     0x2a5680, 0x3f94cf, 0x7cc9f5};
+constexpr std::array<unsigned, 7> kDifferenceLight = {0x914c00, 0xd98c21, 0xf3cf96, 0xf2f2f2,
+                                                      0xa9d0e8, 0x4f9bcb, 0x08519c};
 
 Theme dark_theme() {
     Theme t;
@@ -224,12 +224,14 @@ Theme make_theme(bool dark) {
 
 ImVec4 on_paper(const ImVec4& color) {
     const Theme dark = dark_theme(), light = light_theme();
-    const auto same = [&](const ImVec4& other) {
-        return color.x == other.x && color.y == other.y && color.z == other.z;
+    // As a draw list has them: a colour may have been packed on its way here.
+    const auto same = [wanted = packed({color.x, color.y, color.z, 1})](const ImVec4& other) {
+        return packed(other) == wanted;
     };
     for (const auto& [from, to] :
          {std::pair{&dark.accent, &light.accent}, std::pair{&dark.text, &light.text},
-          std::pair{&dark.text_dim, &light.text_dim}, std::pair{&dark.warning, &light.warning},
+          std::pair{&dark.text_dim, &light.text_dim}, std::pair{&dark.good, &light.good},
+          std::pair{&dark.warning, &light.warning}, std::pair{&dark.error, &light.error},
           std::pair{&dark.english, &light.english}, std::pair{&dark.chinese, &light.chinese}}) {
         if (same(*from)) {
             return *to;

@@ -15,8 +15,8 @@ struct Theme {
     std::array<ImVec4, 8> series;  ///< experts and models (Okabe-Ito order)
     ImVec4 series_color(std::size_t i) const { return series[i % series.size()]; }
     ImU32 load_color(double t) const;  ///< t in 0..1 (viridis-like, 256 entries interpolated)
-    /// t in -1..1, 0 is neutral; -1 is the blue of English, +1 the orange of Chinese, so a difference "English minus
-    /// Chinese" is drawn with its sign turned round.
+    /// t in -1..1, 0 is neutral; what is above 0 is blue, what is below it orange, in every view. So "English minus
+    /// Chinese" has the colours of the two languages.
     ImU32 difference_color(double t) const;
 };
 

@@ -231,22 +231,88 @@ bool tooltip_due() {
            !behind_a_dialog();
 }
 
+namespace {
+
+struct Room {
+    ImVec2 low, high;
+};
+
+/// Where a tooltip may stand.
+Room room_of_tooltips() {
+    const ImGuiViewport& view = *ImGui::GetMainViewport();
+    const ImVec2 edge = ImGui::GetStyle().DisplaySafeAreaPadding;
+    return {{view.Pos.x + edge.x, view.Pos.y + edge.y},
+            {view.Pos.x + view.Size.x - edge.x, view.Pos.y + view.Size.y - edge.y}};
+}
+
+/// What is inside one at the most.
+ImVec2 most_of_a_tooltip() {
+    const Room room = room_of_tooltips();
+    const ImVec2 padding = ImGui::GetStyle().WindowPadding;
+    return {std::max(ImGui::GetFontSize(), room.high.x - room.low.x - 2 * padding.x),
+            std::max(ImGui::GetFontSize(), room.high.y - room.low.y - 2 * padding.y)};
+}
+
+/// Dear ImGui sooner lets a tooltip leave the window than it covers the mouse, where none of its sides has room. It
+/// catches no mouse, so it may as well.
+void place_tooltip() {
+    constexpr float kAround = 28;  ///< pixels that Dear ImGui keeps free on each side of the mouse, and some more
+    const ImGuiWindow* before = ImGui::FindWindowByName("##Tooltip_00");
+    if (before == nullptr || !before->WasActive || !ImGui::IsMousePosValid()) {
+        return;
+    }
+    const Room room = room_of_tooltips();
+    const ImVec2 mouse = ImGui::GetMousePos(), size = before->Size;
+    const auto fits = [&](float at, float low, float high, float extent) {
+        return extent + kAround <= std::max(at - low, high - at);
+    };
+    if (!fits(mouse.x, room.low.x, room.high.x, size.x) && !fits(mouse.y, room.low.y, room.high.y, size.y)) {
+        ImGui::SetNextWindowPos({std::max(room.low.x, std::min(mouse.x, room.high.x - size.x)),
+                                 std::max(room.low.y, std::min(mouse.y, room.high.y - size.y))});
+    }
+}
+
+}  // namespace
+
 bool begin_tooltip() {
-    return !behind_a_dialog() && ImGui::BeginTooltip();
+    if (behind_a_dialog()) {
+        return false;
+    }
+    place_tooltip();
+    if (!ImGui::BeginTooltip()) {
+        return false;
+    }
+    // Whatever text stands in it wraps at the latest where the window ends. Dear ImGui takes this back with the window.
+    ImGui::GetCurrentWindow()->DC.TextWrapPos = ImGui::GetStyle().WindowPadding.x + most_of_a_tooltip().x + 1;
+    return true;
 }
 
 void tooltip(std::string_view text) {
     if (text.empty() || !tooltip_due() || !begin_tooltip()) {
         return;
     }
-    // As wide as the text needs, at most 28 em.
+    // As wide as the text needs, at most 28 em or what the window has; wider where it would be too high.
     float width = 0;
     for (std::size_t start = 0; start <= text.size();) {
         const std::size_t end = std::min(text.find('\n', start), text.size());
         width = std::max(width, ImGui::CalcTextSize(text.data() + start, text.data() + end).x);
         start = end + 1;
     }
-    text_wrapped(text, {}, std::min(width + 1, ImGui::GetFontSize() * 28));
+    const ImVec2 most = most_of_a_tooltip();
+    const float line = ImGui::GetTextLineHeight() + std::floor(ImGui::GetFontSize() * 0.2f);
+    const auto fit = static_cast<std::size_t>(std::max(2.0f, most.y / line));
+    float wide = std::min({width + 1, ImGui::GetFontSize() * 28, most.x});
+    std::vector<std::string_view> lines = wrap_lines(text, wide);
+    if (lines.size() > fit) {
+        wide = std::min(width + 1, most.x);
+        lines = wrap_lines(text, wide);
+    }
+    if (lines.size() > fit) {
+        const std::string_view last = lines[fit - 2];
+        text_wrapped(std::string(text.data(), last.data() + last.size()) + "\n\u2026", {}, wide);
+    } else {
+        text_wrapped(text, {}, wide);
+    }
     ImGui::EndTooltip();
 }
 
@@ -303,6 +369,12 @@ bool banner(const Context& ctx, Tone tone, std::string_view sentence, const char
     return clicked;
 }
 
+bool clicked_again() {
+    // The count stays after the release: a key that presses an item later is no click.
+    return ImGui::IsMouseReleased(ImGuiMouseButton_Left) &&
+           ImGui::GetIO().MouseClickedLastCount[ImGuiMouseButton_Left] > 1;
+}
+
 bool primary_button(const Context& ctx, const char* label, ImVec2 size) {
     const ImVec4& accent = ctx.theme.accent;
     const auto shade = [&](float to_text) {
@@ -316,7 +388,7 @@ bool primary_button(const Context& ctx, const char* label, ImVec2 size) {
     ImGui::PushStyleColor(ImGuiCol_Text, ctx.theme.dark ? ImVec4(0.07f, 0.07f, 0.10f, 1) : ImVec4(1, 1, 1, 1));
     const bool clicked = ImGui::Button(label, size);
     ImGui::PopStyleColor(4);
-    return clicked;
+    return clicked && !clicked_again();
 }
 
 bool default_button(const Context& ctx, const char* label) {

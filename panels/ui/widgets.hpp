@@ -60,12 +60,14 @@ float badge_width(const Context& ctx, const char* icon_text, std::string_view wo
 void state_badge(const Context& ctx, history::RunState state);
 float state_badge_width(const Context& ctx, history::RunState state);
 const char* state_key(history::RunState state);
-/// Tooltip of the last item: wrapped at 28 em, shown after the usual short delay.
+/// Tooltip of the last item: wrapped at 28 em and within the window, where what it has no room for ends with "…"; shown
+/// after the usual short delay.
 void tooltip(std::string_view text);
 /// Whether tooltip() shows one now: asked first where the text is long or costs work to make.
 bool tooltip_due();
 /// ImGui::BeginTooltip() for what has another shape than tooltip(), or other rules for when it is shown; begun nowhere
-/// else. False behind a dialog, where nothing says what it is. ImGui::EndTooltip() belongs to the caller when true.
+/// else. False behind a dialog, where nothing says what it is. Text in it wraps within the window.
+/// ImGui::EndTooltip() belongs to the caller when true.
 bool begin_tooltip();
 /// tooltip() for an item that runs a command: `text`, and below it the command's keys when it has some.
 void command_tooltip(const Context& ctx, std::string_view text, const std::string& command);
@@ -80,7 +82,10 @@ void row_badge(const Context& ctx, const char* icon_text, std::string_view word,
 /// rest of the row at 0.
 void meter(const Context& ctx, double fraction, std::string_view text, float width = 0);
 
-/// The main button of a panel (accent ground). Only one per panel.
+/// Whether the click that an item has just told of is the second one of a double click (or a later one). What starts
+/// long work does nothing then, and neither does what ends it: it may stand by now where the other one was.
+bool clicked_again();
+/// The main button of a panel (accent ground), which a double click presses once. Only one per panel.
 bool primary_button(const Context& ctx, const char* label, ImVec2 size = {0, 0});
 /// The main button of a question: it has the keyboard when the question appears, and Enter presses it as long as no
 /// other item has shown that it has the keyboard.

@@ -7,9 +7,11 @@
 #include <numeric>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "base/foreign_text.hpp"
 #include "routing/load_metrics.hpp"
+#include "routing/token_order.hpp"
 
 namespace moescope::routing {
 
@@ -55,13 +57,21 @@ std::size_t octave_of(float margin) {
 /// A token of a stream, and the way to the next one.
 class Cursor {
  public:
-    Cursor(TraceStream& stream, const std::function<void()>& check) : stream_(stream), check_(check) { load(); }
+    /// `what`: says which trace it is of a sentence without a subject.
+    Cursor(TraceStream& stream, const std::function<void()>& check, Sentence (*what)(const Sentence&))
+        : stream_(stream), check_(check), what_(what) {
+        load();
+    }
     bool ended() const { return chunk_ == nullptr; }
-    std::uint64_t number() const { return chunk_->first + at_; }
+    /// Its text and its position in that: two traces are of one token where they have this alike. Numbers of tokens are
+    /// not enough, as either may lack some.
+    std::pair<std::uint32_t, std::int32_t> place() const { return {chunk_->document[at_], chunk_->position[at_]}; }
     const Chunk& chunk() const { return *chunk_; }
     std::size_t at() const { return at_; }
     void step() {
-        if (++at_ >= chunk_->tokens) {
+        if (++at_ < chunk_->tokens) {
+            look();
+        } else {
             load();
         }
     }
@@ -75,10 +85,22 @@ class Cursor {
             }
             chunk_ = stream_.next();
         } while (chunk_ && chunk_->tokens == 0);
+        if (chunk_) {
+            look();
+        }
+    }
+    void look() {
+        try {
+            order_.add(chunk_->document[at_], chunk_->position[at_]);
+        } catch (const Error& error) {
+            throw Error(what_(error.sentence()));
+        }
     }
 
     TraceStream& stream_;
     const std::function<void()>& check_;
+    Sentence (*const what_)(const Sentence&);
+    TokenOrder order_;
     std::shared_ptr<const Chunk> chunk_;
     std::size_t at_ = 0;
 };
@@ -174,10 +196,13 @@ Flips Comparison::add(const Chunk& first, std::size_t at_first, const Chunk& sec
                 "second token {} ('{}')",
                 first.position[at_first], token, shown(piece), other, shown(other_piece)));
     }
-    if (tokens_ == 0 || first.document[at_first] != document_) {
+    const std::uint32_t document = first.document[at_first];
+    const std::int32_t position = first.position[at_first];
+    if (tokens_ == 0 || document != document_ || missing_between(position_, position) > 0) {
         before_.clear();
-        document_ = first.document[at_first];
     }
+    document_ = document;
+    position_ = position;
     const std::string_view bytes = piece.empty() ? other_piece : piece;
     const TokenClass kind = token_class(bytes, before_);
     before_ = bytes;
@@ -258,13 +283,18 @@ Comparison::Perplexity Comparison::perplexity() const {
     return {with_log_, std::exp(-sum_first_ / n), std::exp(-sum_second_ / n), {mean, mean - half, mean + half}};
 }
 
-void for_each_pair(TraceStream& first, TraceStream& second, const std::function<void()>& check, const TokenPair& each) {
-    Cursor a(first, check), b(second, check);
+Comparison::Missing for_each_pair(TraceStream& first, TraceStream& second, const std::function<void()>& check,
+                                  const TokenPair& each) {
+    Cursor a(first, check, [](const Sentence& problem) { return say("the first trace {}", problem); });
+    Cursor b(second, check, [](const Sentence& problem) { return say("the second trace {}", problem); });
     std::uint64_t tokens = 0;
+    Comparison::Missing missing{};
     while (!a.ended() && !b.ended()) {
-        if (a.number() < b.number()) {
+        if (a.place() < b.place()) {
+            ++missing[1];
             a.step();
-        } else if (b.number() < a.number()) {
+        } else if (b.place() < a.place()) {
+            ++missing[0];
             b.step();
         } else {
             each(a.chunk(), a.at(), b.chunk(), b.at());
@@ -273,31 +303,42 @@ void for_each_pair(TraceStream& first, TraceStream& second, const std::function<
             b.step();
         }
     }
+    // What is damaged is known only of a trace that was read to its end.
+    const bool first_goes_on = !a.ended(), second_goes_on = !b.ended();
+    for (; !a.ended(); a.step()) {
+        ++missing[1];
+    }
+    for (; !b.ended(); b.step()) {
+        ++missing[0];
+    }
     const bool whole = first.problems().empty() && second.problems().empty();
-    if (whole && a.ended() != b.ended()) {
-        throw Error(a.ended() ? say("the second trace goes on where the first ends, after {} tokens; only traces of "
-                                    "the same text can be compared",
-                                    tokens)
-                              : say("the first trace goes on where the second ends, after {} tokens; only traces of "
-                                    "the same text can be compared",
-                                    tokens));
+    if (whole && first_goes_on != second_goes_on) {
+        throw Error(second_goes_on ? say("the second trace goes on where the first ends, after {} tokens; only traces "
+                                         "of the same text can be compared",
+                                         tokens)
+                                   : say("the first trace goes on where the second ends, after {} tokens; only traces "
+                                         "of the same text can be compared",
+                                         tokens));
     }
     if (tokens == 0) {
         throw Error(say("the traces have no token to compare"));
     }
+    return missing;
 }
 
 Comparison compare_traces(TraceStream& first, TraceStream& second, const std::function<void()>& check) {
     Comparison comparison(first.spec(), second.spec());
-    for_each_pair(first, second, check, [&](const Chunk& a, std::size_t at_a, const Chunk& b, std::size_t at_b) {
-        comparison.add(a, at_a, b, at_b);
-    });
+    comparison.set_missing(
+        for_each_pair(first, second, check, [&](const Chunk& a, std::size_t at_a, const Chunk& b, std::size_t at_b) {
+            comparison.add(a, at_a, b, at_b);
+        }));
     return comparison;
 }
 
 json to_json(const Comparison& comparison) {
     json value = {{"tokens", comparison.tokens()},
                   {"undecided", comparison.undecided()},
+                  {"missing", comparison.missing()},
                   {"flips", flips_to_json(comparison.all())},
                   {"layers", json::array()},
                   {"ranks", json::array()},

@@ -35,6 +35,9 @@ class Comparison {
     Comparison(const RouterSpec& first, const RouterSpec& second);
     /// A token that both have; gives its own flips, over all layers. Throws Error when it is not the same one.
     Flips add(const Chunk& first, std::size_t at_first, const Chunk& second, std::size_t at_second);
+    /// Of either trace: tokens that the other one has and this one lacks.
+    using Missing = std::array<std::uint64_t, 2>;
+    void set_missing(const Missing& tokens) { missing_ = tokens; }
 
     struct Layer {
         int layer = 0;  ///< its number in the model
@@ -79,6 +82,7 @@ class Comparison {
 
     std::uint64_t tokens() const { return tokens_; }        ///< compared
     std::uint64_t undecided() const { return undecided_; }  ///< decisions that only one of the traces has
+    const Missing& missing() const { return missing_; }
 
  private:
     Flips compare(const Chunk& first, std::size_t at_first, const Chunk& second, std::size_t at_second,
@@ -96,6 +100,8 @@ class Comparison {
     std::uint32_t decision_ = 0;
     std::string before_;  ///< bytes of the token before
     std::uint32_t document_ = 0;
+    std::int32_t position_ = 0;
+    Missing missing_{};
     std::uint64_t tokens_ = 0, undecided_ = 0, with_log_ = 0;
     double sum_first_ = 0, sum_second_ = 0, sum_squares_ = 0;
 };
@@ -103,10 +109,12 @@ class Comparison {
 /// A token that both traces have: its place in a piece of either.
 using TokenPair =
     std::function<void(const Chunk& first, std::size_t at_first, const Chunk& second, std::size_t at_second)>;
-/// Goes through both from the beginning; a token that one of them lacks because a piece is damaged is left out. `check`
-/// is called before each piece and may throw. Throws Error, a sentence, when one goes on where the other ends, or when
-/// they have no token in common.
-void for_each_pair(TraceStream& first, TraceStream& second, const std::function<void()>& check, const TokenPair& each);
+/// Goes through both from the beginning and gives what both have at one position of one text; a token that one of them
+/// lacks is left out and counted. `check` is called before each piece and may throw. Throws Error, a sentence, when the
+/// positions of one do not rise, when one goes on where the other ends and neither is damaged, or when they have no
+/// token in common.
+Comparison::Missing for_each_pair(TraceStream& first, TraceStream& second, const std::function<void()>& check,
+                                  const TokenPair& each);
 /// The comparison of all those tokens. Throws Error, a sentence, also when they are not the same or the shapes differ.
 Comparison compare_traces(TraceStream& first, TraceStream& second, const std::function<void()>& check = {});
 

@@ -61,10 +61,11 @@ void ComparisonJob::run(const std::stop_token& stop) {
             try {
                 Comparison comparison(first.spec(), second.spec());
                 FlippedTokens flipped(kMostTokens);
-                for_each_pair(first, second, check,
-                              [&](const Chunk& a, std::size_t at_a, const Chunk& b, std::size_t at_b) {
-                                  flipped.add(comparison.add(a, at_a, b, at_b), a, at_a, b, at_b);
-                              });
+                comparison.set_missing(
+                    for_each_pair(first, second, check,
+                                  [&](const Chunk& a, std::size_t at_a, const Chunk& b, std::size_t at_b) {
+                                      flipped.add(comparison.add(a, at_a, b, at_b), a, at_a, b, at_b);
+                                  }));
                 std::vector<Sentence> problems = first.problems();
                 for (Sentence& problem : second.problems()) {
                     problems.push_back(std::move(problem));

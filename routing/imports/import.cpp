@@ -39,7 +39,7 @@ bool is_row_of_zeros(const IdTable& ids, std::size_t token, std::size_t layer) {
 /// Where a table is from, for sentences.
 struct Place {
     const std::string& source;
-    std::size_t text = 0;             ///< number of the text
+    std::size_t text = 0;             ///< number of the text, from 0; sentences count from 1
     const std::vector<int>& numbers;  ///< of the layers, by place
 };
 
@@ -50,7 +50,7 @@ void check_row(const IdTable& ids, std::size_t token, std::size_t layer, std::in
         const std::int64_t id = ids.at(token, layer, rank);
         if (id < 0 || id >= experts) {
             throw Error(say("{}: token {} of text {} has expert {} in layer {}; experts from 0 to {} are possible",
-                            place.source, token, place.text, ids.text_at(token, layer, rank), place.numbers[layer],
+                            place.source, token, place.text + 1, ids.text_at(token, layer, rank), place.numbers[layer],
                             experts - 1));
         }
         seen.push_back(id);
@@ -59,7 +59,7 @@ void check_row(const IdTable& ids, std::size_t token, std::size_t layer, std::in
     if (const auto twice = std::adjacent_find(seen.begin(), seen.end()); twice != seen.end()) {
         throw Error(
             say("{}: token {} of text {} has expert {} twice in layer {}; the ids are damaged or have another shape",
-                place.source, token, place.text, *twice, place.numbers[layer]));
+                place.source, token, place.text + 1, *twice, place.numbers[layer]));
     }
 }
 

@@ -8,6 +8,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -24,6 +25,7 @@ struct Import {
     RouterSpec spec;
     /// Gives all chunks in their order. Throws what the sink throws.
     std::function<void(const ChunkSink&)> each;
+    nlohmann::json interventions{};  ///< that were made to the router, as a trace of text has them; null: none
 };
 
 /// At most so many bytes of a recording are read at once.
@@ -36,6 +38,10 @@ Import import_vllm(const std::filesystem::path& path, const ModelShape& shape);
 /// numbers without a header, so `shape` must say layers and experts per token; dense layers have a place in them).
 /// Dumps of its recorder: logical_count as .npy, or the older CSV. Source: SGLang pull requests 12162, 17434.
 Import import_sglang(const std::filesystem::path& path, const ModelShape& shape);
+/// A trace of our own in either form (trace_reader.hpp), whose router must be that of `shape` where that says anything.
+/// It is read through once before anything of it is given, so what is refused leaves nothing behind; pieces that are
+/// damaged are left out and doubted. Scores of all experts, which text may have, are not taken over.
+Import import_trace(const std::filesystem::path& path, const ModelShape& shape);
 /// What is known of a token that a server wrote, besides its id.
 struct WrittenToken {
     std::string bytes;          ///< its text; may be a part of a character

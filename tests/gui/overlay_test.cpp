@@ -7,6 +7,7 @@
 
 #include "tests/files.hpp"
 #include "tests/gui/harness.hpp"
+#include "tests/gui/trained_model.hpp"
 #include "tests/gui/written_session.hpp"
 
 namespace moescope::gui_test {
@@ -39,12 +40,7 @@ bool says(Harness& h, ImGuiTestContext* ctx, const std::string& text) {
 }
 
 json small_config(Harness& h, int steps) {
-    json config;
-    for (const json& preset : h.snapshot().catalogue->at("presets")) {
-        if (preset.at("name") == "workshop") {
-            config = preset.at("config");
-        }
-    }
+    json config = preset_config(h, "workshop");
     config["model"].update({{"layers", 2},
                             {"width", 32},
                             {"heads", 2},

@@ -9,6 +9,7 @@
 #include "panels/runs/run_fields.hpp"
 #include "panels/runs/run_tools.hpp"
 #include "tests/gui/harness.hpp"
+#include "tests/gui/trained_model.hpp"
 
 namespace moescope::gui_test {
 namespace {
@@ -55,12 +56,7 @@ void start_small_run(Harness& h, ImGuiTestContext* ctx) {
     if (!h.snapshot().training.empty() && h.training().state == RunState::running) {
         h.workbench().command("run.stop");
     }
-    nlohmann::json config;
-    for (const nlohmann::json& preset : h.snapshot().catalogue->at("presets")) {
-        if (preset.at("name") == "deepseek-v3-mini") {
-            config = preset.at("config");
-        }
-    }
+    nlohmann::json config = preset_config(h, "deepseek-v3-mini");
     config["model"].update({{"layers", 2}, {"width", 64}, {"experts", 8}, {"context", 32}, {"vocabulary", 1024}});
     config["train"].update({{"steps", 100000}, {"batch", 2}});
     const std::size_t before = h.snapshot().training.size();
@@ -116,8 +112,9 @@ void compare_chinese(Harness& h, ImGuiTestContext* ctx) {
     ctx->KeyCharsReplace(prompt.c_str());
     ctx->Yield(2);
     const std::size_t before = h.snapshot().generations.size();
-    ctx->ItemClick("//###panel.compare/**/###compare.run");
-    // From the click on there is no second Run: the button has become Cancel, and Ctrl+Enter does nothing.
+    ctx->ItemDoubleClick("//###panel.compare/**/###compare.run");
+    // From the click on there is no second Run: the button has become Cancel, which the second click of a double click
+    // does not press, and Ctrl+Enter does nothing.
     IM_CHECK(ctx->ItemExists("//###panel.compare/**/###compare.cancel"));
     IM_CHECK(!ctx->ItemExists("//###panel.compare/**/###compare.run"));
     ctx->KeyPress(ImGuiMod_Ctrl | ImGuiKey_Enter);

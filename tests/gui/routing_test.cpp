@@ -129,10 +129,10 @@ void walk_tokens_and_layers(Harness& h, ImGuiTestContext* ctx) {
     ctx->KeyPress(ImGuiKey_LeftArrow);
     ctx->Yield(2);
     IM_CHECK_EQ(selection.routing_token, clicked + 1);
-    ctx->KeyPress(ImGuiKey_DownArrow);  // the first selects the layer that is shown
-    ctx->Yield(2);
-    IM_CHECK_EQ(selection.layer, 1);
+    IM_CHECK_EQ(selection.layer, -1);  // nobody has chosen one: the first with a router is on show
     ctx->KeyPress(ImGuiKey_DownArrow);
+    ctx->Yield(2);
+    IM_CHECK_EQ(selection.layer, 2);
     ctx->KeyPress(ImGuiKey_DownArrow);
     ctx->KeyPress(ImGuiKey_UpArrow);
     ctx->Yield(2);
@@ -285,6 +285,61 @@ void read_a_text(Harness& h, ImGuiTestContext* ctx) {
     h.workbench().command("routing.export=csv");
     IM_CHECK(h.wait(ctx, 20, [&] { return h.workbench().answer_path(file.string()); }));
     IM_CHECK(h.wait(ctx, 60, [&] { return fs::exists(file) && fs::file_size(file) > 100; }));
+}
+
+/// Whoever double clicks the button asks once, also where the form stays as it is after the first click.
+void read_once_by_a_double_click(Harness& h, ImGuiTestContext* ctx) {
+    const fs::path folder = h.folder() / "double-click";
+    WrittenSession(folder, "Kemo", 1).write("");
+    IM_CHECK(open(h, ctx, folder, 0));
+    const std::string model = tiny_model(h, ctx);
+    IM_CHECK(!model.empty());
+    show(h, ctx, "routing");
+    h.workbench().command("routing.read.model=" + model);
+    ctx->Yield(3);
+    ctx->ItemClick(item("routing", "routing.read.text").c_str());
+    ctx->KeyCharsReplace("Read once.");
+    ctx->ItemDoubleClick(item("routing", "routing.read.start").c_str());
+    IM_CHECK(h.wait(ctx, 120, [&] {
+        return !h.snapshot().routes.empty() && h.snapshot().routes.begin()->second->state == RunState::done;
+    }));
+    ctx->Yield(10);
+    IM_CHECK_EQ(h.snapshot().routes.size(), std::size_t{1});
+    go_back(h, ctx);
+}
+
+/// A reading without scores says so where they are needed, and is read again as the very same tokens.
+void read_again_with_scores(Harness& h, ImGuiTestContext* ctx) {
+    const std::string model = tiny_model(h, ctx);
+    IM_CHECK(!model.empty());
+    constexpr std::uint64_t kTokens = 200;
+    const std::size_t before = h.snapshot().routing.size();
+    h.workbench().client().send("route.start", {{"model", model}, {"data", "manpages"}, {"tokens", kTokens}});
+    const auto newest = [&] { return h.snapshot().routing.rbegin()->second; };
+    const auto is_read = [&] {
+        const auto run = h.snapshot().routes.find(newest()->run);
+        return newest()->tokens == kTokens && run != h.snapshot().routes.end() && run->second->state == RunState::done;
+    };
+    IM_CHECK(h.wait(ctx, 120, [&] { return h.snapshot().routing.size() > before && is_read(); }));
+    const auto coarse = newest();
+    IM_CHECK(!coarse->trace->has_scores());
+    show(h, ctx, "routing");
+    ui::Selection& selection = h.workbench().selection();
+    selection.routing_run = coarse->run;
+    selection.routing_token = 40;
+    h.workbench().command("routing.colour=margin");
+    IM_CHECK(h.wait(ctx, 20, [&] { return says(h, ctx, "panel.routing", "This trace has no margins"); }));
+    ctx->ItemClick(item("routing", "routing.again.all").c_str());
+    IM_CHECK(
+        h.wait(ctx, 120, [&] { return newest()->run != coarse->run && is_read() && newest()->trace->has_scores(); }));
+    const auto exact = newest();
+    IM_CHECK(h.wait(ctx, 20, [&] { return selection.routing_run == exact->run; }));
+    IM_CHECK_EQ(selection.routing_token, 40);
+    for (std::int64_t token = 0; token < static_cast<std::int64_t>(kTokens); ++token) {
+        IM_CHECK_EQ(piece_of(*exact, token), piece_of(*coarse, token));
+    }
+    IM_CHECK(h.wait(ctx, 20, [&] { return !says(h, ctx, "panel.routing", "This trace has no margins"); }));
+    h.workbench().command("routing.colour=expert");
 }
 
 /// A text that is longer than the context: the panel says why there is nothing, and the text can be made shorter.
@@ -455,6 +510,8 @@ void register_routing(Harness& harness) {
     add("a view as a link, and wrong links", link_of_a_view);
     add("changes are put together and taken back", put_changes_together);
     add("a text is read with its routing and saved", read_a_text);
+    add("a double click reads a text once", read_once_by_a_double_click);
+    add("a reading without scores is read again with them", read_again_with_scores);
     add("a text that is too long says so in the panel", read_too_long_a_text);
     add("a change is tried beside the untouched model", try_a_change);
     add("every expert of a layer is swept", sweep_a_layer);

@@ -9,7 +9,6 @@
 
 #include "app/background.hpp"
 #include "panels/ui/png.hpp"
-#include "panels/ui/text_layout.hpp"
 #include "tests/files.hpp"
 #include "tests/gui/png_reader.hpp"
 
@@ -178,23 +177,6 @@ TEST(Png, SamePixels) {
         EXPECT_EQ(picture->rgb, expected);
     }
     EXPECT_EQ(moescope::ui::encode_png(nullptr, 1, 1), "");
-}
-
-TEST(Displayable, BadBytesAreReplacedUnfinishedOnesWait) {
-    using moescope::ui::displayable;
-    EXPECT_EQ(displayable("abc"), "abc");
-    EXPECT_EQ(displayable("\xe4\xb8\xad"), "\xe4\xb8\xad");
-    EXPECT_EQ(displayable("a\xe4\xb8"), "a");  // the rest of the character is still to come
-    EXPECT_EQ(displayable("\xff"
-                          "b"),
-              "\xef\xbf\xbd"
-              "b");
-    EXPECT_EQ(displayable("\xe4"
-                          "b"),
-              "\xef\xbf\xbd"
-              "b");
-    EXPECT_EQ(displayable("\xc0\x80"), "\xef\xbf\xbd\xef\xbf\xbd");                  // overlong
-    EXPECT_EQ(displayable("\xed\xa0\x80"), "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd");  // surrogate
 }
 
 }  // namespace

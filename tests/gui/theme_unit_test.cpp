@@ -2,6 +2,8 @@
 #include <gtest/gtest.h>
 #include <implot.h>
 
+#include "panels/experts/load_view.hpp"
+#include "panels/ui/map_view.hpp"
 #include "panels/ui/theme.hpp"
 
 namespace {
@@ -110,12 +112,30 @@ TEST_P(Themes, NumbersOnMapsAreReadable) {
     }
 }
 
+TEST_P(Themes, WhatIsAboveZeroIsBlueInEveryView) {
+    const auto is_blue = [](ImU32 packed) {
+        const ImVec4 color = ImGui::ColorConvertU32ToFloat4(packed);
+        return color.z > color.x;
+    };
+    const moescope::panels::MapColors map =
+        moescope::panels::map_colors(theme, {.low = -1, .high = 1, .diverging = true});
+    const auto load = [&](double value) {
+        return moescope::panels::load_color(theme, {value, 0, true}, moescope::panels::LoadMode::difference, 1, 1, 0);
+    };
+    EXPECT_TRUE(is_blue(map(1)) && is_blue(load(1)));
+    EXPECT_FALSE(is_blue(map(-1)) || is_blue(load(-1)));
+    EXPECT_EQ(map(1), load(1));
+    EXPECT_EQ(map(-1), load(-1));
+}
+
 TEST_P(Themes, PicturesOnWhiteHaveColoursThatShow) {
     std::vector<ImVec4> colours(theme.series.begin(), theme.series.end());
-    colours.insert(colours.end(),
-                   {theme.accent, theme.english, theme.chinese, theme.warning, theme.text, theme.text_dim});
+    colours.insert(colours.end(), {theme.accent, theme.english, theme.chinese, theme.good, theme.warning, theme.error,
+                                   theme.text, theme.text_dim});
     for (const ImVec4& colour : colours) {
         EXPECT_GE(contrast(moescope::ui::on_paper(colour), {1, 1, 1, 1}), 3.0);
+        const ImVec4 drawn = ImGui::ColorConvertU32ToFloat4(moescope::ui::packed(colour));
+        EXPECT_GE(contrast(moescope::ui::on_paper(drawn), {1, 1, 1, 1}), 3.0) << "as a draw list has it";
     }
 }
 

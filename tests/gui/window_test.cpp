@@ -12,6 +12,7 @@
 #include "tests/files.hpp"
 #include "tests/gui/harness.hpp"
 #include "tests/gui/png_reader.hpp"
+#include "tests/gui/trained_model.hpp"
 
 namespace moescope::gui_test {
 namespace {
@@ -488,10 +489,7 @@ void new_session(Harness& h, ImGuiTestContext* ctx) {
     IM_CHECK_EQ(h.workbench().session(), untouched);
     IM_CHECK_EQ(std::distance(fs::directory_iterator(untouched.parent_path()), fs::directory_iterator()), 1);
     // A run that ended at once: its journal is as short as one of starts alone.
-    nlohmann::json config;
-    for (const nlohmann::json& preset : h.snapshot().catalogue->at("presets")) {
-        config = preset.at("name") == "workshop" ? preset.at("config") : config;
-    }
+    nlohmann::json config = preset_config(h, "workshop");
     config["model"].update({{"layers", 1}, {"width", 32}, {"experts", 4}, {"context", 16}, {"vocabulary", 1024}});
     config["train"].update({{"steps", 1}, {"batch", 1}});
     h.workbench().client().send("train.start", {{"config", config}, {"name", "short"}});

@@ -122,6 +122,55 @@ TEST(Choice, SaysGroupsAndMargin) {
     EXPECT_TRUE(std::isnan(choose(selection, {2, 1, 1, false}, &forced).margin));
 }
 
+/// One layer with a router of six experts.
+RouterSpec six_experts() {
+    RouterSpec spec;
+    spec.model = "six";
+    spec.layers = 1;
+    spec.experts = 6;
+    spec.experts_per_token = 2;
+    spec.routed_layers = {0};
+    return spec;
+}
+
+TEST(Choice, OfAReplayTheNextBestTakesTheFreePlace) {
+    const std::vector<float> selection = {0.1f, 0.2f, 0.5f, 0.9f, 1.0f, 0.3f};
+    const ChoiceRule rule{2, 1, 1, false};
+    Interventions wanted;
+    wanted.replay.ids = {{{0, 0}, {4, 1}}, {{1, 0}, {3, 5}}, {{2, 0}, {4}}};
+    wanted.knocked_out = {{0, 4}};
+    const InterventionPlan plan(wanted, six_experts());
+    EXPECT_EQ(take_replayed(plan, 0, 0, selection, rule), (Ids{1, 3})) << "4 is better, and knocked out";
+    EXPECT_EQ(take_replayed(plan, 0, 0, {}, rule), (Ids{1})) << "nobody has a score";
+    EXPECT_EQ(take_replayed(plan, 1, 0, selection, rule), (Ids{3, 5})) << "as it was recorded";
+    EXPECT_TRUE(take_replayed(plan, 2, 0, selection, rule).empty()) << "nothing of it is left: it is chosen";
+    EXPECT_TRUE(take_replayed(plan, 3, 0, selection, rule).empty());
+    // Groups of two, of which one stays: 2 and 3, and there the best.
+    const std::vector<float> grouped = {0.1f, 0.2f, 0.5f, 0.4f, 1.0f, 0.3f};
+    EXPECT_EQ(take_replayed(plan, 0, 0, grouped, {2, 3, 1, false}), (Ids{1, 2}));
+    wanted.limits = {{0, 1}};
+    EXPECT_EQ(take_replayed(InterventionPlan(wanted, six_experts()), 0, 0, selection, rule), (Ids{1}));
+}
+
+TEST(Choice, ABiasThatAllHaveChangesNothingHoweverNearScoresAre) {
+    const std::vector<float> near = {0.5f, 0.5000001f, 0.4999999f, 0.50000006f, 0.3f, 0.49999997f};
+    Interventions wanted;
+    wanted.biases = {{{kEvery, kEvery}, 100}};
+    const InterventionPlan plan(wanted, six_experts());
+    std::vector<float> biased = near;
+    add_bias(biased, plan.layer(0));
+    EXPECT_EQ(biased, near);
+    EXPECT_EQ(choose(biased, {2, 1, 1, false}, plan.layer(0)).ids, (Ids{1, 3}));
+    // Whatever is added to one of them, it stands before or behind all others.
+    for (const float bias : {-100.0f, 100.0f}) {
+        wanted.biases = {{{0, 4}, bias}};
+        const InterventionPlan one(wanted, six_experts());
+        biased = near;
+        add_bias(biased, one.layer(0));
+        EXPECT_EQ(choose(biased, {2, 1, 1, false}, one.layer(0)).ids, bias > 0 ? (Ids{4, 1}) : (Ids{1, 3}));
+    }
+}
+
 TEST(Choice, NotANumberIsLeast) {
     const float none = std::nanf("");
     EXPECT_EQ(choose(std::vector<float>{none, -1, none, -2}, {3, 1, 1, false}).ids, (Ids{1, 3, 0}));

@@ -42,6 +42,12 @@ RouterSpec small_router() {
     return spec;
 }
 
+RouterSpec without_hash_layers() {
+    RouterSpec spec = small_router();
+    spec.hash_layers = 0;
+    return spec;
+}
+
 TEST(Interventions, AreReadFromText) {
     EXPECT_EQ(parse_places("3:5,3:7"), (std::vector<ExpertPlace>{{3, 5}, {3, 7}}));
     EXPECT_EQ(parse_places("1-2:0-1"), (std::vector<ExpertPlace>{{1, 0}, {1, 1}, {2, 0}, {2, 1}}));
@@ -60,7 +66,8 @@ TEST(Interventions, TextThatIsNoneIsNamed) {
         says([&] { parse_biases(wrong); }, "is no LAYER:EXPERT=VALUE");
     }
     says([] { parse_biases("3:5=nan"); }, "a bias has to be a number");
-    says([] { parse_biases("3:5=1e7"); }, "a bias has to be a number");
+    says([] { parse_biases("3:5=100.5"); }, "a bias has to be a number from -100 to 100: beside a larger one");
+    EXPECT_EQ(parse_biases("3:5=-100"), (std::vector<AddedBias>{{{3, 5}, -100.0f}}));
     for (const char* wrong : {"", "x", "3:", "3:1,", "-1"}) {
         says([&] { parse_limits(wrong); }, "is no number of experts");
     }
@@ -115,10 +122,15 @@ TEST(InterventionPlan, SortsChangesByLayer) {
     EXPECT_EQ(plan.layer(2)->knocked_out, (std::vector<std::uint8_t>{0, 1, 0, 0, 0, 1}));
     EXPECT_EQ(plan.layer(2)->experts, 2);
     EXPECT_TRUE(plan.layer(2)->bias.empty());
-    EXPECT_EQ(plan.layer(3)->bias, (std::vector<float>{0.25f, 0.25f, 0.75f, 0.25f, 0.25f, 0.25f}));
+    EXPECT_EQ(plan.layer(3)->bias, (std::vector<float>{0, 0, 0.5f, 0, 0, 0}))
+        << "they add up; what all have in common is left out";
     EXPECT_EQ(plan.layer(3)->experts, 1) << "the later one counts";
     EXPECT_EQ(plan.layer(3)->zeroed, (std::vector<std::uint8_t>{1, 0, 0, 0, 0, 0}));
     EXPECT_TRUE(InterventionPlan({}, RouterSpec()).empty()) << "nothing fits every model";
+    Interventions twice;
+    twice.forced = {{3, 4}, {2, 0}, {kEvery, 4}};
+    EXPECT_EQ(InterventionPlan(twice, without_hash_layers()).layer(3)->forced, (std::vector<std::int32_t>{4}));
+    EXPECT_EQ(InterventionPlan(twice, without_hash_layers()).layer(2)->forced, (std::vector<std::int32_t>{0, 4}));
 }
 
 TEST(InterventionPlan, RefusesWhatTheRouterCannotDo) {
@@ -145,6 +157,11 @@ TEST(InterventionPlan, RefusesWhatTheRouterCannotDo) {
     refused([](auto& w) { w.replay.ids[{0, 2}] = {6}; }, "the replay has expert 6");
     refused([](auto& w) { w.replay.ids[{0, 2}] = {-1}; }, "the replay has expert -1");
     refused([](auto& w) { w.replay.ids[{0, 2}] = {4, 4}; }, "expert 4 twice");
+    refused(
+        [](auto& w) {
+            w.biases = {{{2, kEvery}, 60}, {{2, 1}, 60}};
+        },
+        "the biases of expert 1 in layer 2 add up to 120, which is not between -100 and 100");
     // Four may go where one is enough.
     Interventions few;
     few.knocked_out = {{3, 0}, {3, 1}, {3, 2}, {3, 3}, {3, 4}};
@@ -153,6 +170,82 @@ TEST(InterventionPlan, RefusesWhatTheRouterCannotDo) {
     RouterSpec dense;
     dense.model = "dense";
     says([&] { InterventionPlan(few, dense); }, "dense has no router");
+}
+
+/// A set from outside that says the same again and again must not keep who reads it.
+TEST(InterventionPlan, RefusesToNameExpertsAgainAndAgain) {
+    RouterSpec large = without_hash_layers();
+    large.layers = 256;
+    large.experts = 4096;
+    large.routed_layers.clear();
+    for (int layer = 0; layer < large.layers; ++layer) {
+        large.routed_layers.push_back(layer);
+    }
+    Interventions wanted;
+    wanted.zeroed.assign(4, {kEvery, kEvery});
+    EXPECT_FALSE(InterventionPlan(wanted, large).empty());
+    wanted.zeroed.push_back({0, 0});
+    says([&] { InterventionPlan(wanted, large); }, "more than 4194304 times");
+}
+
+TEST(InterventionPlan, RefusesForceAndBiasWhereExpertsComeFromAReplay) {
+    const auto said_of = [](const std::function<void(Interventions&)>& fill) {
+        Interventions wanted;
+        wanted.replay.source = "T.jsonl";
+        wanted.replay.ids[{0, 2}] = {1};
+        fill(wanted);
+        return said([&] { InterventionPlan(wanted, small_router()); });
+    };
+    const std::string problem =
+        "layer 2 of small takes its experts from the replay, so that neither a force nor a bias does anything there; "
+        "take out these or the replay";
+    EXPECT_EQ(said_of([](auto& w) { w.forced = {{2, 0}}; }), problem);
+    EXPECT_EQ(said_of([](auto& w) { w.biases = {{{2, 0}, 1}}; }), problem);
+    EXPECT_EQ(said_of([](auto& w) { w.biases = {{{2, kEvery}, 1}}; }), problem);
+    // In another layer they do what they are called, and what acts on replayed choices may stand beside them.
+    EXPECT_EQ(said_of([](auto& w) { w.forced = {{3, 0}}; }), "nothing");
+    EXPECT_EQ(said_of([](auto& w) {
+                  w.knocked_out = {{2, 1}};
+                  w.zeroed = {{2, 0}};
+                  w.limits = {{2, 1}};
+              }),
+              "nothing");
+    // Before the ids are read, the router of the replay is enough to say so.
+    const auto by_router = [&](const ReplayedRouter& router, const std::function<void(Interventions&)>& fill) {
+        return said_of([&](auto& w) {
+            w.replay = {};
+            w.replay.router = router;
+            fill(w);
+        });
+    };
+    const ReplayedRouter same{6, 2, {1, 2, 3}, false};
+    EXPECT_EQ(by_router(same, [](auto& w) { w.forced = {{2, 0}}; }), problem);
+    EXPECT_EQ(by_router(same, [](auto& w) { w.knocked_out = {{2, 0}}; }), "nothing");
+    EXPECT_NE(by_router({8, 2, {1, 2, 3}, false},
+                        [](auto& w) {
+                            w.knocked_out = {{2, 0}};
+                        })
+                  .find("the replay is of a router that chooses 2 of 8 experts"),
+              std::string::npos);
+}
+
+TEST(InterventionPlan, LeavesOutTheBiasThatAllExpertsHave) {
+    const auto bias_of = [](std::vector<AddedBias> biases) {
+        Interventions wanted;
+        wanted.biases = std::move(biases);
+        return InterventionPlan(wanted, small_router()).layer(2)->bias;
+    };
+    EXPECT_EQ(bias_of({{{2, kEvery}, 100}}), (std::vector<float>(6, 0.0f)));
+    EXPECT_EQ(bias_of({{{2, kEvery}, -3}, {{2, 2}, 1}}), (std::vector<float>{-1, -1, 0, -1, -1, -1}));
+    EXPECT_EQ(bias_of({{{2, 2}, -1}}), (std::vector<float>{0, 0, -1, 0, 0, 0}));
+    EXPECT_EQ(bias_of({{{2, kEvery}, 1}, {{2, 2}, -2}}), (std::vector<float>{1, 1, -1, 1, 1, 1}));
+}
+
+TEST(InterventionPlan, LargerBiasesOfBeforeAreReadAndNotMade) {
+    const Interventions before =
+        interventions_from_json(json::parse(R"([{"kind":"bias","layer":2,"expert":1,"value":5000}])"));
+    EXPECT_EQ(before.biases, (std::vector<AddedBias>{{{2, 1}, 5000.0f}}));
+    says([&] { InterventionPlan(before, small_router()); }, "add up to 5000");
 }
 
 TEST(InterventionPlan, ReplaysWhatIsLeftAfterKnockOutsAndLimits) {
@@ -167,6 +260,24 @@ TEST(InterventionPlan, ReplaysWhatIsLeftAfterKnockOutsAndLimits) {
     EXPECT_EQ(plan.replayed(0, 3), (std::vector<std::int32_t>{5}));
     EXPECT_TRUE(plan.replayed(1, 2).empty());
     EXPECT_TRUE(plan.replayed(0, 1).empty());
+    EXPECT_EQ(plan.replayed_places(0, 2), 2u) << "one of them is free";
+    EXPECT_EQ(plan.replayed_places(0, 3), 1u);
+    EXPECT_EQ(plan.replayed_places(1, 2), 0u);
+    TokenDecisions token;
+    token.layers.resize(2);
+    token.layers[0].layer = 2;
+    token.layers[0].ids = {1, 4};
+    token.layers[1].layer = 3;
+    token.layers[1].ids = {5};
+    ReplayCount count;
+    count_replayed(count, plan, token);
+    EXPECT_EQ(count, (ReplayCount{2, 1})) << "the same experts in another order are no other choice";
+    token.layers[0].ids = {1, 3};
+    count_replayed(count, plan, token);
+    EXPECT_EQ(count, (ReplayCount{4, 3}));
+    token.position = 1;
+    count_replayed(count, plan, token);
+    EXPECT_EQ(count, (ReplayCount{4, 3})) << "the replay has no such position";
 }
 
 }  // namespace

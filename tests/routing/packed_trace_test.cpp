@@ -235,6 +235,16 @@ TEST(PackedTrace, GivesTheNumbersThatWereComputedWhereItHasThem) {
     }
     EXPECT_GT(other, 0u) << "codes are coarser than floats";
     EXPECT_TRUE(trace.chunk(0, kIds)->rounded.empty()) << "nothing that could be";
+    // Scores without the weights say less than the piece, whose weights stay rounded.
+    PackedTrace unweighed(spec);
+    TokenDecisions without = tokens[1];
+    for (LayerDecision& layer : without.layers) {
+        layer.weights.clear();
+    }
+    ASSERT_TRUE(unweighed.append_scores(1, pack_decisions(without)));
+    ASSERT_TRUE(unweighed.append(pack(*chunks_of(spec, tokens).front())));
+    EXPECT_TRUE(unweighed.chunk(0, kAllColumns)->is_rounded(1));
+    EXPECT_FALSE(unweighed.chunk(0, kMargins | kEntropies)->is_rounded(1)) << "where no weights are wanted";
     EXPECT_FALSE(MemoryTrace(spec, chunks_of(spec, tokens)).chunk(0, kAllColumns)->is_rounded(0));
 }
 

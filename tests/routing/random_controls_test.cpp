@@ -1,6 +1,7 @@
 // Random changes of equal size: as many experts in the same layers, other ones, drawn from the seed.
 #include "routing/random_controls.hpp"
 
+#include <cmath>
 #include <gtest/gtest.h>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -103,6 +104,20 @@ TEST(RandomControls, NothingIsDrawnWhereNoExpertIsNamed) {
     changes.zeroed = {{0, 8}};
     EXPECT_NE(sentence_of([&] { random_controls(changes, spec, 2, 1); }).find("there is no expert 8"),
               std::string::npos);
+}
+
+TEST(ControlRank, TiesCountAgainstTheChange) {
+    const auto ranked = [](double change, const std::vector<double>& controls) {
+        const ControlRank among = rank_among(change, controls);
+        return std::pair(among.rank, among.ties);
+    };
+    using Pair = std::pair<std::size_t, std::size_t>;
+    EXPECT_EQ(ranked(0, {0, 0, 0, 0.1, 0, 0, 0, 0}), Pair(9, 7)) << "it did nothing, as seven of the eight";
+    EXPECT_EQ(ranked(0, {0, 0, 0}), Pair(4, 3)) << "last of four, not first";
+    EXPECT_EQ(ranked(0.2, {0.1, 0.3, 0.2}), Pair(3, 1));
+    EXPECT_EQ(ranked(0.4, {0.1, 0.3, 0.2}), Pair(1, 0));
+    EXPECT_EQ(ranked(0.4, {}), Pair(1, 0));
+    EXPECT_EQ(ranked(0.4, {std::nan(""), 0.1}), Pair(2, 1)) << "what is not known does not count for it";
 }
 
 }  // namespace

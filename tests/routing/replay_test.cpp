@@ -66,11 +66,18 @@ TEST_F(Replays, DamagedOnesAreRefused) {
     EXPECT_EQ(refusal(), "");
 }
 
+TEST_F(Replays, AreRefusedWhenTheTextHasAGap) {
+    auto lacking = tokens_;
+    lacking.erase(lacking.begin() + 4, lacking.begin() + 7);
+    write(spec_, lacking);
+    EXPECT_NE(refusal().find("3 tokens are missing within texts"), std::string::npos) << refusal();
+}
+
 TEST_F(Replays, AreRefusedWhenOnePlaceHasTwoDecisions) {
     auto twice = tokens_;
     twice[3].position = 2;
     write(spec_, twice);
-    EXPECT_NE(refusal().find("position 2 of text 0 a second time"), std::string::npos) << refusal();
+    EXPECT_NE(refusal().find("position 2 of text 1 a second time"), std::string::npos) << refusal();
     write_text(folder_ / "t", trace_line(twice[2], &spec_) + "\n" + trace_line(twice[3]) + "\n");
     EXPECT_NE(refusal().find("line 2 of"), std::string::npos) << refusal();
     twice[3].position = -5;
@@ -104,9 +111,14 @@ TEST_F(Replays, ThatFindTheirPlaceAreCounted) {
     Interventions changes;
     changes.replay = read_replay(folder_ / "t");
     const InterventionPlan plan(changes, spec_);
-    EXPECT_EQ(replayed_layers(plan, tokens_[3]), 2u);
-    EXPECT_EQ(replayed_layers(plan, tokens_[4]), 0u);
-    EXPECT_EQ(replayed_layers(InterventionPlan(), tokens_[3]), 0u);
+    const auto counted = [](const InterventionPlan& by, const TokenDecisions& token) {
+        ReplayCount count;
+        count_replayed(count, by, token);
+        return count;
+    };
+    EXPECT_EQ(counted(plan, tokens_[3]), (ReplayCount{2, 0}));
+    EXPECT_EQ(counted(plan, tokens_[4]), (ReplayCount{0, 0}));
+    EXPECT_EQ(counted(InterventionPlan(), tokens_[3]), (ReplayCount{0, 0}));
 }
 
 }  // namespace

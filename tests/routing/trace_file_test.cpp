@@ -319,6 +319,42 @@ TEST(TraceFiles, ChunksThatLieAreLeftOut) {
     const RouterSpec larger = make_spec(2, 200, 2);
     const auto other = encode_chunk(*chunks_of(larger, RandomTrace(larger, 4).tokens(20))[0]);
     EXPECT_FALSE(read(std::string(reinterpret_cast<const char*>(other.data()), other.size())));
+    // How many experts are chosen, once more behind the ids: there would be ids that nobody has looked at.
+    auto fewer = RandomTrace(spec, 4).tokens(20);
+    for (TokenDecisions& token : fewer) {
+        for (LayerDecision& layer : token.layers) {
+            layer.ids.resize(1);
+            layer.weights.clear();
+        }
+    }
+    const auto parts_of = [&](const Chunk& chunk) {
+        const auto bytes = encode_chunk(chunk);
+        const auto known = read_chunk_header(bytes, shape_of(spec));
+        std::vector<std::pair<PartEntry, std::string>> parts;
+        std::size_t at = known->header_bytes;
+        for (const PartEntry& part : known->parts) {
+            parts.emplace_back(part, std::string(reinterpret_cast<const char*>(bytes.data()) + at, part.packed));
+            at += part.packed;
+        }
+        return parts;
+    };
+    const auto read_parts = [&](const std::vector<std::pair<PartEntry, std::string>>& parts) {
+        std::vector<PartEntry> entries;
+        std::string content;
+        for (const auto& [entry, bytes_of_part] : parts) {
+            entries.push_back(entry);
+            content += bytes_of_part;
+        }
+        return read(lying_chunk(20, 0, entries, content));
+    };
+    auto parts = parts_of(*chunks_of(spec, fewer)[0]);
+    EXPECT_TRUE(read_parts(parts));
+    for (const auto& part : parts_of(*made[0])) {
+        if (static_cast<Part>(part.first.kind) == Part::chosen) {
+            parts.push_back(part);
+        }
+    }
+    EXPECT_FALSE(read_parts(parts));
     // An expert that is chosen twice.
     Chunk twice = *made[0];
     twice.ids[1] = twice.ids[0];

@@ -93,6 +93,8 @@ TEST(TraceLines, TheFirstLineHasTheRouter) {
             R"("shared_experts":1,"routed_layers":[1,2],"hash_layers":0,"scoring":"sigmoid","group_score":"top2",)"
             R"("groups":4,"groups_kept":2,"selection_bias":true,"normalise":true,"scale":2.5,"source":"executed",)"
             R"("doubts":["no group keys"],"interventions":[{"expert":5,"kind":"knock_out","layer":1}]})"));
+    EXPECT_EQ(router_with_changes(spec, items_to_json(out)), nlohmann::json::parse(line).at("router"));
+    EXPECT_FALSE(router_with_changes(spec, nullptr).contains("interventions"));
     spec.scoring.clear();
     spec.group_score.clear();
     const auto router = nlohmann::json::parse(router_json(spec));

@@ -150,7 +150,7 @@ TEST(TraceLines, RefusalsNameTheLine) {
     for (const char* position : {"\"x\"", "-5", "2147483648", "1.5", "null", "true"}) {
         refused(std::string("\"layers\":[],\"position\":") + position, "under \"position\"");
     }
-    refused("\"position\":1,\"layers\":[]", "position 1 of text 0 a second time");
+    refused("\"position\":1,\"layers\":[]", "position 1 of text 1 a second time");
     refused("\"position\":0,\"layers\":[]", "behind position 1");
     EXPECT_EQ(line("\"position\":0,\"document\":1,\"layers\":[]"), "") << "another text begins anew";
     EXPECT_EQ(line("\"position\":9,\"layers\":[]"), "") << "positions may be missing";
@@ -237,6 +237,7 @@ TEST(TraceLines, RoutersOfAnotherKindAreRefused) {
              {"model", std::string(5000, 'm')},
              {"scoring", "bogus"},
              {"group_score", "sum"},
+             {"source", "foo"},
              {"groups", "1"},
              {"experts", -4},
              {"experts", "4"},
@@ -269,6 +270,57 @@ TEST(TraceLines, NoLineIsWrittenThatCouldNotBeRead) {
     token.group.clear();
     spec.model = std::string(5000, 'm');
     EXPECT_NE(sentence_of([&] { trace_line(token, &spec); }).find("5000 bytes under \"model\""), std::string::npos);
+}
+
+/// Tokens that a text lacks between two that it has, whichever form it has; its beginning and its end may be anywhere.
+TEST(TraceLines, GapsWithinATextAreTold) {
+    const TemporaryFolder folder;
+    const RouterSpec spec = make_spec(2, 8, 2);
+    auto tokens = RandomTrace(spec, 5).tokens(40);  // texts of 16 tokens
+    const auto told = [&](const std::vector<TokenDecisions>& kept) {
+        write_text(folder / "t.jsonl", text_of(spec, kept));
+        {
+            TraceWriter writer(folder / "t.trace", spec);
+            for (const auto& chunk : chunks_of(spec, kept, 5)) {
+                writer.append(*chunk);
+            }
+        }
+        std::vector<std::pair<std::size_t, std::string>> all;
+        for (const char* name : {"t.jsonl", "t.trace"}) {
+            const auto stream = open_trace(folder / name);
+            while (stream->next()) {
+            }
+            const auto problems = stream->problems();
+            all.emplace_back(stream->damaged(), problems.empty() ? "" : problems[0].english());
+            const auto loaded = load_trace(folder / name).source;
+            for (std::size_t i = 0; i < loaded->chunks(); ++i) {
+                EXPECT_TRUE(loaded->chunk(i, kAllColumns) != nullptr);
+                EXPECT_TRUE(loaded->chunk(i, kTokens) != nullptr) << "a second time, and counted once";
+            }
+            EXPECT_EQ(loaded->damaged_places(), stream->damaged());
+            EXPECT_EQ(loaded->problems(0), problems);
+        }
+        EXPECT_EQ(all[0].first, all[1].first);
+        return all;
+    };
+    EXPECT_EQ(told(tokens)[0].first, 0u);
+    EXPECT_EQ(told({tokens.begin() + 3, tokens.end()})[0].first, 0u) << "a recording may lack the beginning";
+    auto cut = tokens;
+    cut.erase(cut.begin() + 13, cut.begin() + 19);  // the end of one text and the beginning of the next
+    EXPECT_EQ(told(cut)[0].first, 0u);
+    cut = tokens;
+    cut.erase(cut.begin() + 20, cut.begin() + 21);
+    cut.erase(cut.begin() + 4, cut.begin() + 7);
+    const auto both = told(cut);
+    EXPECT_EQ(both[0].first, 2u);
+    for (const auto& [places, sentence] : both) {
+        EXPECT_NE(sentence.find("4 tokens are missing within texts: positions are skipped, in 2 places"),
+                  std::string::npos)
+            << sentence;
+    }
+    cut = tokens;
+    cut.erase(cut.begin() + 5, cut.begin() + 7);  // between two pieces
+    EXPECT_NE(told(cut)[1].second.find("2 tokens are missing within texts"), std::string::npos);
 }
 
 /// Of either form, in words and in number; nothing of what is damaged is known before it was read.

@@ -428,6 +428,21 @@ TEST_P(DamagedDatabase, IsMovedAsideAndRebuiltFromTheJournal) {
 }
 INSTANTIATE_TEST_SUITE_P(Kinds, DamagedDatabase, ::testing::Values(0, 1, 2, 3, 4));
 
+TEST(Session, ARebuiltDatabaseKnowsTheRunsThatAnExperimentPlans) {
+    const TemporaryFolder base;
+    const fs::path folder = base / "s";
+    {
+        const auto session = Session::open(folder, Mode::read_write);
+        append_json(*session, 34, R"({"experiment":1,"definition":{"runs":[{"run":4},{"run":6},{"run":"9"}]}})");
+        append_json(*session, 34, R"({"experiment":1,"unfinished":4,"paused":false})");
+        append_json(*session, 34, R"({"experiment":2,"definition":{"runs":7}})");
+        append_json(*session, 1, R"({"run":4,"kind":"train"})");
+    }
+    fs::remove(folder / "session.db");
+    const auto session = Session::open(folder, Mode::read_write);
+    EXPECT_EQ(session->new_run("train", ""), 7u) << "run 6 waits for its turn";
+}
+
 TEST(Session, LabelsFromManyThreads) {
     const TemporaryFolder base;
     const auto session = Session::open(base / "s", Mode::read_write);

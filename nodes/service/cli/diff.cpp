@@ -65,6 +65,10 @@ void print_tables(const Comparison& comparison) {
                    perplexity.first, perplexity.second, perplexity.tokens, perplexity.difference.estimate,
                    perplexity.difference.low, perplexity.difference.high);
     }
+    if (const auto& [first, second] = comparison.missing(); first + second > 0) {
+        fmt::print("{} tokens that only the second trace has and {} that only the first has are left out\n", first,
+                   second);
+    }
     if (comparison.undecided() > 0) {
         fmt::print("{} decisions that only one of the traces has are left out\n", comparison.undecided());
     }

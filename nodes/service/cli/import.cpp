@@ -1,4 +1,4 @@
-// moescope-node import: what other programs recorded of a router, as a trace or as a run of a session.
+// moescope-node import: a trace, or what other programs recorded of a router, as a trace or as a run of a session.
 #include <CLI/CLI.hpp>
 #include <filesystem>
 #include <fmt/format.h>
@@ -95,7 +95,12 @@ int import_into_session(const Paths& paths, const ImportOptions& options) {
 
 int import_command(const Paths& paths, const ImportOptions& options) {
     if (!sessions::is_standard_output(options.out) && is_session(options.out)) {
-        return import_into_session(paths, options);
+        try {
+            return import_into_session(paths, options);
+        } catch (const sessions::InUse& error) {
+            throw base::Error(base::say(
+                "{}; where it is open in a window, import the file there: File, Import a routing", error.sentence()));
+        }
     }
     FileOutput output(options.out, sessions::existing_files(options.force, "--force"),
                       {options.recording.path, options.recording.config});
@@ -108,7 +113,7 @@ int import_command(const Paths& paths, const ImportOptions& options) {
     std::vector<std::shared_ptr<const routing::Chunk>> chunks;
     std::optional<routing::TraceWriter> writer;
     if (!as_text) {
-        writer.emplace(output.temporary(), spec);
+        writer.emplace(output.temporary(), spec, read_one->interventions);
     }
     read_one->each([&](std::shared_ptr<const routing::Chunk> chunk) {
         signals.stop_if_taken();
@@ -122,7 +127,7 @@ int import_command(const Paths& paths, const ImportOptions& options) {
     });
     if (as_text) {
         write_trace_lines(output.temporary(),
-                          {std::make_shared<routing::MemoryTrace>(spec, std::move(chunks)), nullptr});
+                          {std::make_shared<routing::MemoryTrace>(spec, std::move(chunks)), read_one->interventions});
     }
     const std::uint64_t bytes = std::filesystem::file_size(output.temporary());
     output.commit();
@@ -137,15 +142,17 @@ int import_command(const Paths& paths, const ImportOptions& options) {
 
 void add_import(CLI::App& app, Chosen& chosen) {
     const auto options = std::make_shared<ImportOptions>();
-    auto* command = app.add_subcommand("import", "What another program recorded of a router, as a trace");
+    auto* command = app.add_subcommand(
+        "import", "A trace, or what another program recorded of a router, as a trace or as a run of a session");
     command
         ->add_option("file", options->recording.path,
-                     "Answers of a server, counts of a training run, or an importance matrix")
+                     "A trace, answers of a server, counts of a training run, or an importance matrix")
         ->required()
         ->check(filled());
-    command->add_option("--format", options->recording.format, kRecordingFormats)
-        ->required()
-        ->check(CLI::IsMember({"vllm", "sglang", "megatron", "imatrix"}));
+    command
+        ->add_option("--format", options->recording.format,
+                     fmt::format("{}; trace, what route writes, where none is given", kRecordingFormats))
+        ->check(CLI::IsMember({kOwnTrace, "vllm", "sglang", "megatron", "imatrix"}));
     command
         ->add_option("--out", options->out,
                      "Trace to write: columns, or text when the name ends with .jsonl; - for text on standard output; "

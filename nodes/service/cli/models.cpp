@@ -100,9 +100,14 @@ int models_ask_command(const Paths& paths, const ModelsOptions& options) {
     AskedServer asked;
     run_until_signal(signals, [&](const std::atomic<bool>& stop) { asked = ask_for_models(workers, server, stop); });
     if (options.json) {
-        print_json({{"models", asked.models}, {"dialect", asked.dialect}});
+        json notes = json::array();
+        for (const base::Sentence& note : asked.notes) {
+            notes.push_back(note.english());
+        }
+        print_json({{"models", asked.models}, {"dialect", asked.dialect}, {"notes", std::move(notes)}});
         return 0;
     }
+    print_warnings(asked.notes);
     for (const std::string& name : asked.models) {
         fmt::print("{}\n", base::one_line(name));
     }
@@ -151,7 +156,7 @@ void add_models(CLI::App& app, Chosen& chosen) {
         ->required()
         ->check(filled());
     add_server_options(*ask, *options);
-    ask->add_flag("--json", options->json, "{\"models\", \"dialect\"} as a JSON object");
+    ask->add_flag("--json", options->json, "{\"models\", \"dialect\", \"notes\"} as a JSON object");
     ask->callback([&chosen, options] {
         chosen.command = [options](const Paths& paths) { return models_ask_command(paths, *options); };
     });

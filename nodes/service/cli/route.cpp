@@ -110,6 +110,9 @@ void print_summary(const RouteOptions& options, const json& answer, const std::v
     if (const json& replay = base::member(answer, "replay"); replay.is_object()) {
         fmt::print("{} of the {} decisions of {} found their place in the text\n", base::count_of(replay, "taken"),
                    base::count_of(replay, "decisions"), for_terminal(options.replay));
+        if (const std::uint64_t altered = base::count_of(replay, "altered"); altered > 0) {
+            fmt::print("{} of them were made with other experts, because of what is knocked out or limited\n", altered);
+        }
     }
 }
 
@@ -139,10 +142,7 @@ int route_command(const Paths& paths, const RouteOptions& options) {
                                       }
                                   });
     output.finish();
-    std::vector<base::Sentence> doubts;
-    for (const json& doubt : base::member(answer, "doubts")) {
-        doubts.push_back(base::sentence_from_json(doubt, ""));
-    }
+    const std::vector<base::Sentence> doubts = sentences_in(answer, "doubts");
     print_warnings(doubts);
     const json& replay = base::member(answer, "replay");
     if (const std::uint64_t all = base::count_of(replay, "decisions"), taken = base::count_of(replay, "taken");
@@ -178,11 +178,16 @@ void add_route(CLI::App& app, Chosen& chosen) {
     route->add_option("--knock-out", options->knock_out, std::string("Never choose these experts. ") + places);
     route->add_option("--force", options->force, "Always choose these experts. Written as above");
     route->add_option("--bias", options->bias,
-                      "Add to the score that the choice is by: LAYER:EXPERT=VALUE,...; two for one place add up");
+                      "Add to the score that the choice is by: LAYER:EXPERT=VALUE,... from -" +
+                          std::to_string(routing::kLargestBias) + " to " + std::to_string(routing::kLargestBias) +
+                          "; two for one place add up");
     route->add_option("--limit-k", options->limit,
                       "Choose at most so many experts: K, or LAYER:K,...; one for each layer");
     route->add_option("--zero", options->zero, "Multiply these experts' outputs by zero without choosing others");
-    route->add_option("--replay", options->replay, "Take the experts of this trace instead of choosing")
+    route
+        ->add_option(
+            "--replay", options->replay,
+            "Take the experts of this trace instead of choosing; layers that it has can't be forced or given a bias")
         ->check(filled());
     route->add_flag("--force-overwrite", options->overwrite, "Replace a file that is there");
     route->add_flag("--json", options->json, "One JSON object on standard output at the end");

@@ -17,6 +17,7 @@
 #include "routing/figures/load.hpp"
 #include "routing/figures/spread.hpp"
 #include "routing/load_metrics.hpp"
+#include "routing/trace_lines.hpp"
 #include "sessions/outputs.hpp"
 
 namespace moescope::node {
@@ -40,7 +41,7 @@ json summary_of(const routing::LoadedTrace& trace, const std::function<void()>& 
     routing::Load load(shape);
     routing::RouterEntropy entropy(shape);
     routing::Margins margins(shape);
-    std::uint64_t tokens = 0, counts = 0, chosen = 0;
+    std::uint64_t tokens = 0, counts = 0, chosen = 0, undecided = 0;
     for (std::size_t i = 0; i < trace.source->chunks(); ++i) {
         check();
         const auto chunk = trace.source->chunk(i, routing::kAllColumns);  // all, or damage would be passed over
@@ -52,6 +53,7 @@ json summary_of(const routing::LoadedTrace& trace, const std::function<void()>& 
         counts += chunk->loads.size();
         for (const std::uint16_t here : chunk->chosen) {
             chosen += here;
+            undecided += here == 0 ? 1 : 0;
         }
         load.add(*chunk);
         entropy.add(*chunk);
@@ -72,8 +74,9 @@ json summary_of(const routing::LoadedTrace& trace, const std::function<void()>& 
     return {{"tokens", tokens},
             {"counts", counts},
             {"chosen", chosen},
+            {"undecided", undecided},
             {"chunks", trace.source->chunks()},
-            {"router", routing::router_with_changes(trace)},
+            {"router", routing::router_with_changes(spec, trace.interventions)},
             {"layers", layers}};
 }
 
@@ -82,6 +85,9 @@ void print_summary(const json& summary) {
                summary["tokens"].get<std::uint64_t>(), summary["chosen"].get<std::uint64_t>(),
                summary["counts"].get<std::uint64_t>(), summary["chunks"].get<std::uint64_t>(),
                summary["damaged"].get<std::uint64_t>());
+    if (const auto undecided = summary["undecided"].get<std::uint64_t>(); undecided > 0) {
+        fmt::print("{} decisions of a layer for a token are missing, or chose no expert\n", undecided);
+    }
     const auto shown = [](const json& value) {
         return value.is_null() ? std::string("-") : fmt::format("{:.4g}", value.get<double>());
     };

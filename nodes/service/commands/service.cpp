@@ -21,7 +21,7 @@ using protocol::RunKind;
 using protocol::RunState;
 
 const std::map<std::string, Service::Command>& Service::commands() {
-    constexpr auto quick = Lane::quick, slow = Lane::slow, long_work = Lane::long_work;
+    constexpr auto quick = Lane::quick, slow = Lane::slow;
     static const std::map<std::string, Command> table = {
         {"catalogue", {&Service::catalogue, slow, false, true}},
         {"train.plan", {&Service::train_plan, quick, false, true}},
@@ -49,16 +49,16 @@ const std::map<std::string, Service::Command>& Service::commands() {
         {"route.effect", {&Service::route_effect, slow, true}},
         {"route.sweep", {&Service::route_sweep, quick, true}},
         {"route.import", {&Service::route_import, slow, true}},
-        {"route.export", {&Service::route_export, long_work, false, true}},
+        {"route.export", {&Service::route_export, Lane::traces, false, true}},
         {"route.cancel", {&Service::route_cancel, quick, false}},
         {"interventions.save", {&Service::interventions_save, quick, true}},
         {"interventions.remove", {&Service::interventions_remove, quick, true}},
         {"models.add", {&Service::models_add, slow, true, true}},
         {"models.remove", {&Service::models_remove, slow, true, true}},
-        {"models.ask", {&Service::models_ask, long_work, false, true}},
+        {"models.ask", {&Service::models_ask, Lane::servers, false, true}},
         {"models.inspect", {&Service::models_inspect, slow, false, true}},
         {"models.export", {&Service::models_export, slow, false, true}},
-        {"report.write", {&Service::report_write, long_work, false, true}},
+        {"report.write", {&Service::report_write, Lane::reports, false, true}},
         {"task.cancel", {&Service::task_cancel, quick, false, true}},
         {"node.stop", {&Service::node_stop, quick, false, true}},
     };
@@ -185,6 +185,7 @@ void Service::run(const std::function<bool()>& stop) {
             last_node = now;
             watch_disk();
             follow_writer();
+            look_at_models();
         }
         advance_experiments();
         publish(second);
@@ -226,10 +227,14 @@ void Service::on_request(std::uint64_t viewer, std::string id, std::string name,
     const auto give_up = [reply] { reply(answer_of(not_carried_out())); };
     // What changes nothing is of use to who asked alone. On the quick lane it costs nothing, and a stop is meant.
     const std::string droppable = command.recorded || command.lane == Lane::quick ? std::string() : id;
-    const auto work = [this, id = std::move(id), command, parameters = std::move(parameters),
+    const auto work = [this, viewer, droppable, id = std::move(id), command, parameters = std::move(parameters),
                        reply = std::move(reply)] {
+        asker(command.lane) = {viewer, droppable};
+        const auto act = [&](const Reply& answer) {
+            carry_out(answer, [&] { (this->*command.action)(parameters, answer); });
+        };
         if (!command.recorded || !journal_) {
-            carry_out(command, parameters, [reply](Outcome outcome) { reply(answer_of(outcome)); });
+            act([reply](Outcome outcome) { reply(answer_of(outcome)); });
             return;
         }
         if (const auto answer = earlier_answer(id); answer.is_object()) {
@@ -246,7 +251,7 @@ void Service::on_request(std::uint64_t viewer, std::string id, std::string name,
                                  base::sentence_of(error))}));
             return;
         }
-        carry_out(command, parameters, [this, id, reply](Outcome outcome) {
+        act([this, id, reply](Outcome outcome) {
             const json answer = answer_of(outcome);
             record_answer(id, answer);
             reply(answer);
@@ -289,20 +294,40 @@ json Service::earlier_answer(const std::string& id) const {
     }
 }
 
-void Service::carry_out(const Command& command, const json& parameters, const Reply& reply) {
+void Service::carry_out(const Reply& reply, const std::function<void()>& work) {
     try {
-        (this->*command.action)(parameters, reply);
-    } catch (const std::bad_alloc&) {
-        reply({{}, say("there is not enough memory for this")});
+        work();
     } catch (const std::exception& error) {
         reply({{}, base::sentence_of(error)});
     }
+}
+
+void Service::go_on(Lane which, const Asker& who, const Reply& reply, std::function<void()> work) {
+    lane(which).post(who.viewer, {[reply, work = std::move(work)] { carry_out(reply, work); },
+                                  [reply] { reply(not_carried_out()); }, who.id});
 }
 
 void Service::tell_of_library() {
     for (const Sentence& warning : models_.take_warnings()) {
         log("warning", "models", warning);
     }
+}
+
+void Service::look_at_models() {
+    if (looking_at_models_.exchange(true)) {
+        return;
+    }
+    lane(Lane::slow)
+        .post(kNode, {[this] {
+                          try {
+                              models_.look_again();
+                              tell_of_library();
+                          } catch (const std::exception& error) {
+                              log("warning", "models", base::sentence_of(error));
+                          }
+                          looking_at_models_ = false;
+                      },
+                      [this] { looking_at_models_ = false; }});
 }
 
 void Service::read_new_events() {
@@ -554,17 +579,12 @@ json Service::node_gauges() {
                   {"dropped_records", journal_ ? journal_->dropped() : 0},
                   {"read_only", !journal_},
                   {"lost_records", session_->journal().lost()},
-                  {"problems", json::array()},
                   {"process", getpid()}};
     std::vector<Sentence> problems = session_->problems();
     if (const Sentence problem = models_.problem(); !problem.empty()) {
         problems.push_back(problem);
     }
-    for (const Sentence& problem : problems) {
-        json entry = json::object();
-        base::put_sentence(entry, "text", problem);
-        value["problems"].push_back(std::move(entry));
-    }
+    value["problems"] = sentences_json(problems);
     base::put_sentence(value, "state", state_sentence());
     return value;
 }

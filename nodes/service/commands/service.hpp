@@ -56,22 +56,42 @@ class Service final : public transport::RequestHandler {
 
  private:
     using Action = void (Service::*)(const nlohmann::json& parameters, Reply reply);
-    /// Each has a thread of its own, so that pause and stop never wait behind work that takes longer, and on each the
-    /// viewers take turns, so that none of them waits for all that another has asked.
-    enum class Lane { quick, slow, long_work, count };
+    /// Each has a thread of its own, so that pause and stop never wait behind work that takes longer, and long work
+    /// waits for its own kind alone: a report does not wait for the export of a model. On each the viewers take turns,
+    /// so that none of them waits for all that another has asked.
+    enum class Lane {
+        quick,
+        slow,  ///< reads or writes files
+        // Seconds and more. All but the first show a task that can be cancelled.
+        servers,  ///< asks another program
+        reports,
+        traces,
+        models,  ///< exports of models
+        count
+    };
     struct Command {
         Action action;
-        Lane lane;      ///< slow: reads or writes files; long_work: seconds and more, with a task that can be cancelled
-        bool recorded;  ///< must not be done twice when it is sent again
+        Lane lane;
+        bool recorded;       ///< must not be done twice when it is sent again
         bool reads = false;  ///< also while the session is open for reading only
     };
-    FairLane& lane(Lane which) { return lanes_[static_cast<std::size_t>(which)]; }
     static constexpr std::uint64_t kNode = 0;  ///< whose turn it is when no viewer has asked
-    static Outcome not_carried_out();          ///< of a command whose turn did not come before the node's end
+    /// Who sent a command.
+    struct Asker {
+        std::uint64_t viewer = kNode;
+        std::string id;  ///< of the command, for FairLane::drop; empty: it is carried out, though its viewer leaves
+    };
+    FairLane& lane(Lane which) { return lanes_[static_cast<std::size_t>(which)]; }
+    /// Of the command that a lane carries out now; for its thread alone.
+    Asker& asker(Lane which) { return askers_[static_cast<std::size_t>(which)]; }
+    /// Carries out the rest of a command in its turn on another lane; what `work` throws becomes the answer.
+    void go_on(Lane which, const Asker& who, const Reply& reply, std::function<void()> work);
+    static Outcome not_carried_out();  ///< of a command whose turn did not come before the node's end
     static const std::map<std::string, Command>& commands();
     nlohmann::json earlier_answer(const std::string& id) const;  ///< null when the command is new
     void record_answer(const std::string& id, const nlohmann::json& answer);
-    void carry_out(const Command& command, const nlohmann::json& parameters, const Reply& reply);
+    /// Does the work; what it throws becomes the answer.
+    static void carry_out(const Reply& reply, const std::function<void()>& work);
     void log(const char* level, const char* source, const Sentence& text);
 
     // Each carries out one command of docs/protocol.md. They run on an executor's thread and throw to fail.
@@ -127,6 +147,8 @@ class Service final : public transport::RequestHandler {
     void follow_writer();
     /// What is wrong with the list of models is said once.
     void tell_of_library();
+    /// On the slow lane: models that were added or replaced by others since.
+    void look_at_models();
     void end_jobs();
     void watch_disk();  ///< says when the journal could not be made durable
     Sentence state_sentence() const;
@@ -162,8 +184,10 @@ class Service final : public transport::RequestHandler {
     ProbeModel find_checkpoint(history::CheckpointName name);
     /// The run that has to save a checkpoint before this one can be opened; null when none has.
     std::shared_ptr<TrainingJob> has_to_save(const history::CheckpointName& name);
-    /// Writes a model as a task that can be cancelled, on the lane of long work. The answer of models.export.
+    /// Writes a model as a task that can be cancelled, on the lane of models. The answer of models.export.
     nlohmann::json write_model(const ModelExport& order);
+    /// A person has cancelled the task, or the node ends.
+    bool is_to_end(const BoardTask& task) const { return ending_ || task.cancelled(); }
     /// With the lock of the jobs held. Throws CommandError when another answer must not be started now.
     void check_room(const GenerationRequest& order) const;
     // service_experiments.cpp
@@ -208,13 +232,14 @@ class Service final : public transport::RequestHandler {
     std::map<std::uint32_t, std::shared_ptr<GenerationJob>> generations_;
     std::map<std::uint32_t, std::shared_ptr<ProbeJob>> probes_;
     std::map<std::uint32_t, std::shared_ptr<RouteJob>> routes_;
-    bool closing_ = false;       ///< no new jobs
-    std::uint32_t reports_ = 0;  ///< written so far, exports too; of the lane of long work
+    bool closing_ = false;                   ///< no new jobs
+    std::atomic<std::uint32_t> outputs_{0};  ///< reports and exports so far: their tasks are numbered
 
     std::mutex sets_mutex_;
     std::map<std::string, nlohmann::json> sets_;  ///< of changes to routers that the session has: items by name
 
     std::atomic<bool> stop_{false}, ending_{false};
+    std::atomic<bool> looking_at_models_{false};
     std::atomic<bool> experiment_begins_{false};            ///< a run is on its way to its job
     std::map<std::string, std::string> shown_experiments_;  ///< their tasks as they stand on the board
     std::uint64_t published_board_ = 0, published_models_ = 0;
@@ -222,7 +247,8 @@ class Service final : public transport::RequestHandler {
     std::map<std::string, std::size_t> left_out_;   ///< entries of each list that did not fit
     nlohmann::json processes_;                      ///< of the latest look, see process_gauges()
     std::chrono::steady_clock::time_point looked_at_processes_;
-    std::map<std::string, std::uint64_t> checkpoint_bytes_;  ///< by path; a complete checkpoint never changes
+    std::map<std::string, std::uint64_t> checkpoint_bytes_;            ///< by path; a complete checkpoint never changes
+    std::array<Asker, static_cast<std::size_t>(Lane::count)> askers_;  ///< see asker()
     std::array<FairLane, static_cast<std::size_t>(Lane::count)> lanes_;
     std::unique_ptr<transport::NodeServer> server_;
 };

@@ -4,6 +4,7 @@
 #include "base/json_guard.hpp"
 #include "engine/train/memory_check.hpp"
 #include "engine/train/plan.hpp"
+#include "nodes/history/run_title.hpp"
 #include "nodes/service/commands/service.hpp"
 #include "nodes/service/jobs/experiment_queue.hpp"
 #include "nodes/service/jobs/limits.hpp"
@@ -50,10 +51,13 @@ void Service::experiment_start(const json& value, Reply reply) {
     for (history::Experiment::Run& run : experiment.runs) {
         run.run = session_->new_run(protocol::run_kind_name(protocol::RunKind::train), run.name);
         runs.push_back(run.run);
-        board_.set_run(planned_status(run));
     }
     journal_->write_now(RecordType::experiment, experiment_record(experiment));
-    log("info", "train", say("experiment {}: {} runs will begin one after the other", experiment.name, runs.size()));
+    for (const history::Experiment::Run& run : experiment.runs) {  // not before it is sure that there are any
+        board_.set_run(planned_status(run));
+    }
+    log("info", "train",
+        say("experiment {}: {} runs will begin one after the other", history::quoted(experiment.name), runs.size()));
     experiments_.add(std::make_shared<const history::Experiment>(experiment));
     reply({{{"experiment", experiment.number}, {"runs", runs}}, {}});
 }
@@ -131,6 +135,7 @@ void Service::advance_experiments() {
 
 void Service::begin_experiment_run(const ExperimentQueue::Next& next) {
     const std::uint32_t run = next.run.run;
+    bool begun = false;
     try {
         TrainingRequest order = experiment_order(*session_, next, known_run(run));
         check_request(order);
@@ -141,11 +146,13 @@ void Service::begin_experiment_run(const ExperimentQueue::Next& next) {
         if (closing_ || trainings_.contains(run) || !experiments_.begun(run)) {
             return;
         }
+        begun = true;
         trainings_[run] = std::make_shared<TrainingJob>(parts(), std::move(order));
     } catch (const std::exception& error) {
-        if (experiments_.begun(run)) {
+        if (begun || experiments_.begun(run)) {
             not_begun(run, RunState::failed, base::sentence_of(error));
-            log("error", "train", say("training {} failed: {}", next.run.name, base::sentence_of(error)));
+            log("error", "train",
+                say("training {} failed: {}", history::quoted(next.run.name), base::sentence_of(error)));
         }
     }
 }

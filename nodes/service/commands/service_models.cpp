@@ -59,24 +59,29 @@ history::ModelWithSet Service::model_and_set(const std::string& name) {
 
 ProbeModel Service::find_model(const std::string& asked) {
     const auto [name, set] = model_and_set(asked);
-    if (!set.empty()) {
-        ProbeModel model = find_plain_model(name);
-        const std::lock_guard lock(sets_mutex_);
-        model.name = history::to_text(history::ModelWithSet{model.name, set});
-        model.routing = {std::nullopt, sets_[set], set};
+    ProbeModel model = find_plain_model(name);
+    if (set.empty()) {
         return model;
     }
-    return find_plain_model(name);
+    const std::lock_guard lock(sets_mutex_);
+    const auto items = sets_.find(set);
+    if (items == sets_.end()) {  // removed since
+        throw CommandError(say("there is no set of changes '{}' in this session", set));
+    }
+    model.name = history::to_text(history::ModelWithSet{model.name, set});
+    model.routing = {std::nullopt, items->second, set};
+    return model;
 }
 
 ProbeModel Service::find_plain_model(const std::string& name) {
     if (const auto checkpoint = checkpoint_of(name)) {
         return find_checkpoint(*checkpoint);
     }
+    models_.look_again(name);  // what it is called now, and nothing of a file that is not there any more
     ProbeModel model{name, models_.resolve_source(name), {}};
     if (const auto entry = models_.find(name)) {
         model.sha256 = entry->sha256;
-        model.title = entry->title;
+        model.title = models_.title_apart(*entry);
     } else {
         model.sha256 = models_.known_sha256(model.path);
     }
@@ -135,15 +140,7 @@ void Service::with_models(std::vector<std::string> names, Reply reply,
                                                                          base::count_of(outcome.value, "step")});
             names[static_cast<std::size_t>(which)] =
                 set.empty() ? saved : history::to_text(history::ModelWithSet{std::move(saved), set});
-            lane(Lane::quick)
-                .post(kNode, {[this, names, reply, then] {
-                                  try {
-                                      with_models(names, reply, then);
-                                  } catch (const std::exception& error) {
-                                      reply({{}, base::sentence_of(error)});
-                                  }
-                              },
-                              [reply] { reply(not_carried_out()); }});
+            go_on(Lane::quick, {}, reply, [this, names, reply, then] { with_models(names, reply, then); });
         };
         job->command(std::move(command));
         return;
@@ -215,17 +212,11 @@ void Service::models_add(const json& value, Reply reply) {
         return;
     }
     // Asking a server which models it has takes as long as it likes, which no other command shall wait for.
-    lane(Lane::long_work)
-        .post(kNode, {[this, server = server_in(parameters), reply] {
-                          try {
-                              const std::string name = models_.add_server(with_its_model(workers_, server, ending_));
-                              tell_of_library();
-                              reply({{{"name", name}}, {}});
-                          } catch (const std::exception& error) {
-                              reply({{}, base::sentence_of(error)});
-                          }
-                      },
-                      [reply] { reply(not_carried_out()); }});
+    go_on(Lane::servers, asker(Lane::slow), reply, [this, server = server_in(parameters), reply] {
+        const std::string name = models_.add_server(with_its_model(workers_, server, ending_));
+        tell_of_library();
+        reply({{{"name", name}}, {}});
+    });
 }
 
 void Service::models_ask(const json& value, Reply reply) {
@@ -241,7 +232,7 @@ void Service::models_ask(const json& value, Reply reply) {
         server = server_in(Parameters(value, kServerParameters));
     }
     const AskedServer asked = ask_for_models(workers_, server, ending_);
-    reply({{{"models", asked.models}, {"dialect", asked.dialect}}, {}});
+    reply({{{"models", asked.models}, {"dialect", asked.dialect}, {"notes", sentences_json(asked.notes)}}, {}});
 }
 
 void Service::models_remove(const json& value, Reply reply) {
@@ -274,64 +265,38 @@ void Service::models_export(const json& value, Reply reply) {
         throw CommandError(say("a file of a model can't hold changes of its routing; name {} without the set {}",
                                history::model_sentence(parts.model), parts.set));
     }
-    with_models({name}, reply, [this, order, reply](const std::vector<ProbeModel>& models) mutable {
+    const Asker who = asker(Lane::slow);
+    with_models({name}, reply, [this, order, who, reply](const std::vector<ProbeModel>& models) mutable {
         const ProbeModel& model = models.front();
         if (model.path.is_server()) {
-            throw CommandError(say("{} is a server, and this needs a model file or a folder", model.name));
+            throw CommandError(needs_file(model.name));
         }
         order.model = model.path;
         order.title = model.title.empty() ? model.name : model.title;
         // A checkpoint that was saved for this is told of on the quick lane, where nothing may take long.
-        lane(Lane::long_work)
-            .post(kNode, {[this, order, hold = model.hold, reply] {
-                              try {
-                                  reply({write_model(order), {}});
-                              } catch (const std::bad_alloc&) {
-                                  reply({{}, say("there is not enough memory for this")});
-                              } catch (const std::exception& error) {
-                                  reply({{}, base::sentence_of(error)});
-                              }
-                          },
-                          [reply] { reply(not_carried_out()); }});
+        go_on(Lane::models, who, reply, [this, order, hold = model.hold, reply] { reply({write_model(order), {}}); });
     });
 }
 
 json Service::write_model(const ModelExport& order) {
     constexpr std::chrono::milliseconds kBetweenLooks{20};
-    protocol::Task task;
-    task.id = fmt::format("export-{}", ++reports_);
-    task.kind = protocol::TaskKind::model_export;
-    task.title = order.out.filename().string();
-    task.cancel_command = "task.cancel";
-    board_.set_task(task);
-    ExportedModel exported;
-    try {
-        std::atomic<bool> stop{false};
-        std::future<ExportedModel> work = std::async(std::launch::async, [&] {
-            return export_model(paths_.program, order, stop, [&](std::uint64_t done, std::uint64_t total) {
-                task.fraction = total > 0 ? static_cast<double>(done) / static_cast<double>(total) : -1;
-                board_.set_task(task);
-            });
+    BoardTask task(board_, fmt::format("export-{}", ++outputs_), protocol::TaskKind::model_export,
+                   order.out.filename().string());
+    std::atomic<bool> stop{false};
+    std::future<ExportedModel> work = std::async(std::launch::async, [&] {
+        return export_model(paths_.program, order, stop, [&](std::uint64_t done, std::uint64_t total) {
+            task.show(total > 0 ? static_cast<double>(done) / static_cast<double>(total) : -1);
         });
-        while (work.wait_for(kBetweenLooks) != std::future_status::ready) {
-            stop = ending_ || board_.task_cancelled(task.id);
-        }
-        exported = work.get();
-    } catch (...) {
-        board_.remove_task(task.id);
-        throw;
+    });
+    while (work.wait_for(kBetweenLooks) != std::future_status::ready) {
+        stop = is_to_end(task);
     }
-    board_.remove_task(task.id);
-    json notes = json::array();
-    for (const Sentence& note : exported.notes) {
-        notes.push_back(json::object());
-        base::put_sentence(notes.back(), "text", note);
-    }
+    ExportedModel exported = work.get();
     json answer = std::move(exported.details);
     answer.update({{"path", order.out.string()},
                    {"type", exported.type},
                    {"files", exported.files},
-                   {"notes", std::move(notes)}});
+                   {"notes", sentences_json(exported.notes)}});
     return answer;
 }
 
@@ -340,26 +305,17 @@ void Service::report_write(const json& value, Reply reply) {
     const std::filesystem::path path = std::filesystem::absolute(parameters.path("path"));
     const std::string language = parameters.text("language", "en");
     const auto existing = sessions::existing_files(parameters.flag("replace", false), "replace");
-    protocol::Task task;
-    task.id = fmt::format("report-{}", ++reports_);
-    task.kind = protocol::TaskKind::report;
-    task.title = path.filename().string();
-    task.cancel_command = "task.cancel";
-    board_.set_task(task);
-    try {
+    {
+        BoardTask task(board_, fmt::format("report-{}", ++outputs_), protocol::TaskKind::report,
+                       path.filename().string());
         if (journal_) {
             journal_->flush();
         }
         write_report(*session_, path, existing, language, report_messages(paths_, language), [&](double fraction) {
-            task.fraction = fraction;
-            board_.set_task(task);
-            return !ending_ && !board_.task_cancelled(task.id);
+            task.show(fraction);
+            return !is_to_end(task);
         });
-    } catch (...) {
-        board_.remove_task(task.id);
-        throw;
     }
-    board_.remove_task(task.id);
     reply({{{"path", path.string()}}, {}});
 }
 

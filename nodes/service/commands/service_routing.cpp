@@ -19,10 +19,48 @@ namespace {
 
 constexpr std::size_t kMostRoutes = 32;  // at the same time, most of them waiting
 
+/// A trace with one doubt more.
+class Doubted final : public routing::TraceSource {
+ public:
+    Doubted(std::shared_ptr<const routing::TraceSource> source, Sentence doubt)
+        : source_(std::move(source)), spec_(source_->spec()) {
+        spec_.doubts.push_back(std::move(doubt));
+    }
+    const routing::RouterSpec& spec() const override { return spec_; }
+    std::size_t chunks() const override { return source_->chunks(); }
+    void refresh() const override { source_->refresh(); }
+    std::shared_ptr<const routing::Chunk> chunk(std::size_t number, unsigned wanted) const override {
+        return source_->chunk(number, wanted);
+    }
+    std::size_t damaged_places() const override { return source_->damaged_places(); }
+    std::vector<Sentence> problems(std::size_t damaged_chunks) const override {
+        return source_->problems(damaged_chunks);
+    }
+
+ private:
+    const std::shared_ptr<const routing::TraceSource> source_;
+    routing::RouterSpec spec_;
+};
+
+/// Why the trace of a run is a part of what was to be read; empty when it is not.
+Sentence why_incomplete(const history::RunHeader& run, std::uint64_t tokens) {
+    const bool reads = run.kind == RunKind::route || run.kind == RunKind::generate;
+    if (!reads || !protocol::ended(run.state) || run.state == protocol::RunState::done) {
+        return {};
+    }
+    const std::uint64_t wanted = base::count_of(run.manifest, "tokens");
+    const Sentence count = wanted > 0 ? say("{} of {} tokens", tokens, wanted) : say("{} tokens", tokens);
+    return run.message.empty() ? say("the trace is incomplete: its run was stopped after {}", count)
+                               : say("the trace is incomplete: its run ended after {}: {}", count, run.message);
+}
+
 /// Gives the number of pieces that are damaged and left out.
 std::size_t write_trace(const std::string& format, const fs::path& path, const history::RunRouting& routing,
-                        const std::function<void()>& check) {
-    const routing::LoadedTrace trace{routing.trace, routing.interventions};
+                        const Sentence& incomplete, const std::function<void()>& check) {
+    routing::LoadedTrace trace{routing.trace, routing.interventions};
+    if (!incomplete.empty()) {
+        trace.source = std::make_shared<const Doubted>(routing.trace, incomplete);
+    }
     if (format == "text") {
         return write_trace_lines(path, trace, check, [&](std::uint64_t token) { return routing.trace->scores(token); });
     }
@@ -75,14 +113,18 @@ void Service::start_route(RouteRequest order, const Reply& reply) {
         journal_->flush();
         answered = std::make_shared<const history::Session>(history::read_run(*session_, order.from->run));
     }
+    if (order.tokens_of) {
+        refuse_while_it_goes_on(order.tokens_of->run);
+    }
     with_models({order.model}, reply, [this, order, answered, reply](const std::vector<ProbeModel>& models) mutable {
         const ProbeModel& model = models.front();
         if (model.path.is_server()) {
-            throw CommandError(say("{} is a server, and this needs a model file or a folder", model.name));
+            throw CommandError(needs_file(model.name));
         }
         order.model = model.name;
         order.path = model.path;
         order.model_sha256 = model.sha256;
+        order.model_title = model.title;
         order.hold = model.hold;
         take_set(order.routing, model);
         if (order.what == RouteRequest::What::effect) {
@@ -135,18 +177,15 @@ void Service::route_export(const json& value, Reply reply) {
     const fs::path path = fs::absolute(parameters.path("path"));
     refuse_while_it_goes_on(run);
     sessions::OutputFile output(path, sessions::existing_files(parameters.flag("replace", false), "replace"));
-    protocol::Task task;
-    task.id = fmt::format("export-{}", ++reports_);
-    task.kind = protocol::TaskKind::route;
-    task.title = path.filename().string();
-    task.cancel_command = "task.cancel";
-    board_.set_task(task);
     std::uint64_t lost = 0;
     std::size_t damaged = 0;
-    try {
+    Sentence incomplete;
+    {
+        const BoardTask task(board_, fmt::format("export-{}", ++outputs_), protocol::TaskKind::route,
+                             path.filename().string());
         const auto check = [&] {
-            if (ending_ || board_.task_cancelled(task.id)) {
-                throw CommandError(say("the export was cancelled; nothing was written"));
+            if (is_to_end(task)) {
+                throw_export_cancelled();
             }
         };
         const history::Session history = history::read_routing(session_->journal(), run);
@@ -155,14 +194,11 @@ void Service::route_export(const json& value, Reply reply) {
             throw CommandError(say("run {} has no routing that could be written", run));
         }
         lost = found->second.value.lost;
-        damaged = write_trace(format, output.temporary(), found->second.value, check);
+        incomplete = why_incomplete(known_run(run), found->second.value.trace->tokens());
+        damaged = write_trace(format, output.temporary(), found->second.value, incomplete, check);
         output.commit();
-    } catch (...) {
-        board_.remove_task(task.id);
-        throw;
     }
-    board_.remove_task(task.id);
-    reply({{{"path", path.string()}, {"lost", lost}, {"damaged", damaged}}, {}});
+    reply({{{"path", path.string()}, {"lost", lost}, {"damaged", damaged}, {"incomplete", !incomplete.empty()}}, {}});
 }
 
 void Service::interventions_save(const json& value, Reply reply) {

@@ -279,12 +279,11 @@ void Service::train_continue(const json& value, Reply reply) {
     if (closing_) {
         throw CommandError(say("the node is about to end and starts nothing new"));
     }
-    auto& job = trainings_[run];
-    if (job && !job->finished()) {
+    if (const auto job = trainings_.find(run); job != trainings_.end() && !job->second->finished()) {
         throw CommandError(say("run {} is still going on", name_in(board_.run_list(), run)));
     }
     (void)experiments_.begun(run);  // its experiment waits for it no more
-    job = std::make_shared<TrainingJob>(parts(), std::move(order));
+    trainings_[run] = std::make_shared<TrainingJob>(parts(), std::move(order));
     reply({{{"run", run}}, {}});
 }
 

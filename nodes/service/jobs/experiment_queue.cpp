@@ -148,7 +148,7 @@ std::shared_ptr<const history::Experiment> ExperimentQueue::find(std::uint32_t n
 }
 
 std::uint32_t ExperimentQueue::number_of(std::uint32_t run) const {
-    const auto [experiments, waiting] = all();
+    const auto [experiments, waiting, cancelled] = all();
     for (const auto& [number, experiment] : experiments) {
         for (const history::Experiment::Run& one : experiment->runs) {
             if (one.run == run) {
@@ -161,7 +161,7 @@ std::uint32_t ExperimentQueue::number_of(std::uint32_t run) const {
 
 ExperimentQueue::All ExperimentQueue::all() const {
     const std::lock_guard lock(mutex_);
-    return {experiments_, waiting_};
+    return {experiments_, waiting_, cancelled_};
 }
 
 std::uint32_t ExperimentQueue::next_number() const {
@@ -180,7 +180,7 @@ std::vector<std::string> ExperimentQueue::names() const {
 
 // States are asked without the lock: who knows them has locks of its own.
 std::optional<ExperimentQueue::Next> ExperimentQueue::next(const StateOf& state) const {
-    const auto [experiments, waiting] = all();
+    const auto [experiments, waiting, cancelled] = all();
     std::optional<Next> first;
     for (const auto& [number, experiment] : experiments) {
         for (const history::Experiment::Run& run : experiment->runs) {
@@ -199,6 +199,13 @@ std::optional<ExperimentQueue::Next> ExperimentQueue::next(const StateOf& state)
 
 bool ExperimentQueue::begun(std::uint32_t run) {
     const std::lock_guard lock(mutex_);
+    for (const auto& [number, experiment] : experiments_) {
+        const auto& runs = experiment->runs;
+        if (std::any_of(runs.begin(), runs.end(),
+                        [&](const history::Experiment::Run& one) { return one.run == run; })) {
+            cancelled_.erase(number);  // a person has one of its runs go on
+        }
+    }
     return waiting_.erase(run) > 0;
 }
 
@@ -207,6 +214,7 @@ std::vector<std::uint32_t> ExperimentQueue::cancel(std::uint32_t number) {
     std::vector<std::uint32_t> given_up;
     const auto found = experiments_.find(number);
     if (found != experiments_.end()) {
+        cancelled_.insert(number);
         for (const history::Experiment::Run& run : found->second->runs) {
             if (waiting_.erase(run.run) > 0) {
                 given_up.push_back(run.run);
@@ -217,14 +225,17 @@ std::vector<std::uint32_t> ExperimentQueue::cancel(std::uint32_t number) {
 }
 
 std::vector<ExperimentQueue::Progress> ExperimentQueue::progress(const StateOf& state) const {
-    const auto [experiments, waiting] = all();
+    const auto [experiments, waiting, cancelled] = all();
     std::vector<Progress> list;
     for (const auto& [number, experiment] : experiments) {
-        Progress one{experiment, 0, 0};
+        Progress one{.experiment = experiment, .stopping = cancelled.contains(number)};
+        std::size_t place = 0;
         for (const history::Experiment::Run& run : experiment->runs) {
             const auto now = state(run.run);
             const bool goes_on = now == RunState::running || now == RunState::paused;
+            ++place;
             one.running = goes_on ? run.run : one.running;
+            one.place = goes_on ? place : one.place;
             one.ended += goes_on || waiting.contains(run.run) ? 0 : 1;
         }
         if (one.ended < experiment->runs.size()) {
@@ -283,12 +294,15 @@ protocol::Task experiment_task(const ExperimentQueue::Progress& progress, const 
     task.kind = protocol::TaskKind::train;
     task.title = progress.experiment->name;
     task.cancel_command = "task.cancel";
-    task.detail = say("run {} of {}", std::min(progress.ended + 1, runs), runs);
-    double done = static_cast<double>(progress.ended);
+    const bool goes_on = progress.running != 0, stopping = progress.stopping && goes_on;
+    // Those that were given up have ended too, but nothing was done of them.
+    const std::size_t place = goes_on ? progress.place : std::min(progress.ended + 1, runs);
+    task.detail = stopping ? say("stopping run {} of {}", place, runs) : say("run {} of {}", place, runs);
+    double done = static_cast<double>(place - 1);
     if (const auto running = board.task(fmt::format("train-{}", progress.running));
         running && running->fraction >= 0 && running->fraction < 1) {
         done += running->fraction;
-        if (running->seconds_left >= 0) {  // the others take as long as this one
+        if (running->seconds_left >= 0 && !stopping) {  // the others take as long as this one
             const double whole = running->seconds_left / (1 - running->fraction);
             task.seconds_left = running->seconds_left + whole * static_cast<double>(runs - progress.ended - 1);
         }

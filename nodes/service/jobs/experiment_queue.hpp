@@ -9,6 +9,7 @@
 #include <mutex>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -50,8 +51,10 @@ class ExperimentQueue {
     /// How far an experiment is that has not ended.
     struct Progress {
         std::shared_ptr<const history::Experiment> experiment;
-        std::size_t ended = 0;
+        std::size_t ended = 0;      ///< with those that were given up
         std::uint32_t running = 0;  ///< 0: none at the moment
+        std::size_t place = 0;      ///< of the running one among its runs, from 1
+        bool stopping = false;      ///< it was cancelled: with the running one it ends
     };
 
     /// What the records of a session say: runs that wait, and those in the middle of which a node ended.
@@ -78,12 +81,14 @@ class ExperimentQueue {
     struct All {
         std::map<std::uint32_t, std::shared_ptr<const history::Experiment>> experiments;  ///< by number
         std::map<std::uint32_t, Waiting> waiting;                                         ///< by run
+        std::set<std::uint32_t> cancelled;
     };
     All all() const;
 
     mutable std::mutex mutex_;
     std::map<std::uint32_t, std::shared_ptr<const history::Experiment>> experiments_;
     std::map<std::uint32_t, Waiting> waiting_;
+    std::set<std::uint32_t> cancelled_;  ///< experiments of which a run may not have stopped yet
 };
 
 /// The order of a run that is to begin; `known`: what the session says of it. Nobody is there to resume it: what goes

@@ -60,10 +60,6 @@ struct Work {
     const ExportProgress& progress;
     const fs::path work;  ///< folder of what is on the way
 
-    [[noreturn]] static void throw_cancelled() {
-        throw CommandError(say("the export was cancelled; nothing was written"));
-    }
-
     /// The answer of a process that ends with it.
     json ask(const json& request) const {
         try {
@@ -81,7 +77,7 @@ struct Work {
                 stop, std::chrono::milliseconds(0));
         } catch (const WorkerError& error) {
             if (stop) {
-                throw_cancelled();
+                throw_export_cancelled();
             }
             throw base::Error(with_name(error.sentence(), work, order.out));
         }
@@ -98,10 +94,8 @@ struct Work {
                                  {"threads", cores()},
                                  {"whole", (work / "whole").string()},
                                  {"scratch", (work / "scratch").string()}});
-        ExportedModel exported{base::text_of(answer, "type"), base::texts_of(answer, "files"), {}};
-        for (const json& note : base::member(answer, "notes")) {
-            exported.notes.push_back(base::sentence_from_json(note, {}));
-        }
+        ExportedModel exported{base::text_of(answer, "type"), base::texts_of(answer, "files"),
+                               sentences_in(answer, "notes")};
         if (order.is_gguf()) {
             exported.files = {order.out.filename().string()};
             exported.details["precision"] = order.precision;
@@ -112,7 +106,7 @@ struct Work {
             }
         }
         if (stop) {
-            throw_cancelled();
+            throw_export_cancelled();
         }
         return exported;
     }
@@ -146,6 +140,10 @@ void check(const ModelExport& order) {
         throw CommandError(
             say("routers can't be kept as '{}'; there are {}", order.router, base::joined(kExportRouters)));
     }
+}
+
+void throw_export_cancelled() {
+    throw CommandError(say("the export was cancelled; nothing was written"));
 }
 
 ExportedModel export_model(const fs::path& program, const ModelExport& order, const std::atomic<bool>& stop,

@@ -47,6 +47,9 @@ struct ExportedModel {
     nlohmann::json details = nlohmann::json::object();
 };
 
+/// What ends an export that is to end early. Throws CommandError.
+[[noreturn]] void throw_export_cancelled();
+
 /// Tensors that are quantised so far, and all; on the thread that exports.
 using ExportProgress = std::function<void(std::uint64_t done, std::uint64_t total)>;
 

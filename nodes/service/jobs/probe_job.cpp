@@ -8,6 +8,7 @@
 #include "base/json_fields.hpp"
 #include "base/json_guard.hpp"
 #include "nodes/history/checkpoint_name.hpp"
+#include "nodes/history/run_title.hpp"
 #include "nodes/service/jobs/limits.hpp"
 #include "nodes/service/library/machine.hpp"
 #include "nodes/service/library/parameters.hpp"
@@ -309,7 +310,7 @@ void ProbeJob::announce() {
                                                      {"kind", protocol::run_kind_name(RunKind::probe)},
                                                      {"name", order_.name},
                                                      {"manifest", manifest}});
-    parts_.sink.log("info", "probe", say("probe {} started", order_.name));
+    parts_.sink.log("info", "probe", say("probe {} started", history::quoted(order_.name)));
 }
 
 void ProbeJob::main() {
@@ -524,9 +525,9 @@ void ProbeJob::finish(RunState state, const Sentence& message) {
     base::put_sentence(record, "message", message);
     parts_.sink.write_json(RecordType::run_ended, record);
     parts_.sink.log_end("probe", state,
-                        {say("probe {} is done: {} answers", order_.name, answers()),
-                         say("probe {} was stopped after {} answers", order_.name, answers()),
-                         say("probe {} failed: {}", order_.name, message)});
+                        {say("probe {} is done: {} answers", history::quoted(order_.name), answers()),
+                         say("probe {} was stopped after {} answers", history::quoted(order_.name), answers()),
+                         say("probe {} failed: {}", history::quoted(order_.name), message)});
     parts_.board.change_run(order_.run, [&](RunStatus& gauge) {
         gauge.state = state;
         gauge.message = message;

@@ -12,7 +12,8 @@ using Read = routing::Import (*)(const std::filesystem::path&, const routing::Mo
 
 /// Null for a format that is none.
 Read reader_of(const std::string& format) {
-    return format == "vllm"       ? routing::import_vllm
+    return format == kOwnTrace    ? routing::import_trace
+           : format == "vllm"     ? routing::import_vllm
            : format == "sglang"   ? routing::import_sglang
            : format == "megatron" ? routing::import_megatron
            : format == "imatrix"  ? engine::import_imatrix
@@ -44,7 +45,15 @@ routing::Import read_recording(const RecordingOrder& order) {
             say("a name of {} bytes is too long; use one of at most {}", order.model.size(), base::kNameBytes));
     }
     shape.model = order.model.empty() ? order.path : order.model;
-    return reader_of(order.format)(order.path, shape);
+    try {
+        return reader_of(order.format)(order.path, shape);
+    } catch (const base::Error& error) {
+        if (order.format != kOwnTrace) {
+            throw;
+        }
+        throw CommandError(
+            say("{}; where another program wrote it, name its format: {}", error.sentence(), kRecordingFormats));
+    }
 }
 
 }  // namespace moescope::node

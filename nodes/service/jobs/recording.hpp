@@ -1,4 +1,4 @@
-// Recordings of other programs, by the name of their format.
+// Recordings of other programs and traces of our own, by the name of their format.
 #pragma once
 
 #include <string>
@@ -8,10 +8,12 @@
 namespace moescope::node {
 
 /// The formats, for help and errors.
-inline constexpr const char* kRecordingFormats = "vllm, sglang, megatron or imatrix";
+inline constexpr const char* kRecordingFormats = "trace, vllm, sglang, megatron or imatrix";
+
+inline constexpr const char* kOwnTrace = "trace";  ///< what `route` and exports of Moescope write
 
 struct RecordingOrder {
-    std::string format, path;
+    std::string format = kOwnTrace, path;
     std::string config;                          ///< config.json of the model; empty: none
     std::string model;                           ///< its name, for people; empty: the path
     int layers = 0, experts = 0, per_token = 0;  ///< 0: as config or recording say

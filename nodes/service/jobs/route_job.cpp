@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <fmt/format.h>
+#include <limits>
 #include <utility>
 
 #include "base/foreign_text.hpp"
@@ -14,6 +15,7 @@
 #include "engine/text/dataset.hpp"
 #include "engine/text/dataset_check.hpp"
 #include "nodes/history/checkpoint_name.hpp"
+#include "nodes/history/journal_reader.hpp"
 #include "nodes/service/jobs/generation.hpp"
 #include "nodes/service/jobs/limits.hpp"
 #include "nodes/service/library/command_error.hpp"
@@ -32,6 +34,7 @@ namespace {
 
 constexpr std::chrono::milliseconds kPatience{900};             // of a person who cancels
 constexpr std::size_t kBatchBytes = std::size_t{200} << 10;     // of documents in one request to a model's process
+constexpr std::size_t kBatchIds = 20'000;                       // the same of recorded tokens
 constexpr std::size_t kLongestDocument = std::size_t{8} << 10;  // bytes: more than the tokens that are read of one
 // Of each document so many tokens are read at most: a corpus is to show many, also where few tokens are asked for.
 constexpr std::uint64_t kDocuments = 16, kShortestPart = 32, kLongestPart = 512;
@@ -50,6 +53,20 @@ const char* what_name(What what) {
             break;
     }
     return "read";
+}
+
+protocol::TaskKind task_kind(What what) {
+    switch (what) {
+        case What::effect:
+            return protocol::TaskKind::effect;
+        case What::sweep:
+            return protocol::TaskKind::sweep;
+        case What::import:
+        case What::read:
+        case What::other:
+            break;
+    }
+    return protocol::TaskKind::route;
 }
 
 std::string task_id(std::uint32_t run) {
@@ -84,12 +101,13 @@ void take_common(const Parameters& parameters, RouteRequest& order) {
 /// The text, corpus or answer that is read.
 void take_source(const Parameters& parameters, bool corpus, RouteRequest& order) {
     const std::string_view given =
-        corpus ? only_one(parameters, {"text", "data", "run"}) : only_one(parameters, {"text", "run"});
+        corpus ? only_one(parameters, {"text", "data", "run", "tokens_of"}) : only_one(parameters, {"text", "run"});
     // What belongs to another source than the one that is given is looked at, and does nothing.
     order.chat = parameters.flag("chat", false);
     NamedAnswer answer{0, parameters.text("item", ""), order.model, parameters.text("language", ""),
                        static_cast<int>(parameters.integer("draw", 0, 0, 1000))};
-    const std::int64_t tokens = parameters.integer("tokens", kUsualReadTokens, 1, kMostReadTokens);
+    const std::int64_t tokens = parameters.integer("tokens", kUsualReadTokens, 1, kMostReadTokens),
+                       first = parameters.integer("first", 0, 0, std::numeric_limits<std::int64_t>::max());
     if (given == "text") {
         order.text = parameters.text("text");
         if (order.text.empty()) {
@@ -107,12 +125,17 @@ void take_source(const Parameters& parameters, bool corpus, RouteRequest& order)
                                    fs::path(order.data)));
         }
         engine::check_exists(order.data);
+    } else if (given == "tokens_of") {
+        order.tokens_of = NamedTokens{
+            static_cast<std::uint32_t>(parameters.integer("tokens_of", 1, std::numeric_limits<std::uint32_t>::max())),
+            static_cast<std::uint64_t>(first), parameters.has("tokens") ? static_cast<std::uint64_t>(tokens) : 0};
     } else {
         answer.run = parameters.run();
         order.from = std::move(answer);
     }
     if (order.title.empty()) {
         order.title = !order.data.empty() ? fs::path(order.data).filename().string()
+                      : order.tokens_of   ? fmt::format("run:{}", order.tokens_of->run)
                                           : base::shortened(base::one_line(order.text), kLongestTitle);
     }
 }
@@ -216,8 +239,9 @@ void check_complete(const json& answer) {
 }  // namespace
 
 RouteRequest parse_read(const json& value) {
-    const Parameters parameters(value, {"model", "text", "data", "tokens", "run", "item", "language", "draw", "chat",
-                                        "detail", "interventions", "set", "group", "title"});
+    const Parameters parameters(
+        value, {"model", "text", "data", "tokens", "tokens_of", "first", "run", "item", "language", "draw", "chat",
+                "detail", "interventions", "set", "group", "title"});
     RouteRequest order;
     order.model = parameters.path("model");
     take_common(parameters, order);
@@ -265,7 +289,7 @@ RouteRequest parse_import(const json& value) {
     take_common(parameters, order);
     RecordingOrder& recording = order.recording;
     recording.path = parameters.path("path");
-    recording.format = parameters.text("format");
+    recording.format = parameters.text("format", kOwnTrace);
     check_format(recording.format);
     recording.config = parameters.path("config", "");
     for (const std::string& path : {recording.path, recording.config}) {
@@ -279,7 +303,7 @@ RouteRequest parse_import(const json& value) {
     recording.per_token = static_cast<int>(parameters.integer("experts_per_token", 0, 0, routing::kMostExperts));
     order.model = recording.model.empty() ? fs::path(recording.path).filename().string() : recording.model;
     order.title = order.title.empty() ? fs::path(recording.path).filename().string() : order.title;
-    order.routing.detail = routing::Detail::ids;
+    order.routing.detail = recording.format == kOwnTrace ? routing::Detail::weights : routing::Detail::ids;
     return order;
 }
 
@@ -363,6 +387,12 @@ json RouteJob::manifest(What what, const RoutingOrder& routing) const {
         return value;
     }
     value.update({{"model_path", order_.path.string()}, {"model_sha256", order_.model_sha256}});
+    if (!order_.model_title.empty()) {
+        value["model_title"] = order_.model_title;
+    }
+    if (const std::string file = state_of_files(order_.path); !file.empty()) {
+        value["model_file"] = file;
+    }
     if (order_.what == What::sweep) {
         value.update({{"layer", order_.layer}, {"texts", order_.texts}});
         return value;
@@ -370,6 +400,14 @@ json RouteJob::manifest(What what, const RoutingOrder& routing) const {
     put_routing(value, routing);
     if (!order_.data.empty()) {
         value.update({{"data", order_.data}, {"tokens", order_.tokens}});
+    } else if (order_.tokens_of) {
+        value["tokens_of"] = order_.tokens_of->run;
+        if (order_.tokens_of->first > 0 || order_.tokens_of->count > 0) {
+            value["first"] = order_.tokens_of->first;
+        }
+        if (order_.tokens_of->count > 0) {
+            value["tokens"] = order_.tokens_of->count;
+        }
     } else {
         value["text"] = order_.text;
         put_question(value, order_.system, order_.chat);
@@ -452,7 +490,7 @@ void RouteJob::work() {
     const ThreadShare::Slot slot(parts_.threads);
     show(protocol::TaskKind::load);
     lease.open(slot.threads(), cancel_);
-    show(protocol::TaskKind::route);
+    show(task_kind(order_.what));
     const ReplayFile replay(order_.routing, parts_.session.journal());
     json request = {{"run", order_.run},
                     {"name", model_alone(order_.model, order_.routing)},
@@ -465,6 +503,9 @@ void RouteJob::work() {
     }
     if (!order_.data.empty()) {
         return read_corpus(*lease, std::move(request), corpus);
+    }
+    if (order_.tokens_of) {
+        return read_recorded(*lease, std::move(request), *order_.tokens_of);
     }
     request["text"] = order_.text;
     request["chat"] = order_.chat;
@@ -500,9 +541,13 @@ void RouteJob::on_part(WorkerMessageKind kind, std::span<const std::byte> body) 
     const auto progress = protocol::decode_json(body);
     const auto done = progress ? static_cast<double>(base::count_of(*progress, "progress")) : 0,
                total = progress ? static_cast<double>(base::count_of(*progress, "total")) : 0;
+    if (progress && order_.what == What::read) {
+        wanted_ = base::count_of(*progress, "total", wanted_);
+        result_.tokens = base::count_of(*progress, "progress", result_.tokens);
+    }
     if (done > 0 && total > 0) {
         const double seconds = std::chrono::duration<double>(Clock::now() - started_).count();
-        show(protocol::TaskKind::route, std::min(1.0, done / total), std::max(0.0, seconds * (total - done) / done),
+        show(task_kind(order_.what), std::min(1.0, done / total), std::max(0.0, seconds * (total - done) / done),
              Sentence::verbatim(fmt::format("{:.0f} / {:.0f}", done, total)));
     }
 }
@@ -544,6 +589,48 @@ void RouteJob::read_corpus(WorkerProcess& model, json request, const engine::Cor
     result_.found = sums.result();
 }
 
+void RouteJob::read_recorded(WorkerProcess& model, json request, const NamedTokens& wanted) {
+    const history::Session history = history::read_routing(parts_.session.journal(), wanted.run);
+    const auto found = history.routing().find(wanted.run);
+    const std::uint64_t there = found == history.routing().end() ? 0 : found->second.value.trace->tokens();
+    if (there <= wanted.first) {
+        throw base::Error(say("run {} has no tokens from number {} on that could be read", wanted.run, wanted.first));
+    }
+    request["op"] = "read";
+    request["total"] = wanted.count > 0 ? std::min(wanted.count, there - wanted.first) : there - wanted.first;
+    Read sums;
+    json documents = json::array();
+    std::size_t ids = 0;
+    const auto send = [&] {
+        if (documents.empty()) {
+            return;
+        }
+        request["documents"] = std::exchange(documents, json::array());
+        request["first_token"] = sums.tokens;
+        request["first_document"] = sums.documents;
+        ids = 0;
+        sums.add(ask(model, request));
+        request.erase("threads");  // they are set
+    };
+    for_each_recorded_text(*found->second.value.trace, wanted, [&](const RecordedText& text) {
+        if (ids + text.ids.size() > kBatchIds) {
+            send();
+        }
+        ids += text.ids.size();
+        json document = {{"ids", text.ids},
+                         {"pieces_sha256", text.pieces_sha256},
+                         {"language", text.language},
+                         {"group", base::shown_name(text.group)}};
+        if (text.next >= 0) {
+            document["next"] = text.next;
+        }
+        documents.push_back(std::move(document));
+    });
+    send();
+    result_.tokens = sums.tokens;
+    result_.found = sums.result();
+}
+
 void RouteJob::effect(WorkerProcess& model, json request) {
     request["op"] = "effect";
     request["base"] = order_.base;
@@ -578,7 +665,11 @@ void RouteJob::sweep(WorkerProcess& model, json request) {
 void RouteJob::import() {
     const routing::Import read_one = read_recording(order_.recording);
     const routing::RouterSpec& spec = read_one.spec;
-    write_routing_started(parts_.sink, order_.run, routing::router_to_json(spec), order_.routing);
+    RoutingOrder routing = order_.routing;
+    if (read_one.interventions.is_array()) {
+        routing.interventions = read_one.interventions;
+    }
+    write_routing_started(parts_.sink, order_.run, routing::router_to_json(spec), routing);
     routing::PieceMaker pieces(spec, 0, [this](std::uint64_t first, std::vector<std::byte> packed) {
         parts_.sink.write_waiting(RecordType::routing_chunk, protocol::encode_routing({order_.run, first, packed}),
                                   cancel_);
@@ -613,6 +704,9 @@ void RouteJob::end_run(std::uint32_t run, const json& found) {
 
 void RouteJob::write_end() {
     parts_.board.remove_task(task_id(order_.run));
+    if (order_.what == What::read && result_.state != RunState::done && wanted_ > 0) {
+        result_.found = {{"wanted", wanted_}};  // of which there are so many as the trace has
+    }
     if (order_.what == What::effect) {
         end_run(order_.base, result_.found_untouched);
     }

@@ -15,6 +15,7 @@
 #include "engine/text/corpus.hpp"
 #include "nodes/history/session.hpp"
 #include "nodes/service/jobs/job.hpp"
+#include "nodes/service/jobs/recorded_texts.hpp"
 #include "nodes/service/jobs/recording.hpp"
 #include "nodes/service/jobs/routing_order.hpp"
 
@@ -37,6 +38,7 @@ struct RouteRequest {
     std::string model;           ///< name, for people; with the set of changes where it is one with a set
     std::filesystem::path path;  ///< file or checkpoint folder
     std::string model_sha256;    ///< when known
+    std::string model_title;     ///< what its file is called now; empty where the library does not know it
     CheckpointHolds::Hold hold;  ///< of a checkpoint of the session
     RoutingOrder routing;        ///< the detail is always there
 
@@ -49,6 +51,7 @@ struct RouteRequest {
     std::vector<std::int32_t> answer_ids;  ///< its tokens, where it is this model's
     std::string data;                      ///< "manpages", a file or a folder
     std::int64_t tokens = 0;               ///< of `data`, at most
+    std::optional<NamedTokens> tokens_of;  ///< that a run of the session has read
 
     int controls = 8;  ///< of an effect
     std::uint64_t seed = 1;
@@ -100,6 +103,7 @@ class RouteJob final : public Job {
     void work();
     void read(WorkerProcess& model, nlohmann::json request);
     void read_corpus(WorkerProcess& model, nlohmann::json request, const engine::Corpus& corpus);
+    void read_recorded(WorkerProcess& model, nlohmann::json request, const NamedTokens& wanted);
     void effect(WorkerProcess& model, nlohmann::json request);
     void sweep(WorkerProcess& model, nlohmann::json request);
     void import();
@@ -116,6 +120,7 @@ class RouteJob final : public Job {
     const RoutingOrder untouched_;  ///< of the reading without changes
     RouteResult result_;
     Clock::time_point started_;  ///< reading
+    std::uint64_t wanted_ = 0;   ///< tokens that are read in all; 0: not known yet
     std::atomic<bool> cancel_{false}, finished_{false};
     std::thread thread_;
 };

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <fmt/format.h>
 
+#include "nodes/history/run_title.hpp"
+
 namespace moescope::node {
 
 std::string running_name(const std::string& base, const std::vector<std::string>& earlier) {
@@ -24,13 +26,14 @@ std::vector<std::string> names_of(const std::vector<RunStatus>& runs, protocol::
     return names;
 }
 
-std::string name_in(const std::vector<RunStatus>& runs, std::uint32_t run) {
+Sentence name_in(const std::vector<RunStatus>& runs, std::uint32_t run) {
     const auto found = std::find_if(runs.begin(), runs.end(), [&](const RunStatus& one) { return one.run == run; });
-    return found == runs.end() || found->name.empty() ? fmt::to_string(run) : found->name;
+    return found == runs.end() || found->name.empty() ? Sentence::verbatim(fmt::to_string(run))
+                                                      : history::quoted(found->name);
 }
 
-std::string title_of(const history::RunHeader& run) {
-    return run.name.empty() ? fmt::to_string(run.id) : run.name;
+Sentence title_of(const history::RunHeader& run) {
+    return run.name.empty() ? Sentence::verbatim(fmt::to_string(run.id)) : history::quoted(run.name);
 }
 
 }  // namespace moescope::node

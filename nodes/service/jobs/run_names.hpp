@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "nodes/history/runs.hpp"
+#include "nodes/service/library/command_error.hpp"
 #include "nodes/service/library/status_board.hpp"
 
 namespace moescope::node {
@@ -15,8 +16,8 @@ std::string running_name(const std::string& base, const std::vector<std::string>
 
 /// Of all runs of that kind, in their order.
 std::vector<std::string> names_of(const std::vector<RunStatus>& runs, protocol::RunKind kind);
-/// What sentences call a run: its name; its number where that is not known.
-std::string name_in(const std::vector<RunStatus>& runs, std::uint32_t run);
-std::string title_of(const history::RunHeader& run);
+/// What sentences call a run: its name in quotes; its number where that is not known.
+Sentence name_in(const std::vector<RunStatus>& runs, std::uint32_t run);
+Sentence title_of(const history::RunHeader& run);
 
 }  // namespace moescope::node

@@ -16,6 +16,7 @@
 #include "engine/text/dataset_check.hpp"
 #include "engine/train/fork.hpp"
 #include "engine/train/plan.hpp"
+#include "nodes/history/run_title.hpp"
 #include "nodes/service/jobs/run_names.hpp"
 #include "nodes/service/library/machine.hpp"
 
@@ -224,7 +225,8 @@ void TrainingJob::command(TrainingCommand command) {
             return;
         }
     }
-    refuse(command, say("run {} has ended; {} needs a run that goes on", order_.name, command_name(command.kind)));
+    refuse(command, say("run {} has ended; {} needs a run that goes on", history::quoted(order_.name),
+                        command_name(command.kind)));
 }
 
 void TrainingJob::main() {
@@ -244,10 +246,11 @@ void TrainingJob::main() {
         left.swap(commands_);
     }
     for (auto& command : left) {
-        refuse(command, result_.message.empty() ? say("run {} ended before {} could be carried out", order_.name,
-                                                      command_name(command.kind))
-                                                : say("run {} ended before {} could be carried out: {}", order_.name,
-                                                      command_name(command.kind), result_.message));
+        refuse(command, result_.message.empty()
+                            ? say("run {} ended before {} could be carried out", history::quoted(order_.name),
+                                  command_name(command.kind))
+                            : say("run {} ended before {} could be carried out: {}", history::quoted(order_.name),
+                                  command_name(command.kind), result_.message));
     }
     finished_ = true;
 }
@@ -418,7 +421,7 @@ void TrainingJob::announce(bool with_data) {
                                                      {"name", order_.name},
                                                      {"manifest", manifest}});
     if (!with_data) {
-        parts_.sink.log("info", "train", say("training {} started", order_.name));
+        parts_.sink.log("info", "train", say("training {} started", history::quoted(order_.name)));
     }
 }
 
@@ -438,9 +441,9 @@ void TrainingJob::finish(RunState state, const Sentence& message) {
     }
     parts_.sink.write_json(RecordType::run_ended, record);
     parts_.sink.log_end("train", state,
-                        {say("training {} is done: {} steps", order_.name, result_.steps),
-                         say("training {} was stopped at step {}", order_.name, result_.steps),
-                         say("training {} failed: {}", order_.name, message)});
+                        {say("training {} is done: {} steps", history::quoted(order_.name), result_.steps),
+                         say("training {} was stopped at step {}", history::quoted(order_.name), result_.steps),
+                         say("training {} failed: {}", history::quoted(order_.name), message)});
     parts_.board.remove_task(task_id(order_.run));
     parts_.board.change_run(order_.run, [&](RunStatus& gauge) {
         gauge.state = state;
@@ -491,7 +494,8 @@ void TrainingJob::carry_out(TrainingCommand& command) {
                 break;
             case TrainingCommand::Kind::step:
                 if (!paused_) {
-                    throw CommandError(say("run {} is running; pause it before stepping singly", order_.name));
+                    throw CommandError(
+                        say("run {} is running; pause it before stepping singly", history::quoted(order_.name)));
                 }
                 single_steps_ += command.count;
                 break;

@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <vector>
 
 #include "base/error.hpp"
 
@@ -22,6 +23,15 @@ inline nlohmann::json sentence_json(const char* key, const Sentence& sentence) {
     nlohmann::json value = nlohmann::json::object();
     base::put_sentence(value, key, sentence);
     return value;
+}
+
+/// [{"text", "text_id"}, ...]: several of them, in an answer, a record or a gauge.
+inline nlohmann::json sentences_json(const std::vector<Sentence>& sentences) {
+    nlohmann::json list = nlohmann::json::array();
+    for (const Sentence& sentence : sentences) {
+        list.push_back(sentence_json("text", sentence));
+    }
+    return list;
 }
 
 /// JSON has no NaN and no infinity: null stands for them.

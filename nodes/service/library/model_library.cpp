@@ -51,7 +51,7 @@ protocol::ServerEntry entry_of(const servers::Server& server) {
 }
 
 LibraryModel from_json(const json& value) {
-    LibraryModel model{protocol::model_from_json(value), false, {}};
+    LibraryModel model{protocol::model_from_json(value), false, {}, {}};
     if (servers::is_address(model.path)) {
         model.served_by = servers::server_from_json(servers::parse_address(model.path), base::member(value, "server"));
     }
@@ -132,11 +132,7 @@ ModelLibrary::ModelLibrary(const Paths& paths, StatusBoard* board) : paths_(path
     if (board_ == nullptr) {
         return;
     }
-    for (const auto& model : models_) {
-        if (model.available && is_file(model.path) && !hashes_.contains(hash_key(model.path))) {
-            to_hash_.push_back(model.path);
-        }
-    }
+    hash_new({});
     hasher_ = std::thread([this] { hash_loop(); });
 }
 
@@ -149,6 +145,76 @@ ModelLibrary::~ModelLibrary() {
     if (hasher_.joinable()) {
         hasher_.join();
     }
+}
+
+void ModelLibrary::hash_new(const std::vector<LibraryModel>& before) {
+    if (board_ == nullptr) {
+        return;
+    }
+    const auto known = [&](const LibraryModel& model) {
+        return hashes_.contains(hash_key(model.path)) ||
+               std::find(to_hash_.begin(), to_hash_.end(), model.path) != to_hash_.end() ||
+               std::any_of(before.begin(), before.end(), [&](const LibraryModel& other) {
+                   return other.path == model.path && other.seen == model.seen;
+               });
+    };
+    for (const auto& model : models_) {
+        if (model.available && is_file(model.path) && !known(model)) {
+            to_hash_.push_back(model.path);
+        }
+    }
+    wake_.notify_all();
+}
+
+void ModelLibrary::look_again(const std::string& only) {
+    // Files are looked at without the lock: a slow disk keeps nobody from the list.
+    const fs::path list = paths_.data / "models.json";
+    const std::string list_now = only.empty() ? state_of_files(list) : std::string();
+    std::vector<std::string> changed;
+    for (const LibraryModel& model : models()) {
+        const bool wanted = only.empty() || model.name == only;
+        if (wanted && !model.served_by && state_of_files(model.path) != model.seen) {
+            changed.push_back(model.path);
+        }
+    }
+    const std::lock_guard lock(mutex_);
+    const std::vector<LibraryModel> before = models_;
+    const bool other_list = only.empty() && list_now != list_seen_;
+    if (!other_list && changed.empty()) {
+        return;
+    }
+    if (other_list) {
+        models_ = current();
+    }
+    for (LibraryModel& model : models_) {
+        if (std::find(changed.begin(), changed.end(), model.path) == changed.end()) {
+            continue;
+        }
+        if (!model.built_in) {  // nothing that is known of the file before belongs to this one
+            LibraryModel fresh;
+            fresh.name = model.name;
+            fresh.title = model.title;
+            fresh.path = model.path;
+            fresh.origin = model.origin;
+            model = std::move(fresh);
+        }
+        inspect(model);
+    }
+    hash_new(before);
+    ++version_;
+}
+
+std::string ModelLibrary::title_apart(const LibraryModel& model) const {
+    const std::lock_guard lock(mutex_);
+    const bool twice = std::any_of(models_.begin(), models_.end(), [&](const LibraryModel& other) {
+        return other.name != model.name && other.title == model.title;
+    });
+    if (!twice) {
+        return model.title;
+    }
+    const std::string more = model.served_by ? model.served_by->address.authority()
+                                             : base::shown_name(fs::path(model.path).filename().string());
+    return model.title.find(more) == std::string::npos ? model.title + " \u00b7 " + more : model.title;
 }
 
 void ModelLibrary::load_built_in() {
@@ -164,6 +230,7 @@ void ModelLibrary::load_built_in() {
 std::optional<std::vector<LibraryModel>> ModelLibrary::read_added() {
     problem_ = {};
     const fs::path file = paths_.data / "models.json";
+    list_seen_ = state_of_files(file);
     std::error_code ignored;
     if (!fs::exists(fs::symlink_status(file, ignored))) {
         return std::nullopt;
@@ -270,6 +337,7 @@ void ModelLibrary::save_added(const std::vector<LibraryModel>& models) {
         set_damaged_list_aside(file);
     }
     base::write_file_atomically(file, json{{"models", list}}.dump(2) + "\n");
+    list_seen_ = state_of_files(paths_.data / "models.json");
     problem_ = {};
 }
 
@@ -285,6 +353,7 @@ void ModelLibrary::inspect(LibraryModel& model) const {
         model.available = true;
         return;
     }
+    model.seen = state_of_files(model.path);
     if (!fs::exists(model.path, error)) {
         model.state = protocol::ModelState::missing;
         model.message = model.built_in ? say("{} is not there; ./run fetches it", model.path)
@@ -320,8 +389,14 @@ void ModelLibrary::inspect(LibraryModel& model) const {
     if (model.licence.empty()) {
         model.licence = text_of(report.details, "licence");
     }
-    if (model.title.empty()) {
+    if (!model.built_in) {
+        // Of the file that is there now, whatever the list says that it was called when it was added.
         model.title = text_of(report.details, "name");
+        if (model.title.empty()) {
+            const fs::path path = model.path;
+            model.title = base::shown_name(files_of_model(path).size() > 1 ? stem_of(path) : path.filename().string());
+        }
+        model.sha256.clear();
     }
     // A checkpoint of ours says it in its configuration, a GGUF file at the top.
     const bool ours =
@@ -393,16 +468,9 @@ std::string ModelLibrary::add(const fs::path& given) {
     model.origin = say("added by hand");
     model.name = free_name(name_from_path(path), models);
     inspect(model);
-    if (model.title.empty()) {
-        model.title = base::shown_name(files_of_model(path).size() > 1 ? stem_of(path) : path.filename().string());
-    }
     models.push_back(model);
     save_added(models);
-    models_ = std::move(models);
-    if (board_ != nullptr && is_file(path) && model.sha256.empty()) {
-        to_hash_.push_back(model.path);
-        wake_.notify_all();
-    }
+    hash_new(std::exchange(models_, std::move(models)));
     ++version_;
     return model.name;
 }
@@ -477,11 +545,11 @@ ModelSource ModelLibrary::resolve_source(const std::string& model) const {
 
 fs::path ModelLibrary::resolve(const std::string& model) const {
     if (servers::is_address(model)) {
-        throw CommandError(say("{} is a server, and this needs a model file or a folder", base::one_line(model)));
+        throw CommandError(needs_file(model));
     }
     if (const auto entry = find(model)) {
         if (entry->served_by) {
-            throw CommandError(say("{} is a server, and this needs a model file or a folder", model));
+            throw CommandError(needs_file(model));
         }
         if (!entry->available) {
             throw CommandError(say("the model '{}' cannot be used: {}", model, entry->message));
@@ -505,17 +573,9 @@ fs::path ModelLibrary::resolve(const std::string& model) const {
 }
 
 std::string ModelLibrary::hash_key(const fs::path& path) const {
-    std::string key = path.string();
-    for (const auto& file : files_of_model(path)) {
-        std::error_code error;
-        const auto size = fs::file_size(file, error);
-        const auto time = error ? 0 : fs::last_write_time(file, error).time_since_epoch().count();
-        if (error) {
-            return {};
-        }
-        key += fmt::format("|{}|{}", size, time);
-    }
-    return key;
+    std::error_code error;
+    const std::string state = fs::is_directory(path, error) ? std::string() : state_of_files(path);
+    return state.empty() ? state : path.string() + state;
 }
 
 std::string ModelLibrary::known_sha256(const fs::path& path) const {
@@ -558,12 +618,9 @@ void ModelLibrary::save_hashes() const {
 }
 
 std::string ModelLibrary::hash_file(const LibraryModel& model) {
-    protocol::Task task;
-    task.id = "hash-" + model.name;
-    task.kind = protocol::TaskKind::hash;
-    task.title = model.title.empty() ? model.name : model.title;
-    task.cancel_command = "task.cancel";
-    board_->set_task(task);
+    BoardTask task(*board_, "hash-" + model.name, protocol::TaskKind::hash,
+                   model.title.empty() ? model.name : model.title);
+    double shown = -1;
     // Of a model in parts the hash of all, one after the other: that of the joined bytes.
     base::Sha256 sha;
     std::string chunk(std::size_t{1} << 20, '\0');
@@ -575,16 +632,16 @@ std::string ModelLibrary::hash_file(const LibraryModel& model) {
             const base::InputFile file(path);
             std::uint64_t done = 0;
             bool at_end = false;
-            while (!at_end && !stopping_ && !board_->task_cancelled(task.id)) {
+            while (!at_end && !stopping_ && !task.cancelled()) {
                 const std::size_t count = file.read_some(done, std::span(chunk));
                 sha.add(std::string_view(chunk).substr(0, count));
                 done += count;
                 at_end = count == 0;
                 // About every hundredth of the way, not for every piece.
                 const double fraction = std::min(1.0, static_cast<double>(before + done) / total);
-                if (fraction >= task.fraction + 0.01) {
-                    task.fraction = fraction;
-                    board_->set_task(task);
+                if (fraction >= shown + 0.01) {
+                    shown = fraction;
+                    task.show(fraction);
                 }
             }
             before += done;
@@ -593,7 +650,6 @@ std::string ModelLibrary::hash_file(const LibraryModel& model) {
     } catch (const base::Error&) {
         complete = false;  // it went away or cannot be read; the model says so when it is used
     }
-    board_->remove_task(task.id);
     return complete ? sha.finish() : std::string();
 }
 
@@ -630,6 +686,10 @@ void ModelLibrary::hash_loop() {
     }
 }
 
+Sentence needs_file(const std::string& model) {
+    return say("{} is a server, and this needs a model file or a folder", base::one_line(model));
+}
+
 std::uint64_t model_bytes(const fs::path& path) {
     std::error_code error;
     std::uint64_t total = 0;
@@ -646,6 +706,32 @@ std::uint64_t model_bytes(const fs::path& path) {
         }
     }
     return total;
+}
+
+std::string state_of_files(const fs::path& path) {
+    std::error_code error;
+    if (!fs::is_directory(path, error)) {
+        std::string state;
+        for (const auto& file : files_of_model(path)) {
+            const auto size = fs::file_size(file, error);
+            const auto time = error ? fs::file_time_type() : fs::last_write_time(file, error);
+            if (error) {
+                return {};
+            }
+            state += fmt::format("|{}|{}", size, time.time_since_epoch().count());
+        }
+        return state;
+    }
+    std::uint64_t files = 0;
+    fs::file_time_type latest{};
+    for (const auto& entry : fs::directory_iterator(path, error)) {
+        std::error_code ignored;
+        if (entry.is_regular_file(ignored)) {
+            ++files;
+            latest = std::max(latest, entry.last_write_time(ignored));
+        }
+    }
+    return fmt::format("|{}|{}|{}", files, model_bytes(path), latest.time_since_epoch().count());
 }
 
 std::vector<fs::path> files_of_model(const fs::path& path) {

@@ -30,11 +30,13 @@ struct LibraryModel : protocol::ModelEntry {
     /// Of a model that another program computes; its address, with the model's name, is `path`. ModelEntry::server is
     /// what viewers are told of it.
     std::optional<servers::Server> served_by;
+    std::string seen;  ///< its state on disk when it was looked at (state_of_files); empty of a server
 };
 
 /// Thread safe. The list of added models is a file that several programs of a person share: it is read again before it
-/// is changed. One that is damaged is never written over: it is kept under another name when the list changes next. A
-/// link in its place is followed and stays.
+/// is changed, and when look_again() finds it changed. An added file is called by the name that stands in it; another
+/// one in its place has another name. A list that is damaged is never written over: it is kept under another name when
+/// the list changes next. A link in its place is followed and stays.
 class ModelLibrary {
  public:
     /// With a board, files are hashed on a thread of its own, each shown there as a task that can be cancelled, and
@@ -47,6 +49,12 @@ class ModelLibrary {
     std::vector<LibraryModel> models() const;
     std::optional<LibraryModel> find(const std::string& name) const;
     std::uint64_t version() const { return version_; }  ///< rises with every change
+    /// Takes up what others have changed since: the list, and files that were put in the place of those that were
+    /// looked at, as far as their size or time tells. What did not change is not read. With a name only that model's
+    /// files.
+    void look_again(const std::string& only = {});
+    /// The title of a model of the library; where others have the same, with its server or the name of its file.
+    std::string title_apart(const LibraryModel& model) const;
 
     /// Looks at the file and remembers it; gives its name. Throws CommandError with the reason when it is not a model
     /// that can be opened.
@@ -80,6 +88,8 @@ class ModelLibrary {
     void warn(const base::Sentence& sentence);
     std::string hash_file(const LibraryModel& model);
     void inspect(LibraryModel& model) const;
+    /// Those of `models_` whose files are others than in `before` and whose hash is not known.
+    void hash_new(const std::vector<LibraryModel>& before);
     void hash_loop();
     std::string hash_key(const std::filesystem::path& path) const;
     std::string cached_hash(const std::filesystem::path& path) const;  ///< with the lock held (or in the constructor)
@@ -90,6 +100,7 @@ class ModelLibrary {
     StatusBoard* const board_;
     mutable std::mutex mutex_;
     std::vector<LibraryModel> models_;
+    std::string list_seen_;  ///< state of the list of added models on disk when it was read or written
     base::Sentence problem_;
     std::vector<base::Sentence> warnings_, warned_;  ///< those not yet taken, and all
     std::map<std::string, std::string> hashes_;      ///< path|size|time -> sha256
@@ -100,8 +111,14 @@ class ModelLibrary {
     std::thread hasher_;
 };
 
+/// What is said where a file or a folder is needed and a model on a server was named.
+base::Sentence needs_file(const std::string& model);
+
 /// Bytes on disk: of the file, of all parts of a model in parts, or of the files in the folder.
 std::uint64_t model_bytes(const std::filesystem::path& path);
+
+/// Changes whenever a file of the model changes its size or its time; empty when it is not there.
+std::string state_of_files(const std::filesystem::path& path);
 
 /// The files that hold the model at `path`: all parts of one in parts, else the file or the folder itself.
 std::vector<std::filesystem::path> files_of_model(const std::filesystem::path& path);

@@ -131,4 +131,26 @@ std::uint64_t StatusBoard::version() const {
     return version_;
 }
 
+BoardTask::BoardTask(StatusBoard& board, const std::string& id, protocol::TaskKind kind, const std::string& title)
+    : board_(board) {
+    task_.id = id;
+    task_.kind = kind;
+    task_.title = title;
+    task_.cancel_command = "task.cancel";
+    board_.set_task(task_);
+}
+
+BoardTask::~BoardTask() {
+    board_.remove_task(task_.id);
+}
+
+void BoardTask::show(double fraction) {
+    task_.fraction = fraction;
+    board_.set_task(task_);
+}
+
+bool BoardTask::cancelled() const {
+    return board_.task_cancelled(task_.id);
+}
+
 }  // namespace moescope::node

@@ -61,4 +61,20 @@ class StatusBoard {
     std::uint64_t version_ = 1, models_version_ = 1;
 };
 
+/// Long work that belongs to no run: a task that task.cancel cancels, on the board as long as this lives.
+class BoardTask {
+ public:
+    /// `board` outlives it; `id` is no other task's.
+    BoardTask(StatusBoard& board, const std::string& id, protocol::TaskKind kind, const std::string& title);
+    ~BoardTask();
+    BoardTask(const BoardTask&) = delete;
+    BoardTask& operator=(const BoardTask&) = delete;
+    void show(double fraction);  ///< 0 to 1, below 0 when unknown. One thread
+    bool cancelled() const;      ///< somebody wants it to end. Any thread
+
+ private:
+    StatusBoard& board_;
+    protocol::Task task_;
+};
+
 }  // namespace moescope::node

@@ -147,8 +147,7 @@ void put_rows(std::ostream& out, const Chunk& chunk, const routing::RouterSpec& 
         token += base::csv_text(base::to_valid_utf8(chunk.names[chunk.language[at]])) + ',';
         token += base::csv_text(base::to_valid_utf8(chunk.names[chunk.group[at]])) + ',';
         const std::string_view piece = chunk.piece_of(at);
-        const std::string shown =
-            piece.empty() ? routing::name_of_empty(chunk.token[at]) : base::to_valid_utf8(piece);
+        const std::string shown = piece.empty() ? routing::name_of_empty(chunk.token[at]) : base::to_valid_utf8(piece);
         fmt::format_to(std::back_inserter(token), "{},{},{},", chunk.position[at], chunk.token[at],
                        base::csv_text(shown));
         fmt::format_to(std::back_inserter(token), "{},{},", chunk.next[at], chunk.predicted[at]);
@@ -210,9 +209,10 @@ std::size_t write_trace_safetensors(const fs::path& path, const routing::LoadedT
             piece_bytes += chunk.piece_of(at).size();
         }
     });
-    const std::map<std::string, std::string> metadata = {{"router", base::dump_json(router_with_changes(trace))},
-                                                         {"languages", base::dump_json(languages.list())},
-                                                         {"groups", base::dump_json(groups.list())}};
+    const std::map<std::string, std::string> metadata = {
+        {"router", base::dump_json(router_with_changes(spec, trace.interventions))},
+        {"languages", base::dump_json(languages.list())},
+        {"groups", base::dump_json(groups.list())}};
     std::vector<engine::SafetensorsOutput> outputs;
     const auto column = [&](const char* name, const char* type, std::vector<std::uint64_t> sizes, unsigned wanted,
                             std::function<void(std::ostream&, const Chunk&)> write) {

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "base/foreign_text.hpp"
 #include "base/json_fields.hpp"
 #include "base/text.hpp"
 #include "nodes/service/library/command_error.hpp"
@@ -18,13 +17,7 @@ servers::Server server_in(const Parameters& parameters) {
     server.address = servers::parse_address(parameters.path("path"));
     server.key_variable = parameters.text("key_variable", servers::kKeyVariable);
     server.remote = parameters.flag("remote", false);
-    const std::string dialect = parameters.text("dialect", servers::dialect_name(server.dialect));
-    const auto known = servers::dialect_named(dialect);
-    if (!known) {
-        throw CommandError(say("a server is spoken to as auto, vllm, sglang, llama.cpp or openai, not as '{}'",
-                               base::one_line(dialect)));
-    }
-    server.dialect = *known;
+    server.dialect = servers::dialect_named(parameters.text("dialect", servers::dialect_name(server.dialect)));
     server.silence = static_cast<int>(parameters.integer("silence", servers::kSilence, 1, servers::kLongestSilence));
     if (parameters.has("config")) {
         server.shape = routing::read_model_shape(parameters.path("config"));
@@ -38,7 +31,7 @@ AskedServer ask_for_models(WorkerPool& workers, const servers::Server& server, c
     const json answer =
         workers.ask_once({{"op", "served"}, {"path", server.address.text()}, {"server", servers::to_json(server)}},
                          say("asking {} for its models", server.address.server()), cancel);
-    return {base::texts_of(answer, "models"), base::text_of(answer, "dialect")};
+    return {base::texts_of(answer, "models"), base::text_of(answer, "dialect"), sentences_in(answer, "notes")};
 }
 
 servers::Server with_its_model(WorkerPool& workers, servers::Server server, const std::atomic<bool>& cancel) {
@@ -48,7 +41,9 @@ servers::Server with_its_model(WorkerPool& workers, servers::Server server, cons
     const std::string name = server.address.server();
     const AskedServer asked = ask_for_models(workers, server, cancel);
     if (asked.models.empty()) {
-        throw CommandError(say("{} has no list of models; write the name of one behind a #", name));
+        throw CommandError(!asked.notes.empty()
+                               ? asked.notes.front()
+                               : say("{} has no list of models; write the name of one behind a #", name));
     }
     if (asked.models.size() > 1) {
         constexpr std::size_t kMostNames = 20;

@@ -24,12 +24,13 @@ servers::Server server_in(const Parameters& parameters);
 struct AskedServer {
     std::vector<std::string> models;  ///< names; empty: it has no list
     std::string dialect;
+    std::vector<base::Sentence> notes;  ///< what of its list is left out, and why
 };
 /// What the server says. Throws WorkerError in one sentence.
 AskedServer ask_for_models(WorkerPool& workers, const servers::Server& server, const std::atomic<bool>& cancel);
 
 /// The server with the name of its model, which is asked for where the address has none. Throws CommandError: the
-/// server has no list, or more than one model; and as ask_for_models.
+/// server has no list, none that could be asked for, or more than one model; and as ask_for_models.
 servers::Server with_its_model(WorkerPool& workers, servers::Server server, const std::atomic<bool>& cancel);
 
 }  // namespace moescope::node

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/foreign_text.hpp"
+#include "base/json_fields.hpp"
 #include "nodes/protocol/frame.hpp"
 #include "nodes/protocol/records.hpp"
 
@@ -96,6 +97,14 @@ std::string tail_of(int descriptor) {
 }
 
 }  // namespace
+
+std::vector<base::Sentence> sentences_in(const json& answer, const char* key) {
+    std::vector<base::Sentence> sentences;
+    for (const json& one : base::member(answer, key)) {
+        sentences.push_back(base::sentence_from_json(one, {}));
+    }
+    return sentences;
+}
 
 std::string last_words(const std::string& log) {
     std::string thrown, said, last;

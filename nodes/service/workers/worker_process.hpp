@@ -11,6 +11,7 @@
 #include <stdexcept>
 #include <string>
 #include <sys/types.h>
+#include <vector>
 
 #include "base/error.hpp"
 #include "nodes/service/library/model_source.hpp"
@@ -27,6 +28,9 @@ class WorkerError : public base::Error {
 
 /// What a model sends on the way to its answer; never a `json`.
 using OnPart = std::function<void(WorkerMessageKind kind, std::span<const std::byte> body)>;
+
+/// The sentences in the list that an answer has under `key`: its "notes", its "doubts".
+std::vector<base::Sentence> sentences_in(const nlohmann::json& answer, const char* key);
 
 /// The reason in what a process wrote before it died: a failed check of ggml without the place where it was built, what
 /// an exception said, else the last line. Short and fit to be shown; empty when there is none.

@@ -101,6 +101,25 @@ std::vector<std::int32_t> tokens_in(engine::LanguageModel& model, const json& re
     return tokens;
 }
 
+/// The tokens as they were recorded. Throws Error when this model's tokenizer means something else by them.
+std::vector<std::int32_t> recorded_tokens(const engine::LanguageModel& model, const json& request,
+                                          const json& document) {
+    auto ids = document.at("ids").get<std::vector<std::int32_t>>();
+    const int vocabulary = model.info().vocabulary;
+    base::Sha256 sum;
+    for (const std::int32_t id : ids) {
+        if (id < 0 || id >= vocabulary) {
+            throw engine::Error(base::say("the token {} is not in this model's vocabulary of {}", id, vocabulary));
+        }
+        add_piece(sum, model.token_bytes(id));
+    }
+    if (sum.finish() != document.at("pieces_sha256").get<std::string>()) {
+        throw engine::Error(base::say("{} has another tokenizer: by these tokens it would read another text",
+                                      request.value("name", "")));
+    }
+    return ids;
+}
+
 /// An answer that ended because the context was full has one token more than that holds: its last one was chosen and
 /// never read. It is scored as what follows the others, and not read here either. Nothing of any other text.
 std::optional<std::int32_t> take_unread(const engine::LanguageModel& model, const json& request,
@@ -150,6 +169,11 @@ json interval_json(const base::Interval& interval) {
 
 }  // namespace
 
+void add_piece(base::Sha256& sum, std::string_view piece) {
+    sum.add(piece.substr(0, routing::kLongestPiece));
+    sum.add(std::string_view("\0", 1));
+}
+
 json route_text(engine::LanguageModel& model, const json& request, WorkerWriter& writer,
                 const std::atomic<bool>& cancel) {
     const engine::RouteRequest wanted{detail_in(request, "detail"), interventions_in(request)};
@@ -160,13 +184,13 @@ json route_text(engine::LanguageModel& model, const json& request, WorkerWriter&
     routing::Agreement agreement;
     std::uint64_t count = 0, known = 0;
     double log_probabilities = 0;
-    std::uint64_t replayed = 0;
+    routing::ReplayCount replayed;
     const bool complete = model.route(
         tokens, wanted,
         [&](const routing::TokenDecisions& token) {
             lines.add(routing::trace_line(token, count == 0 ? &spec : nullptr, wanted.interventions));
             routing::count_agreement(agreement, token, spec, plan);
-            replayed += routing::replayed_layers(plan, token);
+            routing::count_replayed(replayed, plan, token);
             ++count;
             if (token.log_probability) {
                 ++known;
@@ -186,7 +210,9 @@ json route_text(engine::LanguageModel& model, const json& request, WorkerWriter&
         answer["agreement"] = {{"decisions", agreement.decisions}, {"equal", agreement.equal}};
     }
     if (plan.replays()) {
-        answer["replay"] = {{"decisions", plan.interventions().replay.ids.size()}, {"taken", replayed}};
+        answer["replay"] = {{"decisions", plan.interventions().replay.ids.size()},
+                            {"taken", replayed.taken},
+                            {"altered", replayed.altered}};
     }
     return answer;
 }
@@ -204,14 +230,23 @@ json read_texts(engine::LanguageModel& model, const json& request, WorkerWriter&
     std::uint32_t documents = 0;
     bool complete = true;
     if (request.contains("documents")) {
-        const std::size_t longest = std::min(request.at("longest").get<std::size_t>(),
+        const std::size_t longest = std::min(request.value("longest", std::numeric_limits<std::size_t>::max()),
                                              static_cast<std::size_t>(std::max(1, model.info().context)));
         const auto number = request.value("first_document", 0u);
         const auto total = request.value("total", std::uint64_t{0});
         std::size_t left = request.value("most_tokens", std::numeric_limits<std::size_t>::max());
         for (const json& document : request.at("documents")) {
-            std::vector<std::int32_t> tokens = tokens_in(model, {{"text", document.at("text")}}, cancel);
-            tokens.resize(std::min({tokens.size(), longest, left}));
+            std::vector<std::int32_t> tokens;
+            wanted.next.reset();
+            if (document.contains("ids")) {
+                tokens = recorded_tokens(model, request, document);
+                if (document.contains("next")) {
+                    wanted.next = document.at("next").get<std::int32_t>();
+                }
+            } else {
+                tokens = tokens_in(model, {{"text", document.at("text")}}, cancel);
+                tokens.resize(std::min({tokens.size(), longest, left}));
+            }
             if (tokens.empty()) {
                 continue;
             }
@@ -297,11 +332,13 @@ json measure_effect(engine::LanguageModel& model, const json& request, WorkerWri
                    {"mean_kl", interval_json(result.mean_kl)},
                    {"mean_loss", interval_json(result.mean_loss)},
                    {"shift", std::move(shift)},
+                   {"decisions", result.decisions},
+                   {"altered", result.altered},
                    {"untouched", untouched.summary()}};
     if (!result.controls.empty()) {
         answer["control_kl"] = interval_json(result.control_kl);
         answer["control_loss"] = interval_json(result.control_loss);
-        answer["above"] = {{"rank", result.rank}, {"of", result.controls.size() + 1}};
+        answer["above"] = {{"rank", result.rank}, {"ties", result.ties}, {"of", result.controls.size() + 1}};
     }
     answer["controls"] = std::move(controls);
     answer["controls_asked"] = wanted.controls;

@@ -10,8 +10,10 @@
 #include <atomic>
 #include <functional>
 #include <nlohmann/json.hpp>
+#include <string_view>
 #include <vector>
 
+#include "base/sha256.hpp"
 #include "engine/runner/language_model.hpp"
 #include "nodes/service/workers/worker_wire.hpp"
 
@@ -20,12 +22,17 @@ namespace moescope::node {
 /// {"op":"route"}. Sends the trace as lines of text (routing/trace_lines.hpp) as it grows. The answer: {"op":"ended",
 /// "tokens", "complete", "doubts": [sentences], "mean_log_probability" of those that have one, "agreement":
 /// {"decisions","equal"} with scores, "replay": {"decisions" of the trace, "taken": those that found their place in the
-/// text} with a replay}. Throws Error.
+/// text, "altered": those of them that were made with other experts than the trace has (routing::ReplayCount)} with a
+/// replay}. Throws Error.
 nlohmann::json route_text(engine::LanguageModel& model, const nlohmann::json& request, WorkerWriter& writer,
                           const std::atomic<bool>& cancel);
 
+/// What a token stands for, as a part of the sum by which recorded tokens are told from those of another tokenizer.
+void add_piece(base::Sha256& sum, std::string_view piece);
+
 /// {"op":"read", "run"} and, in the place of a text, perhaps "documents": [{"text","language","group"}], of each at
-/// most "longest" tokens; "first_token" and "first_document" (0): their numbers in the trace of the run,
+/// most "longest" tokens, or with {"ids","pieces_sha256"} and perhaps "next" in the place of the text: tokens that were
+/// read before, and what followed them; "first_token" and "first_document" (0): their numbers in the trace of the run,
 /// which may be read in several requests; "most_tokens" of this one; "total" of all, for the progress. Sends the trace
 /// in pieces and the progress. The answer: {"op":"ended", "complete", "documents"} and RoutingStream::summary(). Throws
 /// Error.

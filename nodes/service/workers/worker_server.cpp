@@ -110,11 +110,17 @@ json served_models(const json& request, const std::atomic<bool>& cancel) {
     if (!served) {
         throw Error(say("cancelled before its turn"));
     }
-    json names = json::array();
+    json names = json::array(), notes = json::array();
     for (const servers::ServedModel& one : served->models) {
         names.push_back(one.name);
     }
-    return {{"op", "ended"}, {"models", std::move(names)}, {"dialect", servers::dialect_name(served->dialect)}};
+    for (const base::Sentence& note : served->notes) {
+        notes.push_back(base::sentence_to_json(note));
+    }
+    return {{"op", "ended"},
+            {"models", std::move(names)},
+            {"dialect", servers::dialect_name(served->dialect)},
+            {"notes", std::move(notes)}};
 }
 
 json ask_server(servers::ServerModel& model, const std::string& op, const json& request, WorkerWriter& writer,

@@ -17,7 +17,8 @@ std::unique_ptr<servers::ServerModel> open_server(const nlohmann::json& request,
 /// The answer to it, as of any model; what a server does not say is 0 or empty. "server": the dialect.
 nlohmann::json opened_server(const servers::ServerModel& model);
 
-/// {"op":"served", "path": an address, "server"}: {"op":"ended", "models": [names], "dialect"}. Throws Error.
+/// {"op":"served", "path": an address, "server"}: {"op":"ended", "models": [names], "dialect", "notes": [sentences on
+/// what is left out]}. Throws Error.
 nlohmann::json served_models(const nlohmann::json& request, const std::atomic<bool>& cancel);
 
 /// {"op":"generate"} as of any model, `count` answers one after the other: the tokens are sent as they come, and where

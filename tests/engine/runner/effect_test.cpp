@@ -131,6 +131,16 @@ TEST(Effect, IsTheDifferenceOfTwoReadings) {
                 EXPECT_EQ(untouched[t].next, before.tokens[t].next);
                 EXPECT_EQ(changed[t].layers.back().scores.size(), 6u);
             }
+            std::uint64_t altered = 0;
+            for (std::size_t t = 0; t < 40; ++t) {
+                for (std::size_t i = 0; i < before.tokens[t].layers.size(); ++i) {
+                    const auto &one_way = untouched[t].layers[i].ids, &other = changed[t].layers[i].ids;
+                    altered += std::is_permutation(one_way.begin(), one_way.end(), other.begin(), other.end()) ? 0 : 1;
+                }
+            }
+            EXPECT_EQ(result.decisions, 40 * one->router_spec().routed_layers.size());
+            EXPECT_EQ(result.altered, altered);
+            EXPECT_GT(altered, 0u);
         }
     }
 }
@@ -178,7 +188,7 @@ TEST(Effect, ItsControlsAreMeasuredTheSameWayWithHoweverManyThreads) {
         EXPECT_EQ(result.control_kl.estimate, base::of_mean(kl).estimate);
         EXPECT_EQ(result.control_loss.high, base::of_mean(loss).high);
         EXPECT_EQ(result.rank, 1 + static_cast<std::size_t>(std::count_if(
-                                       kl.begin(), kl.end(), [&](double x) { return x > result.mean_kl.estimate; })));
+                                       kl.begin(), kl.end(), [&](double x) { return x >= result.mean_kl.estimate; })));
         one->set_threads(3);
         const EffectResult together = measure(11);
         for (std::size_t i = 0; i < 6; ++i) {
@@ -221,6 +231,46 @@ TEST(Effect, NoControlCountsTwice) {
     EXPECT_EQ(std::set(all.begin(), all.end()).size(), all.size());
     ASSERT_GE(all.size(), three.size());
     EXPECT_TRUE(std::equal(three.begin(), three.end(), all.begin()));
+}
+
+TEST(Effect, OfAnExpertThatNoTokenGoesToIsNothingAndRanksLast) {
+    const SmallModel small = small_models()[0];
+    const Twice model(small.model, fill(small.model, 76));
+    EffectRequest request;
+    request.tokens = random_tokens(2, small.model.vocabulary);  // they go to four of the six experts at most
+    request.controls = 64;
+    const Seen before = look(*model.own, request.tokens);
+    const int layer = model.own->router_spec().routed_layers.front();
+    std::set<int> met;
+    for (const routing::TokenDecisions& token : before.tokens) {
+        met.insert(token.layers.front().ids.begin(), token.layers.front().ids.end());
+    }
+    int unmet = 0;
+    while (met.contains(unmet)) {
+        ++unmet;
+    }
+    ASSERT_LT(unmet, model.own->router_spec().experts);
+    request.changed.interventions.knocked_out = {{layer, unmet}};
+    const std::atomic<bool> cancel = false;
+    const EffectResult result = measure_effect(*model.own, request, {}, cancel);
+    EXPECT_EQ(result.mean_kl.estimate, 0);
+    EXPECT_EQ(result.decisions, 2 * model.own->router_spec().routed_layers.size());
+    EXPECT_EQ(result.altered, 0u);
+    const auto nothing = static_cast<std::size_t>(std::count_if(result.controls.begin(), result.controls.end(),
+                                                                [](const auto& one) { return one.mean_kl == 0; }));
+    EXPECT_EQ(nothing, result.controls.size() - met.size()) << "no token goes to the others either";
+    EXPECT_GE(nothing, 1u);
+    EXPECT_EQ(result.ties, nothing);
+    EXPECT_EQ(result.rank, result.controls.size() + 1);
+    // A weight that is set to zero alters a decision that keeps its experts.
+    request.changed.interventions = {};
+    request.changed.interventions.zeroed = {
+        {model.own->router_spec().routed_layers.back(), before.tokens[0].layers.back().ids[0]}};
+    const EffectResult zeroed = measure_effect(*model.own, request, {}, cancel);
+    EXPECT_GT(zeroed.mean_kl.estimate, 0);
+    EXPECT_GE(zeroed.altered, 1u);
+    EXPECT_LE(zeroed.altered, 2u) << "in the last layer alone";
+    EXPECT_EQ(zeroed.shift.back().changed, 0);
 }
 
 TEST(Effect, OfAChangeThatNamesNoExpertHasNoControls) {

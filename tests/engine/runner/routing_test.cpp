@@ -150,14 +150,24 @@ std::vector<std::pair<std::string, Interventions>> changes(const Seen& seen, con
         replay.replay.ids[{position, last}] = {(position + 1) % spec.experts, position % spec.experts};
         replay.replay.ids[{position, layer}] = {position % spec.experts};
     }
+    Interventions& free_places = add("replay with a knock out");
+    free_places.knocked_out = {{last, second}};
+    free_places.replay = list[list.size() - 2].second.replay;
+    Interventions& gone = add("replay of what is knocked out");
+    gone.knocked_out = {{last, second}};
+    gone.replay.source = "by hand";
+    gone.replay.ids[{0, last}] = {second};
+    gone.replay.ids[{1, last}] = {second, (second + 1) % spec.experts};
     Interventions& all = add("everything");
     all.knocked_out = {{layer, best}};
     all.forced = {{last, second}};
-    all.biases = {{{kEvery, (second + 1) % spec.experts}, 0.2f}};
+    all.biases = {{{last, (second + 1) % spec.experts}, 0.2f}};
     all.limits = {{layer, 1}};
     all.zeroed = {{last, second}};
-    all.replay.source = "by hand";
-    all.replay.ids[{3, last}] = {1, 2};
+    if (layer != last) {  // the other one is forced and has a bias
+        all.replay.source = "by hand";
+        all.replay.ids[{3, layer}] = {1, 2};
+    }
     return list;
 }
 
@@ -247,6 +257,38 @@ TEST(Routing, ReplayIsTheRunItWasTakenFrom) {
             const Seen replayed = look(*one, tokens, replay);
             EXPECT_LE(difference(replayed.logits, changed.logits), 1e-10);
             EXPECT_TRUE(std::isnan(replayed.tokens[0].layers[0].margin)) << "nothing was chosen";
+        }
+    }
+}
+
+/// In the first layer with a router, where both runs read the same, it is what routing without the expert is.
+TEST(Routing, OfAReplayTheNextBestTakesThePlaceOfAKnockedOutExpert) {
+    for (const SmallModel& small : small_models()) {
+        SCOPED_TRACE(small.name);
+        const Twice model(small.model, fill(small.model, 47));
+        const auto tokens = random_tokens(30, small.model.vocabulary);
+        for (LanguageModel* one : model.both()) {
+            const int layer = one->router_spec().routed_layers.front();
+            const Seen before = look(*one, tokens);
+            const int out = before.tokens[0].layers.front().ids[0];
+            Interventions change;
+            change.knocked_out = {{layer, out}};
+            const auto without = ids_of(look(*one, tokens, change), layer);
+            change.replay.source = "itself";
+            for (const TokenDecisions& token : before.tokens) {
+                change.replay.ids[{token.position, layer}] = token.layers.front().ids;
+            }
+            auto replayed = ids_of(look(*one, tokens, change), layer);
+            ASSERT_EQ(replayed.size(), without.size());
+            for (std::size_t t = 0; t < replayed.size(); ++t) {
+                EXPECT_EQ(replayed[t].size(), 2u);
+                EXPECT_EQ(std::count(replayed[t].begin(), replayed[t].end(), out), 0);
+                if (small.model.router_groups == 1) {  // else other groups may be chosen than the replay was made in
+                    EXPECT_TRUE(std::is_permutation(replayed[t].begin(), replayed[t].end(), without[t].begin(),
+                                                    without[t].end()))
+                        << t;
+                }
+            }
         }
     }
 }
@@ -530,6 +572,9 @@ TEST(Routing, HashLayersLoseWhatIsKnockedOut) {
     const LayerDecision after = decide(out)[0][0];
     EXPECT_EQ(after.ids, (std::vector<std::int32_t>{left})) << "nobody takes the place: no score says who";
     EXPECT_NEAR(after.weights.at(0), 1.0f, 1e-6);
+    out.knocked_out.push_back({0, left});
+    const LayerDecision none = decide(out)[0][0];
+    EXPECT_TRUE(none.ids.empty() && none.weights.empty()) << "the token goes on without an expert";
     replay.replay.source = "by hand";
     replay.replay.ids[{0, 0}] = {left, (left + 1) % 6};
     EXPECT_EQ(decide(replay)[0][0].ids, (std::vector<std::int32_t>{left, (left + 1) % 6}));

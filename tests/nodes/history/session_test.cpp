@@ -203,11 +203,11 @@ TEST(Session, WhatAPersonDidToARunStandsInTheLog) {
     EXPECT_EQ(
         lines_of(session),
         (std::vector<std::string>{
-            "info command: workshop-1: setting bias_update_rate changed from 0.5 to 0.25, from step 5 on",
-            "info command: workshop-1: layer 1, expert 3 is disabled from step 6 on",
-            "info replay: workshop-1: layer 0, expert 2 was reset before step 6",
-            "info command: workshop-1: checkpoint saved at step 7", "info command: workshop-1 paused after step 7",
-            "info train: workshop-1 goes on after step 7", "warning train: workshop-1: step 8: the loss is NaN"}));
+            "info command: 'workshop-1': setting bias_update_rate changed from 0.5 to 0.25, from step 5 on",
+            "info command: 'workshop-1': layer 1, expert 3 is disabled from step 6 on",
+            "info replay: 'workshop-1': layer 0, expert 2 was reset before step 6",
+            "info command: 'workshop-1': checkpoint saved at step 7", "info command: 'workshop-1' paused after step 7",
+            "info train: 'workshop-1' goes on after step 7", "warning train: 'workshop-1': step 8: the loss is NaN"}));
     EXPECT_EQ(session.log()[0].time_ns, 2u) << "that of the record";
 }
 

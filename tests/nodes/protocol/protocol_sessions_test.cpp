@@ -348,6 +348,11 @@ TEST(NodeSubscriptions, UnknownEpochIsToldAsAGap) {
     const auto received = viewer.on_frame(*sent(actions, FrameType::gap), 0);
     ASSERT_TRUE(find<GapReceived>(received));
     EXPECT_EQ(find<GapReceived>(received)->channel, 1);
+    const nlohmann::json& gap = find<GapReceived>(received)->gap;
+    EXPECT_EQ(gap.at("from"), 3);
+    EXPECT_EQ(gap.at("to"), 100);
+    EXPECT_EQ(gap.at("epoch"), 5);
+    EXPECT_EQ(gap.at("count"), 0);
     auto known = greeted_node({5, 100});
     EXPECT_FALSE(
         sent(known.on_frame(make_frame(FrameType::subscribe, encode_subscribe({1, {5, 3}})), 0), FrameType::gap));

@@ -123,6 +123,42 @@ TEST(AnswerReader, TheTextIsTheServersWhateverItsTokensSay) {
     EXPECT_EQ(Made(Parts{delta("k", {bytes})}).text(), "k");
 }
 
+/// A log-probability belongs to the token that it was said of, and to no other text.
+TEST(AnswerReader, WhatIsSaidOfOtherTokensIsLeftOut) {
+    const auto known = [](const Made& made) {
+        std::vector<bool> all;
+        for (const auto& token : made.tokens) {
+            all.push_back(!std::isnan(token.chosen.log_probability));
+        }
+        return all;
+    };
+    using Known = std::vector<bool>;
+    json same = entry(" same", -0.2);
+    same["id"] = 7;
+    same["top_logprobs"] = {entry(" same", -0.2), entry(" other", -2)};
+    const Made other(Parts{delta("the", {entry("the", -1)}), delta(" DIFFERENT", {same}), delta("", {}, "stop")});
+    EXPECT_EQ(other.pieces(), (Pieces{"the", " DIFFERENT"}));
+    EXPECT_EQ(known(other), (Known{true, false}));
+    EXPECT_EQ(other.tokens[1].chosen.token, -1);
+    EXPECT_TRUE(other.tokens[1].alternatives.empty());
+    EXPECT_EQ(other.reader.others(), 1);
+    const Made middle(Parts{delta("a XX b", {entry("a", -1), entry(" yy", -1), entry(" b", -1)})});
+    EXPECT_EQ(middle.pieces(), (Pieces{"a", " XX", " b"}));
+    EXPECT_EQ(known(middle), (Known{true, false, true}));
+    // A part of a character, a token without a text, a blank that was cut off, marks, and numbers say nothing else.
+    for (const auto& [text, token] : std::vector<std::pair<std::string, std::string>>{{"路", "\xef\xbf\xbd"},
+                                                                                      {"", "<|s|>"},
+                                                                                      {"Hello", " Hello"},
+                                                                                      {"\n</think>\n\n", "<|done|>"},
+                                                                                      {" the", "\u0120the"},
+                                                                                      {" the", "token_id:279"}}) {
+        const Made made(Parts{delta(text, {entry(token, -1)}), delta("", {}, "length")});
+        EXPECT_EQ(known(made), (Known{true})) << token;
+        EXPECT_EQ(made.reader.others(), 0) << token;
+        EXPECT_EQ(made.text(), text);
+    }
+}
+
 TEST(AnswerReader, EveryTextComesOutWhole) {
     unsigned state = 7;
     const auto next = [&](unsigned n) {

@@ -193,11 +193,12 @@ TEST(ServerModel, TheListOfModels) {
     ASSERT_EQ(served->models.size(), 1u);
     EXPECT_EQ(served->models[0].name, "tiny-moe");
     EXPECT_EQ(served->models[0].context, 4096);
+    EXPECT_TRUE(served->notes.empty());
     TestServer none([](const ServerExchange& exchange) { exchange.reply(404, "text/plain", "no such page"); });
     served = servers::ServerModel(server_at(none.address())).list(never);
     ASSERT_TRUE(served.has_value());
     EXPECT_TRUE(served->models.empty());
-    // Names that could not be asked for, or would turn a terminal upside down, are left out.
+    // Names that could not be asked for, or would turn a terminal upside down, are left out, which is said.
     TestServer odd([](const ServerExchange& exchange) {
         exchange.reply({{"data",
                          {{{"id", ""}},
@@ -206,6 +207,7 @@ TEST(ServerModel, TheListOfModels) {
                             "\xe2\x80\xae"
                             "moc"}},
                           {{"id", 3}},
+                          {{"id", "a|b"}},
                           "text",
                           {{"id", "fine"}, {"owned_by", "sglang"}, {"max_model_len", -5}}}}});
     });
@@ -214,6 +216,20 @@ TEST(ServerModel, TheListOfModels) {
     EXPECT_EQ(served->models[0].name, "fine");
     EXPECT_EQ(served->models[0].context, 0);
     EXPECT_EQ(served->dialect, Dialect::sglang);
+    ASSERT_EQ(served->notes.size(), 1u);
+    EXPECT_NE(served->notes[0].english().find(": 6 of 7"), std::string::npos) << served->notes[0];
+    TestServer many([](const ServerExchange& exchange) {
+        json data = json::array();
+        for (int i = 0; i < 1003; ++i) {
+            data.push_back({{"id", "m" + std::to_string(i)}});
+        }
+        exchange.reply({{"data", data}});
+    });
+    served = servers::ServerModel(server_at(many.address())).list(never);
+    EXPECT_EQ(served->models.size(), 1000u);
+    ASSERT_EQ(served->notes.size(), 1u);
+    EXPECT_NE(served->notes[0].english().find("1003 models; those after the first 1000"), std::string::npos)
+        << served->notes[0];
 }
 
 TEST(ServerModel, TheKeyGoesToTheServerAndNowhereElse) {

@@ -52,6 +52,14 @@ TEST(Server, WhatCantBeIsRefused) {
     }
 }
 
+TEST(Server, DialectsHaveNames) {
+    for (int i = 0; i < kDialects; ++i) {
+        const auto dialect = static_cast<Dialect>(i);
+        EXPECT_EQ(dialect_named(dialect_name(dialect)), dialect);
+    }
+    EXPECT_THROW(dialect_named("http3"), base::Error);
+}
+
 TEST(Server, AnotherMachineNeedsAWord) {
     EXPECT_NE(refusal(some_server("http://10.0.0.1#m")).find("unencrypted"), std::string::npos);
     EXPECT_NE(refusal(some_server("https://models.example.org#m")).find("not this machine"), std::string::npos);

@@ -312,7 +312,8 @@ TEST_F(Experiment, InAShellASignalStopsItAndTheSameCommandGoesOn) {
     const Output output = run_node(arguments);
     ASSERT_EQ(output.status, 0) << output.error;
     EXPECT_GE(output.lines()[0]["step"], 60) << "from the checkpoint that the signal left";
-    for (const json& run : output.lines().back()["runs"]) {
+    const json last = output.lines().back();
+    for (const json& run : last["runs"]) {
         EXPECT_EQ(run["state"], "done");
         EXPECT_EQ(run["steps"], 400);
     }
@@ -378,6 +379,43 @@ TEST(ExperimentQueue, TakesTurnsAndGivesEachRunOnce) {
     }
     EXPECT_FALSE(queue.next(state_of));
     EXPECT_TRUE(queue.progress(state_of).empty());
+}
+
+TEST(ExperimentQueue, SaysWhichRunIsStillBeingStopped) {
+    node::ExperimentQueue queue;
+    std::map<std::uint32_t, RunState> states;
+    const node::ExperimentQueue::StateOf state_of = [&](std::uint32_t run) { return std::optional(states.at(run)); };
+    history::Experiment experiment;
+    experiment.number = 1;
+    for (std::uint32_t run = 2; run < 6; ++run) {
+        experiment.runs.push_back({run, "n", run, json::object()});
+        states[run] = RunState::planned;
+    }
+    queue.add(std::make_shared<const history::Experiment>(std::move(experiment)));
+    EXPECT_TRUE(queue.begun(2));
+    states[2] = RunState::running;
+    node::StatusBoard board;
+    protocol::Task training;
+    training.id = "train-2";
+    training.fraction = 0.5;
+    training.seconds_left = 10;
+    board.set_task(training);
+    const auto task = [&] { return node::experiment_task(queue.progress(state_of).at(0), board); };
+    EXPECT_EQ(task().detail.english(), "run 1 of 4");
+    EXPECT_DOUBLE_EQ(task().fraction, 0.125);
+    EXPECT_DOUBLE_EQ(task().seconds_left, 70);
+    for (const std::uint32_t run : queue.cancel(1)) {
+        states[run] = RunState::stopped;
+    }
+    EXPECT_EQ(task().detail.english(), "stopping run 1 of 4");
+    EXPECT_DOUBLE_EQ(task().fraction, 0.125) << "what was given up was not done";
+    EXPECT_LT(task().seconds_left, 0);
+    states[2] = RunState::stopped;
+    EXPECT_TRUE(queue.progress(state_of).empty());
+    // A person has the first one go on.
+    EXPECT_FALSE(queue.begun(2));
+    states[2] = RunState::running;
+    EXPECT_EQ(task().detail.english(), "run 1 of 4");
 }
 
 }  // namespace

@@ -11,6 +11,7 @@
 
 #include "nodes/service/commands/fair_lane.hpp"
 #include "tests/nodes/service/raw_viewer.hpp"
+#include "tests/nodes/service/workbench.hpp"
 
 namespace moescope::test {
 namespace {
@@ -191,6 +192,35 @@ TEST_F(Fair, WhatAViewerAskedThatHasGoneIsNotLookedUp) {
     std::this_thread::sleep_for(std::chrono::milliseconds(500));
     EXPECT_LT(used_by(node.process()) - settled, 0.2) << "it still works for nobody";
     EXPECT_LT(settled - left, (kWaiting / 2) * std::max(single, 0.02));
+}
+
+TEST_F(Fair, ExportsOfAViewerThatHasGoneAreNotWrittenAndAnothersComesInItsTurn) {
+    constexpr unsigned kWaiting = 30;
+    Workbench bench(client::ClientOptions{node_program(), folder / "session", {}, socket});
+    const auto run = bench.done("train.start", {{"config", tiny_config(2, 2)}, {"data", write_corpus(folder).string()}})
+                         .value("run", 0u);
+    bench.wait("the end of the training", in_state(run, RunState::done));
+    const auto path = [&](const std::string& name) { return folder / ("model-" + name); };
+    const auto order = [&](const std::string& name) {
+        return json{
+            {"model", "checkpoint:" + std::to_string(run)}, {"path", path(name).string()}, {"format", "huggingface"}};
+    };
+    {
+        const Connected many(socket);
+        RawViewer leaver(many.descriptor(), many.descriptor());
+        leaver.greet();
+        for (unsigned i = 0; i < kWaiting; ++i) {
+            leaver.request(command_id(i), "models.export", order(std::to_string(i)));
+        }
+        ASSERT_EQ(leaver.answer(command_id(0))["state"], "done");  // all have been read
+    }
+    bench.done("models.export", order("mine"));
+    bench.wait("no export goes on", [](const Snapshot& s) { return s.tasks.empty(); });
+    unsigned written = 0;
+    for (unsigned i = 0; i < kWaiting; ++i) {
+        written += std::filesystem::exists(path(std::to_string(i))) ? 1U : 0U;
+    }
+    EXPECT_LT(written, kWaiting / 2);
 }
 
 }  // namespace

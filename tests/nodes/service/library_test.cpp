@@ -63,6 +63,49 @@ TEST(Library, HashingALargeFileIsATaskThatCanBeCancelled) {
     EXPECT_NE(bench.failed("task.cancel", {{"run", 1}}).find("run"), std::string::npos);
 }
 
+/// A file that says what its model is called, by the key that GGUF has for that.
+void write_named(const std::filesystem::path& path, const std::string& name, std::uint64_t weights) {
+    engine::GgufBytes g;
+    g.string("general.name", name);
+    g.tensor({"x", {weights}, 0, 0});
+    const std::string bytes = g.file(0);
+    write_text(path, bytes);
+    std::filesystem::resize_file(path, bytes.size() + 4 * weights);
+}
+
+TEST(Library, AnotherFileInItsPlaceIsCalledByItsOwnName) {
+    const TemporaryFolder folder;
+    const auto file = folder / "q.gguf";
+    write_named(file, "first model", 1000);
+    Workbench bench(folder / "session");
+    const auto name = bench.done("models.add", {{"path", file.string()}}).value("name", "");
+    const auto hashed = [&](const char* title) {
+        return [&, title](const Snapshot& s) {
+            const auto* entry = model(s, name);
+            return entry != nullptr && entry->title == title && entry->sha256 == base::sha256_of_file(file);
+        };
+    };
+    bench.wait("the first one", hashed("first model"));
+    write_named(file, "second model", 2000);
+    bench.wait("the second one", hashed("second model"));
+    const Output listed = run_node({"models", "list"});
+    EXPECT_NE(listed.out.find("second model"), std::string::npos) << listed.out;
+    EXPECT_EQ(listed.out.find("first model"), std::string::npos) << listed.out;
+    write_gguf(file, 3000);
+    bench.wait("one without a name", hashed("q.gguf"));
+    bench.done("models.remove", {{"name", name}});
+}
+
+TEST(Library, WhatAnotherProgramAddsIsSeen) {
+    const TemporaryFolder folder;
+    write_gguf(folder / "theirs.gguf", 1000);
+    Workbench bench(folder / "session");
+    bench.wait("the node", [](const Snapshot& s) { return s.node.cores > 0; });
+    ASSERT_EQ(run_node({"models", "add", (folder / "theirs.gguf").string()}).status, 0);
+    bench.wait("it", [](const Snapshot& s) { return model(s, "theirs") != nullptr; });
+    bench.done("models.remove", {{"name", "theirs"}});
+}
+
 TEST(Library, TwoProgramsThatAddLoseNothing) {
     const TemporaryFolder folder;
     for (const char* name : {"one.gguf", "two.gguf", "three.gguf"}) {

@@ -182,8 +182,9 @@ TEST_F(Route, SaysHowMuchOfAReplayFoundItsPlace) {
         EXPECT_EQ(output.status, 0) << output.error;
         return std::pair(output.lines().at(0).at("replay"), output.error);
     };
-    EXPECT_EQ(taken(kText),
-              std::pair(json({{"decisions", 2 * lines.size()}, {"taken", 2 * lines.size()}}), std::string()));
+    EXPECT_EQ(
+        taken(kText),
+        std::pair(json({{"decisions", 2 * lines.size()}, {"taken", 2 * lines.size()}, {"altered", 0}}), std::string()));
     const auto [less, warning] = taken("The");
     EXPECT_EQ(less.at("decisions"), 2 * lines.size());
     EXPECT_LT(less.at("taken").get<std::size_t>(), 2 * lines.size());
@@ -191,6 +192,34 @@ TEST_F(Route, SaysHowMuchOfAReplayFoundItsPlace) {
     const Output plain = run_node({"route", "--model", model, "--text", kText, "--out", out("r.jsonl"),
                                    "--force-overwrite", "--replay", out("whole.jsonl")});
     EXPECT_NE(plain.out.find("found their place in the text"), std::string::npos) << plain.out;
+    EXPECT_EQ(plain.out.find("with other experts"), std::string::npos) << plain.out;
+    // What is knocked out is replaced by the next best, and counted.
+    const int gone = ids_of(lines[0], 0)[0];
+    std::size_t hit = 0;
+    for (const json& line : lines) {
+        const auto ids = ids_of(line, 0);
+        hit += std::count(ids.begin(), ids.end(), gone) > 0 ? 1 : 0;
+    }
+    const Output without =
+        run_node({"route", "--model", model, "--text", kText, "--out", out("r.jsonl"), "--force-overwrite", "--replay",
+                  out("whole.jsonl"), "--knock-out", "0:" + std::to_string(gone)});
+    EXPECT_NE(without.out.find(std::to_string(hit) + " of them were made with other experts"), std::string::npos)
+        << without.out;
+    std::istringstream written(read_text(out("r.jsonl")));
+    for (std::string line; std::getline(written, line);) {
+        const auto ids = ids_of(json::parse(line), 0);
+        EXPECT_EQ(ids.size(), 2u);
+        EXPECT_EQ(std::count(ids.begin(), ids.end(), gone), 0);
+    }
+    for (const Arguments& more : {Arguments{"--force", "0:1"}, Arguments{"--bias", "0:1=1"}}) {
+        Arguments arguments = {"route", "--model", model,      "--text",          kText,
+                               "--out", out("x"),  "--replay", out("whole.jsonl")};
+        arguments.insert(arguments.end(), more.begin(), more.end());
+        const Output both = run_node(arguments);
+        EXPECT_EQ(both.status, 1);
+        EXPECT_NE(both.error.find("takes its experts from the replay"), std::string::npos) << both.error;
+        EXPECT_FALSE(fs::exists(out("x")));
+    }
 }
 
 TEST_F(Route, WhatIsWrongIsSaidInOneSentence) {
@@ -218,6 +247,8 @@ TEST_F(Route, WhatIsWrongIsSaidInOneSentence) {
     fails({"--text", "a", "--limit-k", "1", "--limit-k", "2"}, 1, "two limits are given for every layer");
     fails({"--text", "a", "--limit-k", "1,1:2"}, 1, "a limit for every layer");
     fails({"--text", "a", "--bias", "0:1"}, 1, "LAYER:EXPERT=VALUE");
+    fails({"--text", "a", "--bias", "*:*=1000000"}, 1, "a bias has to be a number from -100 to 100");
+    fails({"--text", "a", "--bias", "0:1=60", "--bias", "*:1=60"}, 1, "add up to 120");
     fails({"--text", "a", "--replay", out("none.jsonl")}, 1, "none.jsonl");
     write_text(scratch / "bad.jsonl", "{}\n");
     fails({"--text", "a", "--replay", out("bad.jsonl")}, 1, "bad.jsonl");

@@ -12,7 +12,9 @@
 #include "engine/files/safetensors.hpp"
 #include "nodes/history/checkpoint_name.hpp"
 #include "nodes/history/journal_reader.hpp"
+#include "nodes/service/jobs/record_sink.hpp"
 #include "routing/trace_reader.hpp"
+#include "sessions/session.hpp"
 #include "tests/nodes/service/workbench.hpp"
 
 namespace moescope::test {
@@ -392,14 +394,16 @@ TEST_F(NodeRouting, AnEffectStandsBesideItsControls) {
     ASSERT_EQ(result["shift"].size(), 2u);
     EXPECT_EQ(result["shift"][1]["layer"], 1);
     ASSERT_EQ(result["controls"].size(), 3u);
-    std::size_t larger = 0;
+    std::size_t not_smaller = 0;
     for (const json& control : result["controls"]) {
         ASSERT_EQ(control["items"].size(), 2u) << "of equal size";
         EXPECT_EQ(control["items"][0]["kind"], "knock_out");
         EXPECT_NE(control["items"][0]["expert"], 1);
-        larger += control["mean_kl"].get<double>() > kl ? 1 : 0;
+        not_smaller += control["mean_kl"].get<double>() < result["mean_kl"]["mean"].get<double>() ? 0 : 1;
     }
-    EXPECT_EQ(result["above"]["rank"], larger + 1);
+    EXPECT_EQ(result["above"]["rank"], not_smaller + 1);
+    EXPECT_EQ(result["decisions"], 2 * tokens);
+    EXPECT_LE(result["altered"].get<std::size_t>(), 2 * tokens);
     EXPECT_EQ(result["above"]["of"], 4);
     EXPECT_TRUE(result["control_kl"].contains("mean"));
     now = bench.wait("both traces", [&](const Snapshot& s) {
@@ -512,6 +516,86 @@ TEST_F(NodeRouting, ACorpusIsReadInBothLanguagesInTurn) {
               std::string::npos);
 }
 
+/// What was read is read again as the same tokens: written out as a text, a begin token would be letters.
+TEST_F(NodeRouting, RecordedTokensAreReadAgainAsTheyWere) {
+    Workbench bench(session);
+    const auto traced = [&](std::uint32_t run) {
+        finished(bench, run);
+        const auto now = bench.wait("the trace", [run](const Snapshot& s) {
+            const auto found = s.routing.find(run);
+            return found != s.routing.end() && found->second->tokens == s.routes.at(run)->result["tokens"];
+        });
+        return tokens_of(*now->routing.at(run));
+    };
+    const std::uint32_t corpus_run =
+        start(bench, "route.start", {{"model", models()[0]}, {"data", corpus().string()}, {"tokens", 400}});
+    const auto read = traced(corpus_run);
+    const auto again =
+        traced(start(bench, "route.start", {{"model", models()[0]}, {"tokens_of", corpus_run}, {"detail", "scores"}}));
+    ASSERT_EQ(again.size(), read.size());
+    for (std::size_t i = 0; i < read.size(); ++i) {
+        EXPECT_EQ(again[i].token, read[i].token) << i;
+        EXPECT_EQ(again[i].position, read[i].position) << i;
+        EXPECT_EQ(again[i].document, read[i].document) << i;
+        EXPECT_EQ(again[i].language, read[i].language) << i;
+        EXPECT_EQ(again[i].group, read[i].group) << i;
+        EXPECT_EQ(again[i].next, read[i].next) << i;
+        EXPECT_EQ(again[i].layers.at(1).ids, read[i].layers.at(1).ids) << i;
+    }
+    // A part of it: the second text up to its fifth token, of which it is known what follows.
+    const auto second = static_cast<std::size_t>(
+        std::find_if(read.begin(), read.end(), [](const auto& token) { return token.document == 1; }) - read.begin());
+    ASSERT_LT(second + 5, read.size());
+    const std::uint32_t part =
+        start(bench, "route.start",
+              {{"model", models()[0]}, {"tokens_of", corpus_run}, {"first", second}, {"tokens", 5}, {"title", "five"}});
+    const auto five = traced(part);
+    ASSERT_EQ(five.size(), 5u);
+    for (std::size_t i = 0; i < five.size(); ++i) {
+        EXPECT_EQ(five[i].token, read[second + i].token);
+        EXPECT_EQ(five[i].position, static_cast<int>(i));
+        EXPECT_EQ(five[i].document, 0u);
+        EXPECT_EQ(five[i].next, read[second + i].next);
+        EXPECT_EQ(five[i].layers.at(0).ids, read[second + i].layers.at(0).ids);
+    }
+    const json manifest = bench.client().snapshot()->routes.at(part)->manifest;
+    EXPECT_EQ(manifest["tokens_of"], corpus_run);
+    EXPECT_EQ(manifest["first"], second);
+    EXPECT_EQ(manifest["tokens"], 5);
+    // An answer: what the model was shown and what it wrote.
+    const std::uint32_t written =
+        start(bench, "generate.start", question(models()[0], {{"routing", "weights"}, {"group", "tokens"}}));
+    auto now = answered(bench, written);
+    const history::Generation& answer = *now->generations.at(written);
+    const std::uint64_t fed = answer.prompt_tokens + answer.token_count - (answer.stop == "end" ? 0 : 1);
+    now = answered(bench, written, fed);
+    now = bench.wait("its end",
+                     [written](const Snapshot& s) { return protocol::ended(s.generations.at(written)->state); });
+    const auto said = tokens_of(*now->routing.at(written));
+    const auto heard = traced(start(bench, "route.start", {{"model", models()[0]}, {"tokens_of", written}}));
+    ASSERT_EQ(heard.size(), said.size());
+    for (std::size_t i = 0; i < said.size(); ++i) {
+        EXPECT_EQ(heard[i].token, said[i].token) << i;
+    }
+    const auto failed = [&](const json& parameters) {
+        const std::uint32_t run = start(bench, "route.start", parameters);
+        const auto then = bench.wait("the refusal", read_done(run));
+        EXPECT_EQ(then->routes.at(run)->state, RunState::failed);
+        return then->routes.at(run)->message.english();
+    };
+    EXPECT_NE(failed({{"model", models()[0]}, {"tokens_of", corpus_run}, {"first", second + 1}})
+                  .find("does not begin a text"),
+              std::string::npos);
+    EXPECT_NE(failed({{"model", models()[0]}, {"tokens_of", corpus_run}, {"first", 400}}).find("no tokens"),
+              std::string::npos);
+    EXPECT_NE(failed({{"model", models()[0]}, {"tokens_of", 999}}).find("run 999"), std::string::npos);
+    EXPECT_NE(
+        bench.failed("route.start", {{"model", models()[0]}, {"tokens_of", corpus_run}, {"text", "x"}}).find("'text'"),
+        std::string::npos);
+    EXPECT_NE(bench.failed("route.start", {{"model", models()[0]}, {"tokens_of", 0}}).find("tokens_of"),
+              std::string::npos);
+}
+
 TEST_F(NodeRouting, ACancelIsObeyedWithinASecondAlsoByAModelThatHangs) {
     Workbench bench(session);
     bench.wait("the node", [](const Snapshot& s) { return s.node.cores > 0; });
@@ -540,7 +624,7 @@ TEST_F(NodeRouting, ACancelIsObeyedWithinASecondAlsoByAModelThatHangs) {
     bench.wait("progress", [second](const Snapshot& s) {
         return std::any_of(s.tasks.begin(), s.tasks.end(),
                            [second](const protocol::Task& task) {
-                               return task.run == second && task.kind == protocol::TaskKind::route && task.fraction > 0;
+                               return task.run == second && task.kind == protocol::TaskKind::sweep && task.fraction > 0;
                            }) ||
                (s.routes.contains(second) && protocol::ended(s.routes.at(second)->state));
     });
@@ -590,6 +674,39 @@ TEST_F(NodeRouting, APartOfATraceIsNotWrittenAsTheWhole) {
     const json written = bench.done("route.export", order);
     EXPECT_EQ(written["lost"], 0);
     EXPECT_EQ(written["damaged"], 0);
+}
+
+/// Its tokens look like a whole text, so what is made of them says that they are a part.
+TEST_F(NodeRouting, ATraceOfAReadingThatWasCutOffSaysSo) {
+    std::uint32_t run = 0;
+    const auto written = [&](Workbench& bench, const char* name) {
+        const json answer =
+            bench.done("route.export", {{"run", run}, {"path", (scratch / name).string()}, {"format", "text"}});
+        return std::pair(answer.at("incomplete").get<bool>(), routing::open_trace(scratch / name)->spec().doubts);
+    };
+    std::size_t doubts = 0;
+    {
+        Workbench bench(session);
+        run = start(bench, "route.start", {{"model", models()[0]}, {"data", corpus().string()}, {"tokens", 100}});
+        finished(bench, run);
+        const auto [incomplete, said] = written(bench, "whole.jsonl");
+        EXPECT_FALSE(incomplete);
+        doubts = said.size();
+    }
+    {
+        const auto opened = sessions::Session::open(session, sessions::Journal::Mode::read_write);
+        node::JournalWriter journal(opened->journal());
+        journal.write_json(protocol::RecordType::run_ended, {{"run", run}, {"state", "stopped"}, {"step", 60}});
+        journal.flush();
+    }
+    Workbench bench(session);
+    bench.wait("how it ended", [run](const Snapshot& s) {
+        return s.routes.contains(run) && s.routes.at(run)->state == RunState::stopped;
+    });
+    const auto [incomplete, said] = written(bench, "part.jsonl");
+    EXPECT_TRUE(incomplete);
+    ASSERT_EQ(said.size(), doubts + 1);
+    EXPECT_EQ(said.back().english(), "the trace is incomplete: its run was stopped after 100 of 100 tokens");
 }
 
 TEST_F(NodeRouting, OneThatANodeLeftIsInterrupted) {

@@ -292,10 +292,10 @@ TEST_F(Serve, KnobsAndExpertsChangeWhileItRunsAndAForkGoesOnFromIt) {
     bench.done("train.checkpoint", {{"run", run}});
     // The log tells what was done to the run, from the same records, and by whom.
     bench.wait("lines of the log", [](const Snapshot& s) {
-        return logged(s, "info", "first: setting balance_coefficient changed from 0.01 to 0.1, from step 4 on") &&
-               logged(s, "info", "first: layer 0, expert 0 is disabled from step 4 on") &&
-               logged(s, "info", "first: layer 0, expert 1 is frozen from step 4 on") &&
-               logged(s, "info", "first: checkpoint saved at step 7");
+        return logged(s, "info", "'first': setting balance_coefficient changed from 0.01 to 0.1, from step 4 on") &&
+               logged(s, "info", "'first': layer 0, expert 0 is disabled from step 4 on") &&
+               logged(s, "info", "'first': layer 0, expert 1 is frozen from step 4 on") &&
+               logged(s, "info", "'first': checkpoint saved at step 7");
     });
 
     json changed = config;

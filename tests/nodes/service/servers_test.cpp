@@ -84,7 +84,7 @@ TEST_F(Servers, TheNameOfTheOnlyModelIsAskedFor) {
     EXPECT_EQ(one.connections(), 1);
     const Output asked = run_node({"models", "ask", "tiny-moe", "--json"});
     ASSERT_EQ(asked.status, 0) << asked.error;
-    EXPECT_EQ(asked.lines().front(), (json{{"models", {"tiny-moe"}}, {"dialect", "sglang"}}));
+    EXPECT_EQ(asked.lines().front(), (json{{"models", {"tiny-moe"}}, {"dialect", "sglang"}, {"notes", json::array()}}));
     TestServer two([](const ServerExchange& exchange) {
         exchange.reply({{"data", {{{"id", "first"}}, {{"id", "second"}}}}});
     });
@@ -92,6 +92,18 @@ TEST_F(Servers, TheNameOfTheOnlyModelIsAskedFor) {
     EXPECT_EQ(several.status, 1);
     EXPECT_TRUE(has(several.error, "first, second")) << several.error;
     EXPECT_EQ(std::count(several.error.begin(), several.error.end(), '\n'), 1);
+    // A name that no address can hold is not offered.
+    TestServer odd([](const ServerExchange& exchange) {
+        const json model = {{"id", "a|b"}};
+        exchange.reply({{"data", json::array({model})}});
+    });
+    const Output none = run_node({"models", "add", odd.address("")});
+    EXPECT_EQ(none.status, 1);
+    EXPECT_TRUE(has(none.error, "names by which no model can be asked for")) << none.error;
+    const Output nothing = run_node({"models", "ask", odd.address(""), "--json"});
+    ASSERT_EQ(nothing.status, 0) << nothing.error;
+    EXPECT_EQ(nothing.lines().front().at("models"), json::array());
+    EXPECT_TRUE(has(nothing.lines().front().at("notes").dump(), ": 1 of 1"));
 }
 
 TEST_F(Servers, AnotherMachineNeedsAWord) {
@@ -212,7 +224,9 @@ TEST_F(Servers, AnswerInASessionAndTheKeyStaysOutOfIt) {
                 EXPECT_EQ(model.state, protocol::ModelState::server);
             }
         }
-        EXPECT_EQ(bench.done("models.ask", {{"name", name}}).at("dialect"), "vllm");
+        const json list = bench.done("models.ask", {{"name", name}});
+        EXPECT_EQ(list.at("dialect"), "vllm");
+        EXPECT_EQ(list.at("notes"), json::array());
         const std::uint32_t run =
             bench.done("generate.start", {{"model", name}, {"prompt", "Where?"}}).value("run", 0u);
         const std::uint32_t failed =
@@ -238,6 +252,23 @@ TEST_F(Servers, AnswerInASessionAndTheKeyStaysOutOfIt) {
     const std::string all = all_bytes(folder.path());
     EXPECT_TRUE(has(all, "The router")) << "the search sees the session";
     EXPECT_FALSE(has(all, kKey));
+}
+
+TEST_F(Servers, AReportDoesNotWaitForAServerThatIsSilent) {
+    std::atomic<bool> asked{false};
+    TestServer silent([&](const ServerExchange& exchange) {
+        asked = true;
+        exchange.wait_closed(std::chrono::seconds(20));
+    });
+    Workbench bench(folder / "session");
+    bench.wait("the node", [](const Snapshot& s) { return s.node.cores > 0; });
+    const client::CommandId asking = bench.client().send("models.ask", {{"path", silent.address("")}});
+    for (int i = 0; i < 1000 && !asked; ++i) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+    ASSERT_TRUE(asked);
+    bench.done("report.write", {{"path", (folder / "report.html").string()}});
+    EXPECT_EQ(bench.client().snapshot()->results.at(asking).state, CommandResult::State::pending);
 }
 
 TEST_F(Servers, RoutingOfAnAnswerComesIntoTheSession) {

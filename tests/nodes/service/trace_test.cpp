@@ -88,6 +88,38 @@ TEST_F(Traces, Summary) {
     EXPECT_NE(damaged.error.find("1 of 3 pieces of the trace are damaged"), std::string::npos) << damaged.error;
 }
 
+/// What is missing within a text, and a decision that is not there, are not passed over.
+TEST_F(Traces, WhatATextLacksIsTold) {
+    auto lacking = tokens_;
+    lacking[20].layers.pop_back();
+    lacking.erase(lacking.begin() + 4, lacking.begin() + 7);
+    const std::string file = write("l.jsonl", lacking), whole = write("a.jsonl", tokens_),
+                      columns = (folder_ / "l.trace").string(),
+                      words = "3 tokens are missing within texts: positions are skipped, in 1 places";
+    for (const Arguments& way :
+         {Arguments{"trace", file, "--json"}, Arguments{"trace", file, "--out", columns, "--json"},
+          Arguments{"trace", columns, "--json"}, Arguments{"diff", file, whole, "--json"}}) {
+        const Output output = run_node(way);
+        ASSERT_EQ(output.status, 0) << output.error;
+        EXPECT_NE(output.error.find(words), std::string::npos) << way[1] << output.error;
+        nlohmann::json said = output.lines().at(0);
+        if (way[0] == "diff") {
+            EXPECT_EQ(said.at("tokens"), 37);
+            EXPECT_EQ(said.at("missing"), (nlohmann::json{3, 0}));
+            EXPECT_EQ(said.at("undecided"), 1);
+            EXPECT_EQ(said.at("flips").at("flipped"), 0);
+            said = said.at("first");
+        } else if (way.size() == 3) {
+            EXPECT_EQ(said.at("undecided"), 1);
+        }
+        EXPECT_EQ(said.at("damaged"), 1) << said;
+        EXPECT_NE(said.at("problems").at(0).get<std::string>().find(words), std::string::npos) << said;
+    }
+    EXPECT_NE(run_node({"trace", file}).out.find("\n1 decisions of a layer for a token are missing"), std::string::npos);
+    EXPECT_NE(run_node({"diff", file, whole}).out.find("3 tokens that only the second trace has and 0 that"),
+              std::string::npos);
+}
+
 /// A head may hold any number of them: the first are said, and how many more there are.
 TEST_F(Traces, WarningsAreBounded) {
     nlohmann::json router = routing::router_to_json(spec_);
@@ -173,7 +205,7 @@ TEST_F(Traces, TextIsWrittenForItsReader) {
     routing::TraceWriter(folder_ / "o.trace", spec_).append(*routing::chunks_of(spec_, odd).at(0));
     const Output output = run_node({"trace", (folder_ / "o.trace").string(), "--out", (folder_ / "o.jsonl").string()});
     EXPECT_EQ(output.status, 1);
-    EXPECT_NE(output.error.find("position 4 of text 0 a second time"), std::string::npos) << output.error;
+    EXPECT_NE(output.error.find("position 4 of text 1 a second time"), std::string::npos) << output.error;
     EXPECT_FALSE(std::filesystem::exists(folder_ / "o.jsonl"));
 }
 
@@ -272,6 +304,27 @@ TEST_F(Traces, OnStandardOutputNothingElseIsWritten) {
         EXPECT_NE(refused.error.find("./-"), std::string::npos) << refused.error;
         EXPECT_FALSE(std::filesystem::exists("-"));
     }
+}
+
+TEST_F(Traces, OfOurOwnAreImportedWithoutNamingAFormat) {
+    const std::string text = write("a.jsonl", tokens_);
+    int number = 0;
+    for (const std::string& from : {text, columns("a.trace")}) {
+        const std::string out = (folder_ / (std::to_string(++number) + ".trace")).string();
+        const Output output = run_node({"import", from, "--out", out, "--json"});
+        ASSERT_EQ(output.status, 0) << output.error;
+        EXPECT_EQ(output.lines().at(0)["tokens"], 40);
+        const nlohmann::json diff = run_node({"diff", text, out, "--json"}).lines().at(0);
+        EXPECT_EQ(diff["tokens"], 40);
+        EXPECT_EQ(diff["flips"]["flipped"], 0);
+        EXPECT_EQ(diff["flips"]["moved"], 0);
+    }
+    write_text(folder_ / "rank0.jsonl", "{\"iter\": 5, \"layer\": 1, \"tpe\": [[3, 1]]}\n");
+    const Output other =
+        run_node({"import", (folder_ / "rank0.jsonl").string(), "--out", (folder_ / "x.trace").string()});
+    EXPECT_EQ(other.status, 1);
+    EXPECT_NE(other.error.find("name its format: trace, vllm"), std::string::npos) << other.error;
+    EXPECT_FALSE(std::filesystem::exists(folder_ / "x.trace"));
 }
 
 TEST_F(Traces, Import) {

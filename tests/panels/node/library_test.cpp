@@ -73,6 +73,71 @@ TEST(EntryTitle, TellsModelsOfOneTitleApart) {
     EXPECT_EQ(title(4), "A \u00b7 a-q4.gguf");
 }
 
+TEST(EntryTitle, TellsServersOfOneTitleApart) {
+    client::Snapshot snapshot;
+    const auto add = [&](const char* name, const char* title, const char* path) {
+        client::ModelEntry model;
+        model.name = name;
+        model.title = title;
+        model.path = path;
+        model.server.emplace();
+        snapshot.models.push_back(model);
+    };
+    add("qwen", "qwen", "http://127.0.0.1:8000/v1#qwen");
+    add("mix", "mix", "http://127.0.0.1:8000/v1#mix");
+    add("mix-2", "mix", "http://127.0.0.1:9000/v1#mix");
+    const auto title = [&](std::size_t at) { return panels::entry_title(snapshot, snapshot.models[at]); };
+    EXPECT_EQ(title(0), "qwen");
+    EXPECT_EQ(title(1), "mix \u00b7 127.0.0.1:8000");
+    EXPECT_EQ(title(2), "mix \u00b7 127.0.0.1:9000");
+    add("mix-3", "mix", "http://127.0.0.1:9000/v1#org/mix");
+    EXPECT_EQ(title(1), "mix \u00b7 127.0.0.1:8000");
+    EXPECT_EQ(title(2), "mix \u00b7 mix-2") << "nothing but the name tells them apart";
+    EXPECT_EQ(title(3), "mix \u00b7 mix-3");
+}
+
+TEST(EntryTitle, TellsServersOfOneModelApart) {
+    client::Snapshot snapshot;
+    for (const char* path : {"http://127.0.0.1:8001/v1#x", "http://127.0.0.1:8002/v1#x", "https://[::1]:9000/a/v1#x",
+                             "https://[::1]:9000/b/v1#x", "http://127.0.0.1:8001/v1#y"}) {
+        client::ModelEntry model;
+        model.name = "m" + std::to_string(snapshot.models.size());
+        model.title = std::string(1, path[std::string(path).size() - 1]);
+        model.path = path;
+        model.server.emplace();
+        snapshot.models.push_back(model);
+    }
+    const auto title = [&](std::size_t at) { return panels::entry_title(snapshot, snapshot.models[at]); };
+    EXPECT_EQ(title(0), "x \u00b7 127.0.0.1:8001");
+    EXPECT_EQ(title(1), "x \u00b7 127.0.0.1:8002");
+    EXPECT_EQ(title(2), "x \u00b7 https://[::1]:9000/a/v1") << "host and port are those of another";
+    EXPECT_EQ(title(3), "x \u00b7 https://[::1]:9000/b/v1");
+    EXPECT_EQ(title(4), "y");
+}
+
+TEST(IsOfAnotherFile, GoesByHashAndTitle) {
+    client::Snapshot snapshot;
+    client::ModelEntry model;
+    model.name = "q";
+    model.title = "qwen3-mini";
+    model.path = "/x/q.gguf";
+    snapshot.models.push_back(model);
+    const auto other = [&](const char* title, const char* sha256, const char* name = "q") {
+        history::RouteRun run;
+        run.manifest = {{"model_title", title}, {"model_sha256", sha256}};
+        return panels::is_of_another_file(snapshot, run, name);
+    };
+    EXPECT_FALSE(other("qwen3-mini", "aa")) << "the hash of the file is not known yet";
+    EXPECT_TRUE(other("olmoe-mini", ""));
+    snapshot.models[0].sha256 = "aa";
+    EXPECT_FALSE(other("qwen3-mini", "aa"));
+    EXPECT_FALSE(other("qwen3-mini \u00b7 q.gguf", "aa")) << "as it was told apart from another";
+    EXPECT_FALSE(other("", "")) << "an old session does not tell";
+    EXPECT_TRUE(other("qwen3-mini", "bb"));
+    EXPECT_TRUE(other("qwen3-mini", "bb", "q|no 5"));
+    EXPECT_FALSE(other("qwen3-mini", "bb", "elsewhere"));
+}
+
 TEST(ModelOfSession, IsThatOfTheChosenRunElseTheNewest) {
     client::Snapshot snapshot = library();
     EXPECT_EQ(panels::model_of_session(snapshot, 0), "") << "no file of it is there";

@@ -3,6 +3,9 @@
 
 #include <cmath>
 #include <gtest/gtest.h>
+#include <string>
+
+#include "panels/ui/theme.hpp"
 
 namespace {
 
@@ -64,6 +67,18 @@ TEST(BarSvg, HasABarPerValueAndItsInterval) {
     EXPECT_NE(svg.find("group 1 out"), std::string::npos);
     EXPECT_EQ(svg.find("nan"), std::string::npos);
     EXPECT_TRUE(panels::to_svg(BarPicture()).empty());
+}
+
+TEST(BarSvg, HasColoursForWhitePaperWhateverTheTheme) {
+    std::string pictures[2];
+    for (const bool dark : {false, true}) {
+        BarPicture made = picture();
+        made.series.push_back(made.series[0]);
+        made.series[0].colour = ui::packed(ui::make_theme(dark).series_color(2));
+        made.series[1].colour = ui::packed(ui::make_theme(dark).accent);
+        pictures[dark] = panels::to_svg(made);
+    }
+    EXPECT_EQ(pictures[0], pictures[1]);
 }
 
 }  // namespace

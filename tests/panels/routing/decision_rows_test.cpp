@@ -198,4 +198,18 @@ TEST(ScoreText, HasADashForWhatIsNotKnown) {
     EXPECT_EQ(panels::score_text(text, NAN), "\u2013");
 }
 
+/// Numbers below each other have the digits that are known, zeros at the end included.
+TEST(ScoreText, KeepsItsDigits) {
+    const ui::Language text = ui::Language::load(test::source_assets() + "/languages/en", "en");
+    EXPECT_EQ(panels::score_text(text, 0.5f), "0.500");
+    EXPECT_EQ(panels::score_text(text, 0.0014f), "0.00140");
+    EXPECT_EQ(panels::score_text(text, -1.25f), "-1.25");
+    EXPECT_EQ(panels::score_text(text, 20.0f), "20.0");
+    EXPECT_EQ(panels::score_text(text, 0.0f), "0");
+    EXPECT_EQ(panels::score_text(text, 2e-5f), "2e-05");
+    EXPECT_EQ(panels::margin_text(text, 0.5f, true), "0.50");
+    EXPECT_STREQ(panels::rounded_key(0.1f), "decision.rounded");
+    EXPECT_STREQ(panels::rounded_key(NAN), "decision.rounded.weights");
+}
+
 }  // namespace

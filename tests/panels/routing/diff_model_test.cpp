@@ -103,6 +103,7 @@ TEST_F(DiffModel, TokensLeadToTheirPlaces) {
         const double number = row[shown_.number_column].number.value;
         EXPECT_EQ(number, static_cast<double>(result_->flipped[i].number));
         EXPECT_EQ(static_cast<int>(number) % 3, 0) << "only those were routed otherwise";
+        EXPECT_EQ(row[3].number.value, result_->flipped[i].document + 1.0) << "texts are counted from 1, as in Routing";
         EXPECT_DOUBLE_EQ(row[5].number.value, result_->flipped[i].flips.rate());
     }
 }

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <gtest/gtest.h>
+#include <set>
 
 #include "tests/paths.hpp"
 
@@ -45,6 +46,27 @@ TEST(EffectResult, IsReadWhole) {
     EXPECT_EQ(effect->controls[0].changes.size(), 1u);
     EXPECT_EQ(effect->rank, 2u);
     EXPECT_EQ(effect->of, 3u);
+    EXPECT_EQ(effect->ties, 0u);
+    EXPECT_EQ(effect->decisions, 0u) << "a session of before says nothing of them";
+    json now = effect_json();
+    now.update({{"decisions", 126}, {"altered", 12}});
+    EXPECT_EQ(panels::read_effect(now)->decisions, 126u);
+    EXPECT_EQ(panels::read_effect(now)->altered, 12u);
+    EXPECT_EQ(panels::altered_sentence(english(), *panels::read_effect(now)), "Altered decisions: 12 of 126.");
+    EXPECT_EQ(panels::altered_sentence(english(), *effect), "");
+}
+
+TEST(EffectResult, OfBeforeIsRankedWithTiesToo) {
+    json value = effect_json();
+    value["mean_kl"] = 0.1;
+    value["above"] = {{"rank", 2}, {"of", 3}};  // as they were counted once
+    const auto effect = panels::read_effect(value);
+    EXPECT_EQ(effect->rank, 3u);
+    EXPECT_EQ(effect->ties, 1u);
+    EXPECT_EQ(
+        panels::control_sentence(english(), *effect, {}),
+        "By KL this change ranks 3 of 3: 1 of 2 random changes of equal size moved the predictions more, and 1 as "
+        "much, which count against it.");
 }
 
 TEST(EffectResult, ADivergenceIsNeverBelowZero) {
@@ -70,22 +92,79 @@ TEST(EffectResult, OfAnotherShapeIsNoneOrHasWhatCanBeRead) {
 
 TEST(ControlSentence, SaysTheRankAndNoMore) {
     EffectResult effect = *panels::read_effect(effect_json());
-    EXPECT_EQ(panels::control_sentence(english(), effect),
+    EXPECT_EQ(panels::control_sentence(english(), effect, {}),
               "By KL this change ranks 2 of 3: 1 of 2 random changes of equal size moved the predictions more.");
     effect.rank = 1;
-    EXPECT_EQ(panels::control_sentence(english(), effect),
+    EXPECT_EQ(panels::control_sentence(english(), effect, {}),
               "None of 2 random changes of equal size moved the predictions more (by KL). If this change were no more "
               "than one of them, that would happen in 1 of 3 cases.");
     EXPECT_EQ(effect.asked, 0u) << "a session of before says nothing of it";
     json fewer = effect_json();
     fewer["controls_asked"] = 64;
-    EXPECT_TRUE(panels::control_sentence(english(), *panels::read_effect(fewer))
+    EXPECT_TRUE(panels::control_sentence(english(), *panels::read_effect(fewer), {})
                     .ends_with("more. These are 2 of the 64 controls that were asked for: there are no more different "
                                "ones."));
     fewer["controls_asked"] = 2;
-    EXPECT_TRUE(panels::control_sentence(english(), *panels::read_effect(fewer)).ends_with("predictions more."));
+    EXPECT_TRUE(panels::control_sentence(english(), *panels::read_effect(fewer), {}).ends_with("predictions more."));
     effect.rank = 0;
-    EXPECT_NE(panels::control_sentence(english(), effect).find("no random controls"), std::string::npos);
+    EXPECT_NE(panels::control_sentence(english(), effect, {}).find("no random controls"), std::string::npos);
+}
+
+TEST(ControlSentence, OfAChangeThatDidNothingSaysThatAndWhy) {
+    using panels::Change;
+    json value = effect_json();
+    value.update({{"mean_kl", 0.0}, {"decisions", 126}, {"altered", 0}});
+    value["controls"][1]["mean_kl"] = 0.0;
+    EffectResult effect = *panels::read_effect(value);
+    EXPECT_EQ(effect.rank, 3u);
+    const std::vector<Change> knocked_out = {{.kind = Change::Kind::knock_out, .layer = 0, .expert = 12}};
+    EXPECT_EQ(
+        panels::control_sentence(english(), effect, knocked_out),
+        "This change did nothing on this text: mean KL 0, and none of 126 decisions was altered. No token of the "
+        "text goes to an expert that is knocked out. 1 of 2 random changes of equal size moved the predictions; 1 "
+        "did nothing either.");
+    std::vector<Change> two = knocked_out;
+    two.push_back({.kind = Change::Kind::bias, .layer = 0, .expert = 1, .bias = 0.001f});
+    const std::string both = panels::control_sentence(english(), effect, two);
+    EXPECT_NE(both.find("knocked out. The bias is too small to change a choice"), std::string::npos) << both;
+    // All as little, fewer than were asked for.
+    value["controls"][0]["mean_kl"] = 0.0;
+    value["controls_asked"] = 8;
+    effect = *panels::read_effect(value);
+    EXPECT_TRUE(
+        panels::control_sentence(english(), effect, knocked_out)
+            .ends_with("None of 2 random changes of equal size moved the predictions either. These are 2 of the "
+                       "8 controls that were asked for: there are no more different ones."));
+    // It chose otherwise, and no prediction moved.
+    value["altered"] = 3;
+    effect = *panels::read_effect(value);
+    EXPECT_TRUE(
+        panels::control_sentence(english(), effect, knocked_out)
+            .starts_with("This change altered 3 of 126 decisions on this text, but no prediction moved: mean KL "
+                         "0. None of 2"));
+    // Without controls, and without counts of decisions.
+    value["controls"] = json::array();
+    value.erase("decisions");
+    effect = *panels::read_effect(value);
+    EXPECT_TRUE(panels::control_sentence(english(), effect, knocked_out)
+                    .starts_with("This change did nothing on this text: mean KL 0. There are no random controls"));
+}
+
+TEST(ControlSentence, HasAWhyForEveryKindInBothLanguages) {
+    const ui::Language chinese = ui::Language::load(test::source_assets() + "/languages/zh", "zh");
+    json value = effect_json();
+    value.update({{"mean_kl", 0.0}, {"decisions", 126}, {"altered", 0}});
+    const EffectResult effect = *panels::read_effect(value);
+    for (const ui::Language* text : {&english(), &chinese}) {
+        std::set<std::string> sentences;
+        for (int i = 0; i < panels::kChangeKinds; ++i) {
+            const std::vector<panels::Change> one = {{.kind = static_cast<panels::Change::Kind>(i)}};
+            const std::string sentence = panels::control_sentence(*text, effect, one);
+            EXPECT_EQ(sentence.find("effect."), std::string::npos) << sentence;
+            sentences.insert(sentence);
+        }
+        EXPECT_EQ(sentences.size(), static_cast<std::size_t>(panels::kChangeKinds));
+    }
 }
 
 TEST(Estimates, ReadWithTheirInterval) {

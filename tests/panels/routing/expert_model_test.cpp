@@ -70,11 +70,16 @@ TEST_P(ExpertModel, LoadAgainstCounts) {
     for (int place = 0; place < kLayers; ++place) {
         EXPECT_DOUBLE_EQ(shown.over_layers->series[0].y[static_cast<std::size_t>(place)].value, count(place, 4) / 400);
     }
-    // 400 tokens are 200 bins of two.
-    ASSERT_EQ(shown.over_time->x.size(), 200u);
-    for (std::size_t bin = 0; bin < 200; ++bin) {
-        const double wanted = (chose(tokens_[2 * bin], 1, 4) ? 0.5 : 0) + (chose(tokens_[2 * bin + 1], 1, 4) ? 0.5 : 0);
-        EXPECT_EQ(shown.over_time->series[0].y[bin].value, wanted);
+    // 400 tokens are 200 bins of two, of which four make a point: of fewer than eight tokens none is.
+    EXPECT_EQ(shown.tokens_of_point, 8u);
+    ASSERT_EQ(shown.over_time->x.size(), 50u);
+    for (std::size_t point = 0; point < 50; ++point) {
+        double wanted = 0;
+        for (std::size_t at = 8 * point; at < 8 * point + 8; ++at) {
+            wanted += chose(tokens_[at], 1, 4) ? 0.125 : 0;
+        }
+        EXPECT_EQ(shown.over_time->series[0].y[point].value, wanted);
+        EXPECT_EQ(shown.over_time->x[point], static_cast<double>(8 * point + 4));
     }
     EXPECT_EQ(shown.over_time->levels.size(), 2u);
     EXPECT_DOUBLE_EQ(shown.over_time->levels[1].y, shown.share.value);

@@ -89,6 +89,42 @@ TEST(RoutedRuns, SayWhatTheyRead) {
     EXPECT_EQ(read->file_name(), "route-3");
 }
 
+TEST(RoutedRuns, AnEffectHasReadTheSameChangedAndUntouched) {
+    Session session;
+    const json text = {{"text", "The router"}, {"chat", false}};
+    session.read(3, "checkpoint:2:250", text);
+    session.read(4, "checkpoint:2:250", text, 8, history::RunState::done, json::array({{{"kind", "knock_out"}}}));
+    auto effect = std::make_shared<RouteRun>(*session.snapshot.routes[4]);
+    effect->what = RouteRun::What::effect;
+    session.snapshot.routes[4] = effect;
+    const auto untouched = routed_run(session.snapshot, 3), changed = routed_run(session.snapshot, 4);
+    EXPECT_EQ(changed->text, text);
+    EXPECT_EQ(default_second(routed_runs(session.snapshot), *untouched), 4u);
+    EXPECT_EQ(default_second(routed_runs(session.snapshot), *changed), 3u);
+}
+
+TEST(RoutedRuns, AllTokensOfARunAreItsText) {
+    Session session;
+    const json built = {{"data", "manpages"}, {"tokens", 500}};
+    session.read(3, "m", built_in());
+    session.read(4, "m", {{"what", "read"}, {"tokens_of", 3}});
+    session.read(5, "m", {{"what", "read"}, {"tokens_of", 4}});
+    session.read(6, "m", {{"what", "read"}, {"tokens_of", 3}, {"first", 32}, {"tokens", 5}});
+    session.answer(7, "m");
+    session.read(8, "m", {{"what", "read"}, {"tokens_of", 7}});
+    session.read(9, "m", {{"what", "read"}, {"tokens_of", 2}});    // gone
+    session.read(10, "m", {{"what", "read"}, {"tokens_of", 11}});  // a circle
+    session.read(11, "m", {{"what", "read"}, {"tokens_of", 10}});
+    const auto text = [&](std::uint32_t run) { return routed_run(session.snapshot, run)->text; };
+    EXPECT_EQ(text(4), built);
+    EXPECT_EQ(text(5), built);
+    EXPECT_EQ(text(6), json({{"tokens_of", 3}, {"first", 32}, {"tokens", 5}}));
+    EXPECT_EQ(text(8), json({{"run", 7}}));
+    EXPECT_EQ(text(9), json({{"tokens_of", 2}}));
+    EXPECT_EQ(text(10), json({{"tokens_of", 11}}));
+    EXPECT_EQ(text(11), json({{"tokens_of", 11}})) << "10 says 11, which is no earlier run";
+}
+
 TEST(RoutedRuns, OfOtherProgramsCannotBeReadAgain) {
     Session session;
     session.read(3, "", {{"what", "import"}, {"path", "/x"}});
@@ -115,12 +151,47 @@ TEST(RoutedRuns, TheSecondOfADiffIsTheOneThatFitsBest) {
     EXPECT_FALSE(same_shape(*routed_run(session.snapshot, 1), *routed_run(session.snapshot, 4)));
 }
 
+TEST(RoutedRuns, ThatWereCutOffSayHowFarTheyCame) {
+    const ui::Language english = ui::Language::load(test::source_assets() + "/languages/en", "en");
+    Session session;
+    const auto text = [&](std::uint32_t run) {
+        const auto cut = routed_run(session.snapshot, run)->cut;
+        return cut ? cut_off_text(english, *cut, 60) : std::string();
+    };
+    session.read(1, "checkpoint:9:10", built_in());
+    session.read(2, "checkpoint:9:20", built_in(), 8, history::RunState::stopped);
+    session.read(3, "checkpoint:9:30", {{"what", "read"}, {"text", "x"}}, 8, history::RunState::failed);
+    session.read(4, "checkpoint:9:40", built_in(), 8, history::RunState::running);
+    session.read(5, "checkpoint:9:50", built_in());
+    session.read(6, "checkpoint:9:60", {{"what", "read"}, {"text", "y"}}, 8, history::RunState::interrupted);
+    auto failed = std::make_shared<RouteRun>(*session.snapshot.routes[3]);
+    failed->message = base::Sentence::verbatim("the model's process ended by signal 7");
+    failed->result = {{"wanted", 1234}};
+    session.snapshot.routes[3] = failed;
+    EXPECT_EQ(text(1), "");
+    EXPECT_EQ(text(2), "incomplete: 10 of 500 tokens (cancelled)");
+    EXPECT_EQ(text(3), "incomplete: 10 of 1,234 tokens (failed: the model's process ended by signal 7)");
+    EXPECT_EQ(text(4), "") << "it goes on";
+    EXPECT_EQ(text(6), "incomplete: 10 tokens (interrupted)");
+    // Of two of one text the whole one is compared, also when the other is newer; and a series has whole ones alone.
+    session.read(7, "checkpoint:9:70", built_in(), 8, history::RunState::stopped);
+    EXPECT_EQ(default_second(routed_runs(session.snapshot), *routed_run(session.snapshot, 1)), 5u);
+    const auto series = checkpoint_series(session.snapshot, 0);
+    ASSERT_EQ(series.size(), 1u);
+    for (const RoutedRun& run : series[0].runs) {
+        EXPECT_NE(run.run(), 2u);
+        EXPECT_NE(run.run(), 7u);
+    }
+}
+
 TEST(RoutedRuns, NameTheirTextForPeople) {
     const ui::Language english = ui::Language::load(test::source_assets() + "/languages/en", "en");
     EXPECT_EQ(text_name(english, {{"data", "manpages"}, {"tokens", 8000}}), "the built-in text, 8,000 tokens");
     EXPECT_EQ(text_name(english, {{"data", "/home/x/wiki.txt"}}), "wiki.txt");
     EXPECT_EQ(text_name(english, {{"text", "The\nrouter"}, {"chat", true}}), "\u201cThe router\u201d");
     EXPECT_EQ(text_name(english, {{"run", 5}}), "answer 5");
+    EXPECT_EQ(text_name(english, {{"tokens_of", 3}}), "the tokens of text 3");
+    EXPECT_EQ(text_name(english, {{"tokens_of", 3}, {"first", 32}, {"tokens", 1500}}), "1,500 tokens of text 3");
     EXPECT_EQ(text_name(english, nullptr), "a text");
 }
 
@@ -161,6 +232,23 @@ TEST(CheckpointSeries, AreReadByOneCommandForEachCheckpoint) {
     EXPECT_EQ(commands[1].at("group"), "g");
     EXPECT_EQ(commands[1].at("tokens"), kBuiltInTokens);
     EXPECT_EQ(commands[1].at("detail"), "scores");
+}
+
+TEST(ScoreBytes, GrowWithExpertsAndTokens) {
+    EXPECT_EQ(score_bytes(6 * 16, 1000), 1'152'000u);
+    EXPECT_EQ(score_bytes(0, 1000), 0u);
+    EXPECT_EQ(score_bytes(10, 0), 0u);
+    EXPECT_EQ(score_bytes(std::uint64_t{1} << 62, std::uint64_t{1} << 62), ~std::uint64_t{0});
+    Session session;
+    EXPECT_EQ(experts_of_model(session.snapshot, "m"), 0u) << "it has read nothing here";
+    session.read(1, "m", built_in(), 8);
+    EXPECT_EQ(experts_of_model(session.snapshot, "m"), 16u);
+    auto run = std::make_shared<history::TrainingRun>();
+    run->id = 7;
+    run->layers = 6;
+    run->experts = 16;
+    session.snapshot.training[7] = run;
+    EXPECT_EQ(experts_of_model(session.snapshot, "checkpoint:7:20"), 96u);
 }
 
 TEST(ReadingDetail, IsScoresWhileTheyAreSmall) {

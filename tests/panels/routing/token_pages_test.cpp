@@ -81,6 +81,13 @@ TEST(TokenText, ShowsBytesControlTokensAndLineEnds) {
     }
 }
 
+TEST(InLine, ShowsSpacesAndLineEndsOnOneLine) {
+    EXPECT_EQ(panels::in_line(token_text(" the", 1).text), "·the");
+    EXPECT_EQ(panels::in_line(token_text(".\n\n", 1).text), ".¶¶");
+    EXPECT_EQ(panels::in_line(token_text("\t路 由", 1).text), "\\t路·由");
+    EXPECT_EQ(panels::in_line(""), "");
+}
+
 TEST(TokenPages, HaveEveryTokenOnceWhateverTheChunks) {
     std::vector<routing::TokenDecisions> tokens;
     std::string expected;
@@ -181,6 +188,16 @@ TEST(AnswerBegin, IsToldByTheAnswersTokens) {
     EXPECT_EQ(answer_begin(trace, {40, 41, 42, 43}), std::nullopt);
     // The prompt has the answer's words too: the end counts.
     EXPECT_EQ(answer_begin({9, 10, 11, 12, 9, 10, 11, 12}, answer), 4u);
+}
+
+TEST(WordsOf, ArePartOfATextOnOneLine) {
+    const TokenPages pages = pages_of({said(0, "</s>"), said(1, "NAME"), said(2, "\n"), said(3, "strings"),
+                                       said(4, " -"), said(0, "</s>", 1), said(1, "unset", 1)},
+                                      3);
+    EXPECT_EQ(panels::words_of(pages.pages(), 0, 5, 40), "NAME strings -");
+    EXPECT_EQ(panels::words_of(pages.pages(), 0, 4, 40), "NAME strings");
+    EXPECT_EQ(panels::words_of(pages.pages(), 5, 7, 40), "unset");
+    EXPECT_EQ(panels::words_of(pages.pages(), 7, 9, 40), "");
 }
 
 }  // namespace

@@ -87,6 +87,21 @@ TEST(ExperimentValues, HaveNames) {
     EXPECT_EQ(several.find("selection_bias"), std::string::npos) << "by its name: " << several;
 }
 
+TEST(ExperimentValues, OfABalancingAreNotCalledByTheLossAlone) {
+    EXPECT_EQ(experiment_key_label(english(), "balance"), "balancing of the load");
+    EXPECT_EQ(experiment_key_label(english(), "learning_rate"), "learning rate");
+}
+
+TEST(ExperimentValues, StandInTheNamesOfRunsAsPeopleCallThem) {
+    history::TrainingRun run;
+    run.name = "e: loss_free";
+    EXPECT_EQ(run_title(english(), run), "e: loss_free") << "of no experiment";
+    run.manifest["experiment"] = {{"number", 1}, {"name", "e"}, {"key", "balance"}, {"value", "loss_free"}};
+    EXPECT_EQ(run_title(english(), run), "e: loss-free bias");
+    run.name = "my own name";
+    EXPECT_EQ(run_title(english(), run), "my own name");
+}
+
 TEST(ExperimentValues, TimeComesFromTheSpeedOfAnEarlierRun) {
     client::Snapshot snapshot;
     const json plan = {{"flops_per_token", 200.0}};

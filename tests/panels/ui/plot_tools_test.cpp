@@ -222,6 +222,44 @@ TEST(PlotTools, RunningMeansAreMeans) {
     EXPECT_EQ(sum.mean(0, 2), 6) << "a longer column with another past is another column";
 }
 
+TEST(PlotTools, AMeanAtAStepIsOfTheLastOnesWithIt) {
+    history::Column column;
+    for (const double value : {8.0, 4.0, 3.0}) {
+        column.push_back(value);
+    }
+    RunningSum sum;
+    sum.update(column);
+    EXPECT_EQ(sum.mean_at(2, 2), 3.5);
+    EXPECT_EQ(sum.mean_at(2, 20), 5) << "there are no more";
+    EXPECT_EQ(sum.mean_at(0, 20), 8);
+    EXPECT_EQ(sum.mean_at(1, 1), 4);
+}
+
+TEST(PlotTools, AxesHaveTicksThatMeanSomething) {
+    const auto axis = [](std::vector<double> values, bool from_zero, bool whole) {
+        history::MinMax all;
+        for (const double value : values) {
+            all.add(value);
+        }
+        return panels::axis_range(all, from_zero, whole);
+    };
+    const auto is = [](const panels::AxisRange& range, double min, double max) {
+        EXPECT_DOUBLE_EQ(range.min, min);
+        EXPECT_DOUBLE_EQ(range.max, max);
+    };
+    is(axis({}, true, false), 0, 1);
+    is(axis({0, 0}, true, true), 0, 1);  // no dead expert in any step
+    is(axis({0, 0}, false, false), 0, 1);
+    is(axis({0, 0.25}, true, true), 0, 1);  // a mean of counts
+    is(axis({0, 0.25}, true, false), 0, 0.265);
+    is(axis({2, 4}, false, false), 1.88, 4.12);
+    is(axis({5}, false, false), 4.5, 5.5);
+    using Ticks = std::vector<double>;
+    EXPECT_EQ(panels::whole_ticks({0, 1}), (Ticks{0, 1}));
+    EXPECT_EQ(panels::whole_ticks({0, 2.12}), (Ticks{0, 1, 2}));
+    EXPECT_EQ(panels::whole_ticks({0, 26}), (Ticks{0, 5, 10, 15, 20, 25}));
+}
+
 TEST(PlotTools, CsvJoinsSeriesByStep) {
     history::Column steps, loss, at, held;
     for (int i = 1; i <= 4; ++i) {

@@ -138,6 +138,16 @@ TEST(DisplayText, IsTheSameHoweverTheBytesArrive) {
     EXPECT_EQ(displayable(std::string("\x1b[2J\0", 5)), "‹1B›[2J‹00›");
 }
 
+TEST(InOneLine, IsShortSafeAndUnbroken) {
+    EXPECT_EQ(in_one_line("one\ntwo\tthree", 40), "one two three");
+    EXPECT_EQ(in_one_line("a\xE4 b", 40), "a‹E4› b");
+    EXPECT_EQ(in_one_line("专家路由", 12), "专家路由");
+    EXPECT_EQ(in_one_line("专家路由的选择，还有更多的文字在后面", 10), "专家路…");
+    EXPECT_EQ(in_one_line("ab\u202ecd", 40), "ab\uFFFDcd") << "marks that turn the direction";
+    EXPECT_EQ(in_one_line(std::string(100, 'a') + "\xE4\xB8", 100), std::string(100, 'a') + "…");
+    EXPECT_EQ(in_one_line("", 5), "");
+}
+
 std::string random_words(Random& random, std::size_t n) {
     static const std::vector<std::string> kWords = {"the ", "sky ", "is", " ",      "blue. ", "天", "空",   "很",
                                                     "蓝",   "，",   "\n", "don't ", "42",     "-",  "sky\n"};
@@ -325,6 +335,22 @@ TEST(WrappedText, AMinusStaysWithItsNumber) {
             }
         }
     }
+}
+
+TEST(WrappedText, PartsStayWholeWhereTheyFitIntoALine) {
+    const auto lines = [](const std::string& text, float width, const std::vector<std::uint32_t>& begins) {
+        WrappedText layout;
+        layout.update(1, text, width, 16, kAdvance, [&](std::uint32_t at) {
+            return at == 0 || std::find(begins.begin(), begins.end(), at) != begins.end();
+        });
+        return layout.lines();
+    };
+    // Four Han fill a line; the second word would be cut.
+    EXPECT_EQ(lines("路由器选择专家", 8, {9, 15}), (std::vector<ByteRange>{{0, 9}, {9, 21}}));
+    // No place to break but between parts.
+    EXPECT_EQ(lines("xxxxxxxx", 4, {3, 6}), (std::vector<ByteRange>{{0, 3}, {3, 6}, {6, 8}}));
+    EXPECT_EQ(lines("xxxxxx", 4, {}), (std::vector<ByteRange>{{0, 4}, {4, 6}})) << "longer than a line";
+    EXPECT_EQ(lines("ab cd", 4, {2}), (std::vector<ByteRange>{{0, 2}, {3, 5}})) << "a space is a place to break";
 }
 
 TEST(WrappedText, StreamingGivesTheSameLinesAsTheWholeText) {

@@ -78,13 +78,17 @@ TEST(ComparisonJobs, SayWhatIsDamaged) {
     ASSERT_EQ(state->results[0]->problems.size(), 1u);
 }
 
-/// The same piece for ever.
+/// The same piece for ever, as one text after the other.
 class Endless final : public TraceSource {
  public:
     Endless(RouterSpec spec, std::shared_ptr<const Chunk> chunk) : spec_(std::move(spec)), chunk_(std::move(chunk)) {}
     const RouterSpec& spec() const override { return spec_; }
     std::size_t chunks() const override { return std::size_t{1} << 40; }
-    std::shared_ptr<const Chunk> chunk(std::size_t /*number*/, unsigned /*wanted*/) const override { return chunk_; }
+    std::shared_ptr<const Chunk> chunk(std::size_t number, unsigned /*wanted*/) const override {
+        auto next = std::make_shared<Chunk>(*chunk_);
+        std::fill(next->document.begin(), next->document.end(), static_cast<std::uint32_t>(number));
+        return next;
+    }
 
  private:
     const RouterSpec spec_;

@@ -193,8 +193,13 @@ TEST(Comparisons, RefuseWhatCannotBeCompared) {
     EXPECT_NE(problem(spec, others).find("first trace goes on where the second ends, after 19 tokens"),
               std::string::npos);
     others = tokens;
-    others.push_back(tokens[0]);
-    EXPECT_NE(problem(spec, others).find("second trace goes on"), std::string::npos);
+    others.push_back(tokens.back());
+    ++others.back().position;
+    EXPECT_NE(problem(spec, others).find("second trace goes on where the first ends, after 20 tokens"),
+              std::string::npos);
+    others = tokens;
+    others[5].position = 4;
+    EXPECT_EQ(problem(spec, others), "the second trace has position 4 of text 0 a second time");
     EXPECT_NE(problem(spec, {}), "");
     // What one of them does not know is not another.
     others = tokens;
@@ -211,7 +216,50 @@ TEST(Comparisons, DamagedPiecesAreLeftOut) {
     Chunks a(spec, tokens, 10), b(spec, tokens, 8);
     a.lose(1);
     b.lose(4);
-    EXPECT_EQ(compare_traces(a, b).tokens(), 40u - 10 - 8);
+    const Comparison comparison = compare_traces(a, b);
+    EXPECT_EQ(comparison.tokens(), 40u - 10 - 8);
+    EXPECT_EQ(comparison.missing(), (Comparison::Missing{10, 8}));
+}
+
+/// Tokens are of one place by their text and their position, whatever their numbers are.
+TEST(Comparisons, PairWhatStandsAtOnePosition) {
+    const RouterSpec spec = make_spec(2, 4, 2);
+    const auto tokens = RandomTrace(spec, 1).tokens(40);
+    auto first = tokens, second = tokens;
+    first.erase(first.begin() + 1);
+    second.erase(second.begin() + 18, second.begin() + 20);
+    second.erase(second.begin() + 2);
+    const Comparison comparison = compared(spec, first, second);
+    EXPECT_EQ(comparison.tokens(), 36u);
+    EXPECT_EQ(comparison.missing(), (Comparison::Missing{1, 3}));
+    EXPECT_EQ(comparison.all().flipped + comparison.all().moved, 0u) << "each is compared with itself";
+    EXPECT_EQ(comparison.perplexity().first, comparison.perplexity().second);
+    EXPECT_EQ(to_json(comparison)["missing"], (nlohmann::json{1, 3}));
+    // Where they differ, the place is one that both have.
+    second[3].token += 1;  // position 4, as position 2 is missing
+    Chunks a(spec, first, 30), b(spec, second, 47);
+    EXPECT_NE(sentence_of([&] { compare_traces(a, b); }).find("different tokens: at position 4 "), std::string::npos);
+}
+
+/// Where something is missing between two tokens, the first is not what stands before the second.
+TEST(Comparisons, AWordGoesOnOnlyBehindItsBeginning) {
+    const RouterSpec spec = make_spec(1, 4, 2);
+    TokenDecisions begin, end;
+    begin.token = 1;
+    begin.bytes = " rout";
+    begin.layers = {decided(0, {0, 1})};
+    end = begin;
+    end.token = 2;
+    end.position = 1;
+    end.bytes = "er";
+    const auto inside = [&] {
+        const auto classes = compared(spec, {begin, end}, {begin, end}).classes();
+        return classes[static_cast<std::size_t>(token_class("er", " rout"))].slots;
+    };
+    ASSERT_NE(token_class("er", " rout"), token_class("er", ""));
+    const std::uint64_t near = inside();
+    end.position = 5;
+    EXPECT_LT(inside(), near);
 }
 
 }  // namespace

@@ -5,6 +5,8 @@
 #include <openssl/evp.h>
 
 #include "routing/imports/import.hpp"
+#include "routing/router_spec.hpp"
+#include "routing/trace_lines.hpp"
 #include "tests/files.hpp"
 #include "tests/routing/random_trace.hpp"
 
@@ -74,6 +76,35 @@ class Imports : public testing::Test {
 
 json answer_of(const std::string& npy_file) {
     return {{"choices", {{{"index", 0}, {"routed_experts", base64(npy_file)}}}}};
+}
+
+TEST_F(Imports, TracesOfOurOwnComeWithAllThatTheirPiecesHave) {
+    const RouterSpec spec = make_spec(2, 8, 2);
+    const auto tokens = RandomTrace(spec, 1).tokens(40);
+    std::string text;
+    for (const TokenDecisions& token : tokens) {
+        text += trace_line(token, text.empty() ? &spec : nullptr) + "\n";
+    }
+    const Import made = import(import_trace, text, model(2, 8, 2));
+    EXPECT_EQ(router_to_json(made.spec), router_to_json(spec));
+    EXPECT_TRUE(made.interventions.is_null());
+    std::size_t at = 0;
+    for (const auto& chunk : all_of(made)) {
+        for (std::size_t i = 0; i < chunk->tokens; ++i, ++at) {
+            const TokenDecisions& token = tokens.at(at);
+            EXPECT_EQ(chunk->token[i], token.token);
+            for (std::size_t layer = 0; layer < 2; ++layer) {
+                const auto ids = chunk->ids_of(layer, i);
+                EXPECT_TRUE(std::equal(ids.begin(), ids.end(), token.layers[layer].ids.begin()));
+            }
+        }
+    }
+    EXPECT_EQ(at, 40u);
+    // What is wrong with a file is found before anything of it is taken.
+    EXPECT_NE(problem(import_trace, text, model(2, 16, 2)).find("2 layers of 8 experts"), std::string::npos);
+    const std::string cut = text.substr(0, text.size() - 30);
+    EXPECT_NE(sentence_of([&] { import(import_trace, cut); }).find("line 40"), std::string::npos);
+    EXPECT_NE(problem(import_trace, "{\"routed_experts\": []}"), "");
 }
 
 TEST_F(Imports, VllmBase64OfAnArray) {
