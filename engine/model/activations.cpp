@@ -250,7 +250,8 @@ Activations Activations::place(Arena& arena, kernels::Ops& ops, const ModelConfi
     }
     const auto shape = router_shape(model, {}, static_cast<std::size_t>(model.hash_layers), batch, length);
     s.router_scratch = arena.take<double>(static_cast<std::uint64_t>(ops.router_scratch(shape)));
-    s.attention_scratch = floats(arena, static_cast<std::uint64_t>(ops.attention_scratch(attention_sizes(model, batch, length))), 1);
+    s.attention_scratch =
+        floats(arena, static_cast<std::uint64_t>(ops.attention_scratch(attention_sizes(model, batch, length))), 1);
     s.router_losses = arena.take<kernels::RouterLosses>(s.layers.size());
     s.losses = arena.take<double>(2);
     if (model.hash_layers > 0 || model.router_choice == Choice::hash) {

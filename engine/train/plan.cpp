@@ -4,6 +4,7 @@
 #include <string>
 
 #include "engine/error.hpp"
+#include "engine/generate/decoder.hpp"
 #include "engine/text/dataset.hpp"
 #include "kernels/cpu/cpu_ops.hpp"
 
@@ -55,24 +56,29 @@ RunBuffers RunBuffers::place(Arena& arena, kernels::Ops& ops, const RunConfig& c
     b.targets_T = arena.take<std::int32_t>(tokens);
     b.languages_T = arena.take<std::uint8_t>(tokens);
     b.state = Activations::place(arena, ops, config.model, config.train.batch, config.model.context, Mode::train);
-    b.decoder = DecoderState::place(arena, config.model, 1);
     return b;
 }
 
 RunPlan plan_run(const RunConfig& config) {
+    return plan_run(config, *kernels::cpu_ops(threads_of(config)));
+}
+
+RunPlan plan_run(const RunConfig& config, kernels::Ops& ops) {
     validate(config, title_of(config));
     const ModelConfig& m = config.model;
     const ParameterLayout layout = make_layout(m);
     Arena arena;
-    const std::unique_ptr<kernels::Ops> ops = kernels::cpu_ops(threads_of(config));
-    RunBuffers::place(arena, *ops, config, layout);
+    RunBuffers::place(arena, ops, config, layout);
+    Arena samples;
+    DecoderState::place(samples, m, 1);
     constexpr std::uint64_t kMost = std::uint64_t{1} << 46;
-    if (arena.used() > kMost) {
-        throw Error(
-            say("{}: the run would need {} GiB of memory: choose smaller sizes", title_of(config), arena.used() >> 30));
+    const std::uint64_t all = checked_sum(arena.used(), samples.used(), marked("the run"));
+    if (all > kMost) {
+        throw Error(say("{}: the run would need {} GiB of memory: choose smaller sizes", title_of(config), all >> 30));
     }
     RunPlan plan;
-    plan.memory_bytes = arena.used();
+    plan.device_bytes = arena.used();
+    plan.memory_bytes = all;
     plan.parameters_total = layout.parameters;
     const std::uint64_t per_expert =
         std::uint64_t{3} * static_cast<std::uint64_t>(m.width) * static_cast<std::uint64_t>(m.expert_width) +

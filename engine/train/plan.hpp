@@ -3,7 +3,6 @@
 
 #include <cstdint>
 
-#include "engine/generate/decoder.hpp"
 #include "engine/model/activations.hpp"
 #include "engine/model/arena.hpp"
 #include "engine/model/config.hpp"
@@ -15,11 +14,13 @@ namespace moescope::engine {
 struct RunPlan {
     std::uint64_t parameters_total = 0;
     std::uint64_t parameters_active = 0;  ///< per token
-    std::uint64_t memory_bytes = 0;       ///< parameters, gradients, optimizer state and activations
+    std::uint64_t device_bytes = 0;       ///< parameters, gradients, optimizer state and activations, on the device
+    std::uint64_t memory_bytes = 0;       ///< the same and what the host keeps for samples
     double flops_per_token = 0;           ///< forward and backward
 };
 /// Throws Error when sizes overflow.
 RunPlan plan_run(const RunConfig& config);
+RunPlan plan_run(const RunConfig& config, kernels::Ops& ops);
 
 struct RunBuffers {
     static RunBuffers place(Arena& arena, kernels::Ops& ops, const RunConfig& config, const ParameterLayout& layout);
@@ -38,7 +39,6 @@ struct RunBuffers {
     std::int32_t *tokens_T = nullptr, *targets_T = nullptr;
     std::uint8_t* languages_T = nullptr;
     Activations state;
-    DecoderState decoder;  ///< for samples
 };
 
 /// Threads that the run will use.

@@ -124,13 +124,14 @@ double rate_share(const TrainConfig& train, std::uint64_t step) {
 }  // namespace
 
 struct Trainer::Impl {
-    Impl(const RunConfig& run, std::shared_ptr<const Dataset> dataset, const StopCheck& check)
+    Impl(const RunConfig& run, std::shared_ptr<const Dataset> dataset, const StopCheck& check,
+         std::unique_ptr<kernels::Ops> device)
         : config(run),
           now(run),
           data(std::move(dataset)),
           layout(make_layout(config.model)),
-          ops(kernels::cpu_ops(threads_of(config))),
-          memory(*ops, plan_run(config).memory_bytes, check),
+          ops(device != nullptr ? std::move(device) : kernels::cpu_ops(threads_of(config))),
+          memory(*ops, plan_run(config, *ops).device_bytes, check),
           order(data->train_tokens.size(), static_cast<std::uint64_t>(config.model.context), config.train.seed,
                 data->in_order) {
         Arena arena(memory.data());
@@ -139,6 +140,11 @@ struct Trainer::Impl {
             ops->place_operands(buffers.operands);
         }
         transformer.emplace(*ops, config.model, layout, buffers.state);
+        Arena samples;
+        DecoderState::place(samples, config.model, 1);
+        decoder_memory = Block(samples.used(), check);
+        Arena placed(decoder_memory.data());
+        decoder = DecoderState::place(placed, config.model, 1);
         const auto tokens =
             static_cast<std::size_t>(config.train.batch) * static_cast<std::size_t>(config.model.context);
         tokens_T.resize(tokens);
@@ -567,7 +573,7 @@ struct Trainer::Impl {
         if (tokens.size() > static_cast<std::size_t>(room)) {
             tokens.erase(tokens.begin(), tokens.end() - room);
         }
-        Decoder decoder(config.model, layout, on_host(buffers.parameters), buffers.decoder);
+        Decoder decoder(config.model, layout, on_host(buffers.parameters), this->decoder);
         std::span<const float> logits = decoder.read(0, tokens);
         std::string text;
         for (int i = 0; i < max_tokens; ++i) {
@@ -703,7 +709,9 @@ struct Trainer::Impl {
     std::shared_ptr<const Dataset> data;
     ParameterLayout layout;
     std::unique_ptr<kernels::Ops> ops;
-    Block memory;
+    Block memory;          ///< of the device
+    Block decoder_memory;  ///< of the host, for samples
+    DecoderState decoder;
     BatchOrder order;
     RunBuffers buffers;
     std::optional<Transformer> transformer;
@@ -724,10 +732,11 @@ struct Trainer::Impl {
 Trainer::Trainer() = default;
 Trainer::~Trainer() = default;
 
-Trainer::Trainer(const RunConfig& config, std::shared_ptr<const Dataset> data, const StopCheck& check) {
+Trainer::Trainer(const RunConfig& config, std::shared_ptr<const Dataset> data, const StopCheck& check,
+                 std::unique_ptr<kernels::Ops> ops) {
     validate(config, title_of(config));
     check_data(config, data.get());
-    impl_ = std::make_unique<Impl>(config, std::move(data), check);
+    impl_ = std::make_unique<Impl>(config, std::move(data), check, std::move(ops));
     impl_->fill(impl_->buffers.parameters, [&](float* values) {
         initialise_parameters(values, impl_->layout, config.model, config.train.seed, check);
     });
@@ -737,7 +746,7 @@ Trainer::Trainer(const RunConfig& config, std::shared_ptr<const Dataset> data, s
                  const StopCheck& check) {
     validate(config, title_of(config));
     check_data(config, data.get());
-    impl_ = std::make_unique<Impl>(config, std::move(data), check);
+    impl_ = std::make_unique<Impl>(config, std::move(data), check, nullptr);
     if (parameters.size() != impl_->layout.floats) {
         throw Error(say("the parameters to start from have {} values, but {} are needed: they belong to another model",
                         parameters.size(), impl_->layout.floats));
@@ -780,7 +789,8 @@ void check_fork(const std::filesystem::path& checkpoint, const RunConfig& change
 }
 
 std::unique_ptr<Trainer> Trainer::load(const std::filesystem::path& checkpoint, std::shared_ptr<const Dataset> data,
-                                       const RunConfig* changed, const StopCheck& check) {
+                                       const RunConfig* changed, const StopCheck& check,
+                                       std::unique_ptr<kernels::Ops> ops) {
     const RunConfig saved = read_checkpoint_config(checkpoint);
     if (changed != nullptr) {
         check_fork(checkpoint, *changed);
@@ -796,7 +806,7 @@ std::unique_ptr<Trainer> Trainer::load(const std::filesystem::path& checkpoint, 
     // Tensors are compared with the configuration before the run's memory is asked for.
     const CheckpointTensors model(checkpoint / kModelFile, config.model, make_layout(config.model), {""});
     std::unique_ptr<Trainer> trainer(new Trainer());
-    trainer->impl_ = std::make_unique<Impl>(config, std::move(data), check);
+    trainer->impl_ = std::make_unique<Impl>(config, std::move(data), check, std::move(ops));
     trainer->impl_->load(checkpoint, model, state, changed != nullptr, check);
     return trainer;
 }
@@ -907,7 +917,7 @@ std::uint64_t Trainer::steps_done() const {
     return impl_->steps;
 }
 std::uint64_t Trainer::memory_bytes() const {
-    return impl_->memory.size();
+    return impl_->memory.size() + impl_->decoder_memory.size();
 }
 
 }  // namespace moescope::engine

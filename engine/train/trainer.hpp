@@ -16,6 +16,7 @@
 #include "engine/model/step_part.hpp"
 #include "engine/text/dataset.hpp"
 #include "engine/text/pieces.hpp"
+#include "kernels/ops.hpp"
 
 namespace moescope::engine {
 
@@ -40,13 +41,15 @@ struct HeldOutLoss {
 class Trainer {
  public:
     /// Allocates everything (see plan_run) and initialises the parameters from the seed. Throws Error. Here and below:
-    /// `check` is called between pieces of that and throws to end it.
-    Trainer(const RunConfig& config, std::shared_ptr<const Dataset> data, const StopCheck& check = {});
+    /// `check` is called between pieces of that and throws to end it; `ops` computes, null: the processor.
+    Trainer(const RunConfig& config, std::shared_ptr<const Dataset> data, const StopCheck& check = {},
+            std::unique_ptr<kernels::Ops> ops = nullptr);
     /// From a checkpoint folder; the next step is bit-equal to what it would have been without the break. With
     /// `changed`, a fork: its settings hold from now on; they must leave every tensor's name and shape as they are.
     /// Throws Error.
     static std::unique_ptr<Trainer> load(const std::filesystem::path& checkpoint, std::shared_ptr<const Dataset> data,
-                                         const RunConfig* changed = nullptr, const StopCheck& check = {});
+                                         const RunConfig* changed = nullptr, const StopCheck& check = {},
+                                         std::unique_ptr<kernels::Ops> ops = nullptr);
     /// Starts with these parameters (flat buffer of make_layout(config.model)) instead of random ones. Throws Error.
     Trainer(const RunConfig& config, std::shared_ptr<const Dataset> data, std::span<const float> parameters,
             const StopCheck& check = {});

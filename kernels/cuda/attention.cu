@@ -1,5 +1,4 @@
 #include "kernels/cuda/attention.hpp"
-
 #include "kernels/cuda/sums.hpp"
 
 namespace moescope::kernels::cuda {
@@ -96,8 +95,7 @@ __global__ void attend_backward_queries(float* dq_BHSC, float* delta_BHS, const 
     const float lse = lse_BHS[index];
     float delta = 0;
     for (std::int64_t j = first_seen(row.s, n) + lane; j <= row.s; j += kLanes) {
-        delta += expf(scale * dot(q, keys + j * n.C, n.C) - lse) *
-                 dot(dout, value_row(v, row.b, row.g, j, n), n.Cv);
+        delta += expf(scale * dot(q, keys + j * n.C, n.C) - lse) * dot(dout, value_row(v, row.b, row.g, j, n), n.Cv);
     }
     delta = warp_sum(delta);
     float dq[kPerLane] = {};
@@ -154,8 +152,7 @@ __global__ void attend_backward_keys(float* dk_BGSC, float* dv, const float* del
             float p = 0, ds = 0;
             if (s < end) {
                 p = expf(scale * dot(q_BHSC + (first + s) * n.C, key, n.C) - lse_BHS[first + s]);
-                ds = scale * p *
-                     (dot(do_THC + ((b * n.S + s) * n.H + h) * n.Cv, value, n.Cv) - delta_BHS[first + s]);
+                ds = scale * p * (dot(do_THC + ((b * n.S + s) * n.H + h) * n.Cv, value, n.Cv) - delta_BHS[first + s]);
             }
             p_32[lane] = p;
             ds_32[lane] = ds;

@@ -1,5 +1,4 @@
 #include "kernels/cuda/combine.hpp"
-
 #include "kernels/cuda/sums.hpp"
 
 namespace moescope::kernels::cuda {

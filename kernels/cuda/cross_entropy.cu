@@ -1,5 +1,4 @@
 #include "kernels/cuda/cross_entropy.hpp"
-
 #include "kernels/cuda/sums.hpp"
 
 namespace moescope::kernels::cuda {

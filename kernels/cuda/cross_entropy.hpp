@@ -15,7 +15,6 @@ void target_share(simt::Stream stream, float* share, const std::int32_t* targets
 void cross_entropy_rows(simt::Stream stream, float* losses_T, float* logits, const std::int32_t* targets_T,
                         const float* share, std::int64_t rows, std::int64_t V);
 /// *loss = mean of the losses over the targets that are not negative; 0 when there is none.
-void mean_loss(simt::Stream stream, double* loss, const float* losses_T, const std::int32_t* targets_T,
-               std::int64_t T);
+void mean_loss(simt::Stream stream, double* loss, const float* losses_T, const std::int32_t* targets_T, std::int64_t T);
 
 }  // namespace moescope::kernels::cuda

@@ -141,9 +141,7 @@ class CudaOps final : public Ops {
                       std::int64_t width) override {
         cuda::copy_columns(stream(), to, to_stride, from, from_stride, rows, width);
     }
-    void add(float* out, const float* a, const float* b, std::int64_t n) override {
-        cuda::add(stream(), out, a, b, n);
-    }
+    void add(float* out, const float* a, const float* b, std::int64_t n) override { cuda::add(stream(), out, a, b, n); }
     void add_share(float* sum, const float* x, float share, bool first, std::int64_t n) override {
         cuda::add_share(stream(), sum, x, share, first, n);
     }

@@ -1,5 +1,4 @@
 #include "kernels/cuda/dispatch.hpp"
-
 #include "kernels/cuda/sums.hpp"
 
 namespace moescope::kernels::cuda {

@@ -1,5 +1,4 @@
 #include "kernels/cuda/elementwise.hpp"
-
 #include "kernels/cuda/sums.hpp"
 #include "kernels/random.hpp"
 

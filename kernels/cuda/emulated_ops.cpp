@@ -60,8 +60,8 @@ class CpuProducts final : public Products {
                    float* c) override {
         for (std::int64_t e = 0; e < experts(rows); ++e) {
             const auto [first, count] = rows_of(rows, e);
-            multiply(Transpose::yes, Transpose::no, m, n, count, a + first * m, m, b + first * n, n, 0.0f, c + e * m * n,
-                     n);
+            multiply(Transpose::yes, Transpose::no, m, n, count, a + first * m, m, b + first * n, n, 0.0f,
+                     c + e * m * n, n);
         }
     }
 

@@ -1,5 +1,4 @@
 #include "kernels/cuda/qk_norm.hpp"
-
 #include "kernels/cuda/sums.hpp"
 
 namespace moescope::kernels::cuda {
@@ -68,7 +67,8 @@ __global__ void head_forward(float* y_BNSC, float* rstd, const float* x, const f
     }
     __syncthreads();
     for (std::int64_t c = threadIdx.x; c < C; c += blockDim.x) {
-        y_BNSC[row * C + c] = turned(normed, c, cos_SP + s * half, sin_SP + s * half, C, shape.rope, shape.order, false);
+        y_BNSC[row * C + c] =
+            turned(normed, c, cos_SP + s * half, sin_SP + s * half, C, shape.rope, shape.order, false);
     }
 }
 

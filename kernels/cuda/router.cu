@@ -1,6 +1,5 @@
 // Router: scores, and the backward; choice, capacity and losses stand in router_*.cu.
 #include "kernels/cuda/router.hpp"
-
 #include "kernels/cuda/router_parts.hpp"
 
 namespace moescope::kernels::cuda {

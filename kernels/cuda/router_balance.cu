@@ -21,8 +21,7 @@ __global__ void count_sequences(float* f_SE, const std::int32_t* ids_TJ, std::in
     }
     __syncthreads();
     const double n = static_cast<double>(tokens);
-    const double factor =
-        static_cast<double>(E) / (n * static_cast<double>(K)) / n / static_cast<double>(sequences);
+    const double factor = static_cast<double>(E) / (n * static_cast<double>(K)) / n / static_cast<double>(sequences);
     for (std::int64_t e = threadIdx.x; e < E; e += blockDim.x) {
         f_SE[blockIdx.x * E + e] = static_cast<float>(factor * static_cast<double>(static_cast<unsigned>(counts_E[e])));
     }
@@ -88,8 +87,7 @@ void losses(simt::Stream stream, RouterLosses* losses, const RouterOutput& out, 
                     scratch.sequences_T, scratch.f_SE, out.s_TE, scratch.q_of_s_T, sequence_of(shape), shape.E);
     }
     const bool earlier = shape.balance == Balance::global && in.earlier_choices_E != nullptr;
-    const double counted =
-        static_cast<double>(shape.T) + (earlier ? static_cast<double>(in.earlier_tokens) : 0.0);
+    const double counted = static_cast<double>(shape.T) + (earlier ? static_cast<double>(in.earlier_tokens) : 0.0);
     SIMT_LAUNCH(layer_losses, dim3(1), dim3(kRowThreads), 0, stream, losses, scratch.sums, scratch.sequences_T,
                 out.choices_E, out.counts_E, earlier ? in.earlier_choices_E : nullptr, shape.T, shape.E,
                 1.0 / (counted * static_cast<double>(shape.K)), shape.balance);

@@ -293,8 +293,8 @@ __global__ void token_thresholds(double* alpha_T, const float* s_TE, const doubl
 }
 
 /// b_e halfway between the share-th and the next largest over tokens of s_e - alpha; one block per expert.
-__global__ void expert_thresholds(double* b_E, const float* s_TE, const double* alpha_T, std::int64_t T,
-                                  std::int64_t E, const std::int64_t* share) {
+__global__ void expert_thresholds(double* b_E, const float* s_TE, const double* alpha_T, std::int64_t T, std::int64_t E,
+                                  const std::int64_t* share) {
     SIMT_SHARED(unsigned, counts, 256);
     SIMT_SHARED(unsigned long long, found, 2);
     if (*share == 0) {

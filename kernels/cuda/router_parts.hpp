@@ -47,14 +47,16 @@ __device__ inline std::int32_t index_of(Key key) {
     return kIndexMask - static_cast<std::int32_t>(key & kIndexMask);
 }
 
-/// The largest of keys_n, given to every lane of the one warp that calls.
+/// The largest of keys_n, given to every lane of the one warp that calls; all have read when it returns.
 __device__ inline Key largest(simt::SharedPointer<Key> keys_n, std::int64_t n) {
     Key best = kNever;
     for (std::int64_t i = threadIdx.x; i < n; i += kLanes) {
         const Key key = keys_n[i];
         best = key > best ? key : best;
     }
-    return warp_maximum(best);
+    best = warp_maximum(best);
+    __syncwarp();  // a shuffle orders values, not memory
+    return best;
 }
 
 __device__ inline bool enabled(const std::uint8_t* disabled_E, std::int64_t e) {

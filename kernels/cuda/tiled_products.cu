@@ -4,9 +4,9 @@
 namespace moescope::kernels::cuda {
 namespace {
 
-constexpr int kTile = 32;            // rows and columns of a tile, and steps of k that it takes at a time
-constexpr int kRowsOfThreads = 8;    // of a block; each thread has kTile / kRowsOfThreads elements of a column
-constexpr int kStride = kTile + 1;   // of a tile in shared memory: columns stand in different banks
+constexpr int kTile = 32;           // rows and columns of a tile, and steps of k that it takes at a time
+constexpr int kRowsOfThreads = 8;   // of a block; each thread has kTile / kRowsOfThreads elements of a column
+constexpr int kStride = kTile + 1;  // of a tile in shared memory: columns stand in different banks
 
 /// One product, or one of each expert: then the rows of A and C (m, or k where A is transposed) are the expert's.
 struct ProductShape {

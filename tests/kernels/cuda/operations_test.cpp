@@ -1,0 +1,435 @@
+// Every operation of the device against the processor's, at odd sizes.
+#include "base/half_floats.hpp"
+#include "tests/kernels/cuda/device_harness.hpp"
+
+namespace moescope::kernels::test {
+namespace {
+
+TEST(DeviceOperations, RmsNorm) {
+    for (const auto& [T, D] : {std::pair<std::int64_t, std::int64_t>{1, 1}, {3, 5}, {37, 129}, {70, 200}}) {
+        for (const Write write : {Write::assign, Write::add}) {
+            expect_same(
+                [&, T = T, D = D](Ops& ops) {
+                    const Floats x(ops, random_floats(T * D, 1)), w(ops, random_floats(D, 2)),
+                        dy(ops, random_floats(T * D, 3)), dx(ops, random_floats(T * D, 4)), y(ops, T * D), rstd(ops, T),
+                        dw(ops, D);
+                    ops.rms_norm_forward(y.at(), rstd.at(), x.at(), w.at(), T, D, 1e-6);
+                    ops.rms_norm_backward(dx.at(), dw.at(), dy.at(), x.at(), rstd.at(), w.at(), T, D, write);
+                    Left left;
+                    left.add(y);
+                    left.add(rstd);
+                    left.add(dx);
+                    left.add(dw);
+                    return left;
+                },
+                2e-5, 2e-5, "rms norm " + std::to_string(T) + " x " + std::to_string(D));
+        }
+    }
+}
+
+TEST(DeviceOperations, Linear) {
+    for (const auto& [T, I, O] : {std::array<std::int64_t, 3>{1, 1, 1}, {5, 33, 7}, {65, 40, 97}}) {
+        for (const Write write : {Write::assign, Write::add}) {
+            for (const bool own : {false, true}) {
+                bool rounded = false;
+                const auto given = [&](std::int64_t count, std::uint64_t seed) {
+                    std::vector<float> values = random_floats(count, seed);
+                    for (float& value : values) {
+                        value = rounded ? base::bf16_to_float(base::float_to_bf16(value)) : value;
+                    }
+                    return values;
+                };
+                const auto run = [&, T = T, I = I, O = O](Ops& ops) {
+                    const Floats x(ops, given(T * I, 1)), w(ops, given(O * I, 2)), b(ops, random_floats(O, 3)),
+                        dy(ops, given(T * O, 4)), y(ops, random_floats(T * O, 5)),
+                        dx(ops, random_floats(T * I, 6)), dw(ops, random_floats(O * I, 7)),
+                        db(ops, random_floats(O, 8));
+                    ops.linear_forward(y.at(), x.at(), w.at(), b.at(), T, I, O, write);
+                    ops.linear_backward_input(dx.at(), dy.at(), w.at(), T, I, O, write);
+                    ops.linear_backward_weight(dw.at(), dy.at(), x.at(), T, I, O, write);
+                    ops.linear_backward_bias(db.at(), dy.at(), T, O, write);
+                    Left left;
+                    left.add(y);
+                    left.add(dx);
+                    left.add(dw);
+                    left.add(db);
+                    return left;
+                };
+                if (!own) {
+                    expect_same(run, 3e-5, 3e-5, "linear");
+                    continue;
+                }
+                // The own tiled kernel in the place of a library, in single precision and with rounded operands.
+                for (const Operands operands : {Operands::f32, Operands::bf16}) {
+                    const std::unique_ptr<Ops> cpu = cpu_ops(1), device = cuda::emulated_ops(false);
+                    device->set_operands(operands);
+                    const Left actual = run(*device);
+                    rounded = operands == Operands::bf16;  // the processor rounds large products alone
+                    const Left expected = run(*cpu);
+                    rounded = false;
+                    for (std::size_t i = 0; i < expected.close.size(); ++i) {
+                        expect_close(actual.close[i], expected.close[i], 3e-5, 3e-5,
+                                     "tiled product " + std::to_string(i) + " of " + std::to_string(T));
+                    }
+                }
+            }
+        }
+    }
+}
+
+TEST(DeviceOperations, WithoutAFormula) {
+    constexpr std::int64_t kRows = 19, kWidth = 37, n = kRows * kWidth;
+    expect_same(
+        [&](Ops& ops) {
+            const Floats a(ops, random_floats(n, 1)), b(ops, random_floats(n, 2)), sum(ops, n), share(ops, n),
+                noisy(ops, n), wide(ops, 2 * n);
+            const Integers targets(ops, random_tokens(21, 99, 3)), tokens(ops, 21), next(ops, 21);
+            ops.add(sum.at(), a.at(), b.at(), n);
+            ops.add_share(share.at(), a.at(), 0.25f, true, n);
+            ops.add_share(share.at(), b.at(), 0.25f, false, n);
+            ops.jitter(noisy.at(), a.at(), n, 0.1, 7, 3);
+            ops.copy_columns(wide.at() + kWidth, 2 * kWidth, a.at(), kWidth, kRows, kWidth);
+            ops.next_targets(tokens.at(), next.at(), targets.at(), 21, 7);
+            Left left;
+            left.add(sum);
+            left.add(share);
+            left.add(noisy);
+            left.add(wide);
+            left.add_equal(tokens);
+            left.add_equal(next);
+            return left;
+        },
+        1e-6, 1e-7, "elementwise");
+    const std::unique_ptr<Ops> device = cuda::emulated_ops();
+    std::vector<float> values = random_floats(5001, 5);
+    EXPECT_TRUE(device->all_finite(Floats(*device, values).at(), 5001));
+    for (const float broken : {INFINITY, -INFINITY, NAN}) {
+        values[4999] = broken;
+        EXPECT_FALSE(device->all_finite(Floats(*device, values).at(), 5001));
+        EXPECT_TRUE(device->all_finite(Floats(*device, values).at(), 4999)) << "it looks no further";
+    }
+}
+
+TEST(DeviceOperations, Embedding) {
+    constexpr std::int64_t T = 300, V = 11, D = 37;  // tokens that come back, also more than a piece later
+    expect_same(
+        [&](Ops& ops) {
+            const Floats table(ops, random_floats(V * D, 1)), x(ops, T * D), dx(ops, random_floats(T * D, 2)),
+                dtable(ops, random_floats(V * D, 3));
+            const Integers tokens(ops, random_tokens(T, V, 4));
+            ops.embedding_forward(x.at(), table.at(), tokens.at(), T, D);
+            ops.embedding_backward(dtable.at(), dx.at(), tokens.at(), T, D);
+            Left left;
+            left.add(x);
+            left.add(dtable);
+            return left;
+        },
+        1e-6, 1e-6, "embedding");
+}
+
+TEST(DeviceOperations, QueriesAndKeys) {
+    for (const QkNorm norm : {QkNorm::none, QkNorm::head, QkNorm::full}) {
+        for (const RopeOrder order : {RopeOrder::half, RopeOrder::interleaved}) {
+            HeadShape shape;
+            shape.B = 2;
+            shape.S = 21;
+            shape.N = 3;
+            shape.C = 10;
+            shape.R = 47;
+            shape.rope = 6;
+            shape.norm = norm;
+            shape.order = order;
+            const std::int64_t T = shape.B * shape.S, all = T * shape.N * shape.C, W = shape.N * shape.C;
+            expect_same(
+                [&](Ops& ops) {
+                    RopeSpec spec;
+                    spec.factor = 4;
+                    spec.original_context = 8;
+                    const Floats cosines(ops, shape.S * 3), sines(ops, shape.S * 3);
+                    ops.rope_tables(cosines.at(), sines.at(), shape.S, shape.rope, spec);
+                    const Floats x(ops, random_floats(T * shape.R, 1)), w(ops, random_floats(W, 2)),
+                        dy(ops, random_floats(all, 3)), y(ops, all), rstd(ops, std::vector<float>(T * shape.N, 0.0f)),
+                        dx(ops, std::vector<float>(T * shape.R, 0.0f)), dw(ops, std::vector<float>(W, 0.0f)),
+                        scratch(ops, std::max<std::int64_t>(1, ops.qk_norm_scratch(shape)));
+                    ops.qk_norm_forward(y.at(), rstd.at(), x.at(), w.at(), cosines.at(), sines.at(), shape);
+                    ops.qk_norm_backward(dx.at(), dw.at(), scratch.at(), dy.at(), x.at(), rstd.at(), w.at(),
+                                         cosines.at(), sines.at(), shape);
+                    Left left;
+                    left.add(y);
+                    left.add(rstd);
+                    left.add(dx);
+                    left.add(dw);
+                    return left;
+                },
+                3e-5, 3e-5, "queries and keys, norm " + std::to_string(static_cast<int>(norm)));
+        }
+    }
+}
+
+TEST(DeviceOperations, LatentKeys) {
+    LatentKeyShape shape;
+    shape.B = 2;
+    shape.S = 9;
+    shape.N = 3;
+    shape.nope = 5;
+    shape.rope = 4;
+    shape.stride = 12;
+    shape.R = 36;
+    shape.R_rope = 11;
+    const std::int64_t T = shape.B * shape.S, all = T * shape.N * 9;
+    expect_same(
+        [&](Ops& ops) {
+            const Floats cosines(ops, shape.S * 2), sines(ops, shape.S * 2);
+            ops.rope_tables(cosines.at(), sines.at(), shape.S, shape.rope, {});
+            const Floats own(ops, random_floats(T * shape.R, 1)), shared(ops, random_floats(T * shape.R_rope, 2)),
+                k(ops, all), dk(ops, random_floats(all, 3)), down(ops, std::vector<float>(T * shape.R, 0.0f)),
+                dshared(ops, std::vector<float>(T * shape.R_rope, 0.0f));
+            ops.latent_key_forward(k.at(), own.at(), shared.at(), cosines.at(), sines.at(), shape);
+            ops.latent_key_backward(down.at(), dshared.at(), dk.at(), cosines.at(), sines.at(), shape);
+            Left left;
+            left.add(k);
+            left.add(down);
+            left.add(dshared);
+            return left;
+        },
+        2e-6, 2e-6, "latent keys");
+}
+
+TEST(DeviceOperations, Attention) {
+    for (const std::int64_t window : {0, 7}) {
+        for (const bool sinks : {false, true}) {
+            for (const std::int64_t S : {1, 31, 70}) {
+                AttentionShape shape;
+                shape.B = 2;
+                shape.S = S;
+                shape.H = 4;
+                shape.G = 2;
+                shape.C = 10;
+                shape.Cv = 35;
+                shape.R = 83;
+                shape.stride = 36;
+                shape.scale = 0.3;
+                shape.window = window;
+                const std::int64_t T = shape.B * S;
+                expect_same(
+                    [&](Ops& ops) {
+                        const Floats q(ops, random_floats(T * 4 * 10, 1)), k(ops, random_floats(T * 2 * 10, 2)),
+                            v(ops, random_floats(T * shape.R, 3)), given(ops, random_floats(4, 4)),
+                            dout(ops, random_floats(T * 4 * 35, 5)), o(ops, T * 4 * 35), lse(ops, T * 4),
+                            dq(ops, T * 4 * 10), dk(ops, T * 2 * 10), dv(ops, std::vector<float>(T * shape.R, 0.0f)),
+                            dsinks(ops, std::vector<float>(4, 0.0f)), partial(ops, 8),
+                            scratch(ops, ops.attention_scratch(shape));
+                        const float* given_or_none = sinks ? given.at() : nullptr;
+                        ops.attention_forward(o.at(), lse.at(), q.at(), k.at(), v.at(), given_or_none, scratch.at(),
+                                              shape);
+                        ops.attention_backward(dq.at(), dk.at(), dv.at(), sinks ? dsinks.at() : nullptr, partial.at(),
+                                               dout.at(), q.at(), k.at(), v.at(), given_or_none, lse.at(), scratch.at(),
+                                               shape);
+                        Left left;
+                        for (const Floats* array : {&o, &lse, &dq, &dk, &dv, &dsinks}) {
+                            left.add(*array);
+                        }
+                        return left;
+                    },
+                    1e-4, 1e-4, "attention over " + std::to_string(S) + ", window " + std::to_string(window));
+            }
+        }
+    }
+}
+
+TEST(DeviceOperations, DispatchExpertsAndCombine) {
+    constexpr std::int64_t T = 41, E = 5, J = 3, D = 18, F = 7;
+    std::vector<std::int32_t> ids = random_tokens(T * J, E, 1);
+    std::vector<std::uint8_t> kept(ids.size(), 1);
+    std::vector<std::uint32_t> counts(E, 0);
+    for (std::size_t slot = 0; slot < ids.size(); ++slot) {
+        ids[slot] = ids[slot] == 2 ? 3 : ids[slot];  // an expert without rows
+        kept[slot] = slot % 7 != 3 ? 1 : 0;
+        counts[static_cast<std::size_t>(ids[slot])] += kept[slot];
+    }
+    const std::int64_t R = std::count(kept.begin(), kept.end(), 1);
+    for (const Activation activation : {Activation::swiglu, Activation::clamped_swiglu}) {
+        for (const bool grouped : {true, false}) {
+            ExpertShape shape;
+            shape.E = grouped ? E : 1;
+            shape.D = D;
+            shape.F = F;
+            shape.activation = activation;
+            shape.limit = 1.0f;
+            const auto run = [&](Ops& ops) {
+                const Integers ids_TJ(ops, ids), offsets(ops, E + 1), row_of(ops, T * J),
+                    token_of(ops, std::vector<std::int32_t>(T * J, 0));
+                const Array<std::uint8_t> kept_TJ(ops, kept);
+                const Array<std::uint32_t> counts_E(ops, counts);
+                ops.dispatch_plan(offsets.at(), row_of.at(), token_of.at(), ids_TJ.at(), kept_TJ.at(), counts_E.at(), T,
+                                  E, J);
+                const std::vector<float> none(static_cast<std::size_t>(T * J * D), 0.0f);
+                const Floats x(ops, random_floats(T * D, 2)), rows_x(ops, none), y(ops, none), dy(ops, none),
+                    drows(ops, none), dx(ops, T * D), out(ops, T * D), weights(ops, random_floats(T * J, 3)),
+                    dweights(ops, T * J), dout(ops, random_floats(T * D, 4)), gu(ops, T * J * 2 * F), h(ops, T * J * F),
+                    dgu(ops, T * J * 2 * F), dh(ops, T * J * F);
+                const Floats up(ops, random_floats(E * 2 * F * D, 5, 0.5f)), down(ops, random_floats(E * D * F, 6)),
+                    up_bias(ops, random_floats(E * 2 * F, 7)), down_bias(ops, random_floats(E * D, 8)),
+                    g_up(ops, std::vector<float>(E * 2 * F * D, 0.0f)),
+                    g_down(ops, std::vector<float>(E * D * F, 0.0f)),
+                    g_up_bias(ops, std::vector<float>(E * 2 * F, 0.0f)),
+                    g_down_bias(ops, std::vector<float>(E * D, 0.0f));
+                ExpertRows rows;
+                rows.offsets_E1 = grouped ? offsets.at() : nullptr;
+                rows.most = grouped ? T * J : R;
+                ops.gather_forward(rows_x.at(), x.at(), token_of.at(), {offsets.at(), T * J}, E, D);
+                const ExpertWeights w{up.at(), down.at(), up_bias.at(), down_bias.at()};
+                ops.experts_forward(y.at(), gu.at(), h.at(), rows_x.at(), w, rows, shape);
+                ops.combine_forward(out.at(), x.at(), y.at(), weights.at(), row_of.at(), T, J, D);
+                ops.combine_backward(dy.at(), dweights.at(), dout.at(), y.at(), weights.at(), row_of.at(), T, J, D);
+                ops.experts_backward(drows.at(), {g_up.at(), g_down.at(), g_up_bias.at(), g_down_bias.at()}, dgu.at(),
+                                     dh.at(), dy.at(), rows_x.at(), gu.at(), h.at(), w, rows, shape);
+                ops.gather_backward(dx.at(), drows.at(), row_of.at(), T, J, D, false);
+                Left left;
+                for (const Floats* array :
+                     {&rows_x, &y, &out, &dy, &dweights, &drows, &dx, &g_up, &g_down, &g_up_bias, &g_down_bias}) {
+                    left.add(*array);
+                }
+                left.add_equal(offsets);
+                left.add_equal(row_of);
+                left.add_equal(token_of);
+                return left;
+            };
+            expect_same(run, 5e-5, 5e-5, grouped ? "experts" : "one expert");
+            const std::unique_ptr<Ops> cpu = cpu_ops(1), tiled = cuda::emulated_ops(false);
+            const Left expected = run(*cpu), actual = run(*tiled);
+            for (std::size_t i = 0; i < expected.close.size(); ++i) {
+                expect_close(actual.close[i], expected.close[i], 5e-5, 5e-5, "tiled experts " + std::to_string(i));
+            }
+        }
+    }
+}
+
+TEST(DeviceOperations, CrossEntropy) {
+    constexpr std::int64_t T = 23, D = 9, V = 301;
+    for (const Write write : {Write::assign, Write::add}) {
+        for (const bool any : {true, false}) {
+            expect_same(
+                [&](Ops& ops) {
+                    std::vector<std::int32_t> wanted = random_tokens(T, V, 1);
+                    for (std::size_t t = 0; t < wanted.size(); ++t) {
+                        wanted[t] = !any || t % 5 == 2 ? -1 : wanted[t];
+                    }
+                    const Integers targets(ops, wanted);
+                    const Floats x(ops, random_floats(T * D, 2)), w(ops, random_floats(V * D, 3)), losses(ops, T),
+                        dx(ops, T * D), dw(ops, random_floats(V * D, 4)), logits(ops, ops.cross_entropy_rows(T) * V);
+                    const Array<double> loss(ops, 2);
+                    ops.cross_entropy_forward(loss.at(), losses.at(), x.at(), w.at(), targets.at(), logits.at(), T, D,
+                                              V);
+                    ops.cross_entropy_forward_backward(loss.at() + 1, losses.at(), dx.at(), dw.at(), x.at(), w.at(),
+                                                       targets.at(), logits.at(), T, D, V, 0.5, write);
+                    Left left;
+                    left.add(losses);
+                    left.add(dx);
+                    left.add(dw);
+                    const std::vector<double> means = loss.read();
+                    left.close.emplace_back(means.begin(), means.end());
+                    return left;
+                },
+                3e-5, 3e-6, "cross entropy");
+        }
+    }
+}
+
+TEST(DeviceOperations, Optimizers) {
+    constexpr std::int64_t n = 33001;
+    expect_same(
+        [&](Ops& ops) {
+            const Floats p(ops, random_floats(n, 1)), m(ops, random_floats(n, 2, 0.1f)), g(ops, random_floats(n, 4));
+            std::vector<float> squares = random_floats(n, 3);
+            std::transform(squares.begin(), squares.end(), squares.begin(), [](float v) { return v * v; });
+            const Floats v(ops, squares);
+            AdamWStep step;
+            step.learning_rate = 0.01;
+            step.weight_decay = 0.1;
+            step.gradient_scale = 0.3;
+            step.update = 3;
+            ops.adamw(p.at(), m.at(), v.at(), g.at(), n, step);
+            const Array<double> sum(ops, 1), scratch(ops, ops.sum_of_squares_scratch(n));
+            ops.sum_of_squares(sum.at(), g.at(), n, scratch.at());
+            Left left;
+            left.add(p);
+            left.add(m);
+            left.add(v);
+            left.close.push_back({static_cast<float>(sum.read()[0])});
+            return left;
+        },
+        4e-6, 1e-6, "adamw");
+    for (const auto& [rows, columns] : {std::pair<std::int64_t, std::int64_t>{7, 19}, {19, 7}, {12, 12}}) {
+        expect_same(
+            [&, rows = rows, columns = columns](Ops& ops) {
+                const std::int64_t all = 3 * rows * columns;
+                const Floats p(ops, random_floats(all, 1)), m(ops, random_floats(all, 2)),
+                    g(ops, random_floats(all, 3)), scratch(ops, ops.muon_scratch(rows, columns));
+                MuonStep step;
+                step.learning_rate = 0.1;
+                step.weight_decay = 0.1;
+                step.gradient_scale = 0.5;
+                ops.muon(p.at(), m.at(), g.at(), 3, rows, columns, scratch.at(), step);
+                Left left;
+                left.add(p);
+                left.add(m);
+                return left;
+            },
+            2e-4, 2e-4, "muon");
+    }
+}
+
+TEST(DeviceOperations, Counts) {
+    constexpr std::int64_t T = 150, E = 7, K = 3;
+    for (const bool of_logits : {false, true}) {
+        for (const bool more : {false, true}) {
+            expect_same(
+                [&](Ops& ops) {
+                    std::vector<float> scores = random_floats(T * E, 1);
+                    std::transform(scores.begin(), scores.end(), scores.begin(), [](float s) { return std::exp(s); });
+                    std::vector<std::int32_t> ids(T * K);
+                    std::vector<std::uint8_t> kept(ids.size()), groups(T), disabled(E, 0);
+                    disabled[1] = 1;
+                    for (std::size_t slot = 0; slot < ids.size(); ++slot) {
+                        ids[slot] = slot % 31 == 30 ? -1 : static_cast<std::int32_t>((slot + slot / K) % (E - 1));
+                        ids[slot] += ids[slot] >= 1 ? 1 : 0;  // expert 1 is disabled
+                        kept[slot] = ids[slot] >= 0 && slot % 5 != 0 ? 1 : 0;
+                        groups[slot / K] = static_cast<std::uint8_t>(slot / K % 2);
+                    }
+                    const Floats s(ops, scores), bias(ops, random_floats(E, 2));
+                    const Integers ids_TK(ops, ids);
+                    const Array<std::uint8_t> kept_TK(ops, kept), groups_T(ops, groups), disabled_E(ops, disabled);
+                    const Array<std::uint32_t> counts(ops, std::vector<std::uint32_t>(2 * E + 3, 5)),
+                        choices(ops, std::vector<std::uint32_t>(E, 4));
+                    const Array<std::uint64_t> sums(ops, std::vector<std::uint64_t>(E, 10));
+                    const Array<double> margins(ops, std::vector<double>(2, 0.0));
+                    SlotCounts slots;
+                    slots.ids_TJ = ids_TK.at();
+                    slots.kept_TJ = kept_TK.at();
+                    slots.groups_T = groups_T.at();
+                    slots.T = T;
+                    slots.J = K;
+                    slots.E = E;
+                    slots.G = 2;
+                    slots.stride = E + 3;
+                    ops.count_slots(counts.at(), slots);
+                    ops.add_choices(sums.at(), choices.at(), E);
+                    ChosenScores chosen{
+                        s.at(),   more ? bias.at() : nullptr, more ? disabled_E.at() : nullptr, ids_TK.at(), T, E, K,
+                        of_logits};
+                    ops.add_margins(reinterpret_cast<MarginSums*>(margins.at()), chosen);
+                    Left left;
+                    left.add_equal(counts);
+                    left.add_equal(sums);
+                    left.close.push_back({static_cast<float>(margins.read()[0])});
+                    left.equal.push_back({std::bit_cast<std::int64_t>(margins.read()[1])});
+                    return left;
+                },
+                1e-5, 1e-5, "counts");
+        }
+    }
+}
+
+}  // namespace
+}  // namespace moescope::kernels::test
