@@ -476,9 +476,10 @@ void StructurePanel::draw_read_buttons(const View& view, const CheckpointSeries*
     }
     const bool enough = run->checkpoints.size() > 1;
     const char* why_not = ctx.text(!ctx.connected() ? "runs.offline" : "structure.saturation.few");
-    const auto offer = [&](const char* label_key, const nlohmann::json& text, std::uint64_t tokens) {
+    const auto offer = [&](const char* label_key, const char* label_of_one, const nlohmann::json& text,
+                           std::uint64_t tokens) {
         const std::size_t count = run->checkpoints.size();
-        const std::string label = ctx.text.format(count == 1 ? std::string(label_key) + ".one" : std::string(label_key),
+        const std::string label = ctx.text.format(count == 1 ? label_of_one : label_key,
                                                   {{"run", run->name}, {"n", ctx.text.number(std::uint64_t{count})}}) +
                                   "###" + label_key;
         ui::flow(ui::button_width(label.c_str()));
@@ -499,9 +500,10 @@ void StructurePanel::draw_read_buttons(const View& view, const CheckpointSeries*
         }
     };
     if (!view.run.text.is_null() && view.run.training == run->id) {
-        offer("structure.saturation.read_this", view.run.text, view.run.routing->tokens);
+        offer("structure.saturation.read_this", "structure.saturation.read_this.one", view.run.text,
+              view.run.routing->tokens);
     }
-    offer("structure.saturation.read", built_in_text(), kBuiltInTokens);
+    offer("structure.saturation.read", "structure.saturation.read.one", built_in_text(), kBuiltInTokens);
     if (!enough) {
         ui::text_wrapped(ctx.text("structure.saturation.few"), ctx.theme.text_dim);
     }

@@ -130,7 +130,7 @@ std::string experiment_key_label(const ui::Language& text, const std::string& ke
 
 std::string run_title(const ui::Language& text, const history::TrainingRun& run) {
     const history::ExperimentPlace place = history::experiment_place(run.manifest);
-    if (place.number == 0 || place.name.empty() || !run.name.starts_with(place.name + ": ")) {
+    if (place.number == 0 || place.name.empty() || !run.name.starts_with(place.name + ':')) {
         return run.name;
     }
     return place.name + text("common.colon") + experiment_value_label(text, place.key, place.value);

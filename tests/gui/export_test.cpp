@@ -64,7 +64,6 @@ void export_a_model(Harness& h, ImGuiTestContext* ctx) {
     }
     ctx->ItemClick(row.c_str(), 0, ImGuiTestOpFlags_MoveToEdgeL);
     ctx->Yield(4);
-    h.take_picture(ctx, "/tmp/bm/models-row");
     ctx->ItemClick("//###panel.models/**/###models.export.open");
     ctx->Yield(3);
     IM_CHECK(form_is_open(ctx));

@@ -221,8 +221,8 @@ TEST(Session, AKilledNodeStandsInTheLog) {
     records.put(RecordType::run_ended, json{{"run", 2}, {"state", "interrupted"}, {"message", "the node stopped"}});
     records.put(RecordType::run_ended, json{{"run", 1}, {"state", "done"}});  // has a line of its own
     EXPECT_EQ(lines_of(session),
-              (std::vector<std::string>{"warning node: n was interrupted: the node stopped at step 7",
-                                        "warning node: n was interrupted: the node stopped"}));
+              (std::vector<std::string>{"warning node: 'n' was interrupted: the node stopped at step 7",
+                                        "warning node: 'n' was interrupted: the node stopped"}));
 }
 
 TEST(RunChanges, WhatWasTurnedBeforeACheckpointIsInForceThere) {

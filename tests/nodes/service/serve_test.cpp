@@ -226,7 +226,7 @@ TEST_F(Serve, AKilledNodeGoesOnFromTheCheckpoint) {
         return s.link.state == client::Link::State::connected && in_state(run, RunState::interrupted)(s);
     });
     bench.wait("the kill in the log", [](const Snapshot& s) {
-        return logged(s, "warning", "first was interrupted: the node stopped at step");
+        return logged(s, "warning", "'first' was interrupted: the node stopped at step");
     });
     EXPECT_EQ(bench.done("train.continue", {{"run", run}}).value("run", 0u), run);
     const auto now = bench.wait("the end", in_state(run, RunState::done));

@@ -199,7 +199,7 @@ TEST(Comparisons, RefuseWhatCannotBeCompared) {
               std::string::npos);
     others = tokens;
     others[5].position = 4;
-    EXPECT_EQ(problem(spec, others), "the second trace has position 4 of text 0 a second time");
+    EXPECT_EQ(problem(spec, others), "the second trace has position 4 of text 1 a second time");
     EXPECT_NE(problem(spec, {}), "");
     // What one of them does not know is not another.
     others = tokens;
