@@ -573,8 +573,8 @@ struct Trainer::Impl {
         if (tokens.size() > static_cast<std::size_t>(room)) {
             tokens.erase(tokens.begin(), tokens.end() - room);
         }
-        Decoder decoder(config.model, layout, on_host(buffers.parameters), this->decoder);
-        std::span<const float> logits = decoder.read(0, tokens);
+        Decoder reader(config.model, layout, on_host(buffers.parameters), decoder);
+        std::span<const float> logits = reader.read(0, tokens);
         std::string text;
         for (int i = 0; i < max_tokens; ++i) {
             const double unit = kernels::random_unit(now.train.seed, 3 + steps, static_cast<std::uint64_t>(i));
@@ -583,10 +583,10 @@ struct Trainer::Impl {
                 break;
             }
             text += tokenizer.piece_bytes(token);
-            if (decoder.position() == config.model.context) {
+            if (reader.position() == config.model.context) {
                 break;
             }
-            logits = decoder.decode(token);
+            logits = reader.decode(token);
         }
         return base::to_valid_utf8(text);
     }

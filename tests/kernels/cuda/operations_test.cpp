@@ -41,9 +41,8 @@ TEST(DeviceOperations, Linear) {
                 };
                 const auto run = [&, T = T, I = I, O = O](Ops& ops) {
                     const Floats x(ops, given(T * I, 1)), w(ops, given(O * I, 2)), b(ops, random_floats(O, 3)),
-                        dy(ops, given(T * O, 4)), y(ops, random_floats(T * O, 5)),
-                        dx(ops, random_floats(T * I, 6)), dw(ops, random_floats(O * I, 7)),
-                        db(ops, random_floats(O, 8));
+                        dy(ops, given(T * O, 4)), y(ops, random_floats(T * O, 5)), dx(ops, random_floats(T * I, 6)),
+                        dw(ops, random_floats(O * I, 7)), db(ops, random_floats(O, 8));
                     ops.linear_forward(y.at(), x.at(), w.at(), b.at(), T, I, O, write);
                     ops.linear_backward_input(dx.at(), dy.at(), w.at(), T, I, O, write);
                     ops.linear_backward_weight(dw.at(), dy.at(), x.at(), T, I, O, write);
@@ -67,7 +66,7 @@ TEST(DeviceOperations, Linear) {
                     rounded = operands == Operands::bf16;  // the processor rounds large products alone
                     const Left expected = run(*cpu);
                     rounded = false;
-                    for (std::size_t i = 0; i < expected.close.size(); ++i) {
+                    for (std::size_t i = 0; i < 3; ++i) {  // the products
                         expect_close(actual.close[i], expected.close[i], 3e-5, 3e-5,
                                      "tiled product " + std::to_string(i) + " of " + std::to_string(T));
                     }
