@@ -20,11 +20,13 @@ class EmulatedDevice : public testing::TestWithParam<Variant> {};
 TEST_P(EmulatedDevice, TrainsAsTheProcessorDoes) {
     RunConfig config = tiny_config();
     config.train.threads = 1;
+    config.model.context = 12;
+    config.train.batch = 2;
     GetParam().change(config);
     const auto data = byte_dataset();
     Trainer cpu(config, data), device(config, data, {}, kernels::cuda::emulated_ops());
     EXPECT_EQ(cpu.parameters_sha256(), device.parameters_sha256()) << "both start from the same parameters";
-    for (int step = 0; step < 3; ++step) {
+    for (int step = 0; step < 2; ++step) {
         const StepStats expected = cpu.step(), actual = device.step();
         ASSERT_TRUE(actual.fault.empty()) << actual.fault.english();
         EXPECT_NEAR(actual.cross_entropy / expected.cross_entropy, 1.0, 2e-4) << step;
@@ -37,14 +39,25 @@ TEST_P(EmulatedDevice, TrainsAsTheProcessorDoes) {
             EXPECT_EQ(std::isnan(actual.dropped), std::isnan(expected.dropped));
         }
     }
-    EXPECT_LT(difference(device.parameters(), cpu.parameters()), 3.0 * config.train.learning_rate)
+    EXPECT_LT(difference(device.parameters(), cpu.parameters()), 2.0 * config.train.learning_rate)
         << "as far as the optimizer goes in a step where a gradient is next to nothing";
-    const HeldOutLoss expected = cpu.evaluate(), actual = device.evaluate();
-    EXPECT_NEAR(actual.loss[0], expected.loss[0], 2e-3);
-    EXPECT_NEAR(actual.loss[1], expected.loss[1], 2e-3);
 }
 INSTANTIATE_TEST_SUITE_P(All, EmulatedDevice, testing::ValuesIn(kVariants),
                          [](const auto& variant) { return std::string(variant.param.name); });
+
+TEST(EmulatedDevice, EvaluatesAsTheProcessorDoes) {
+    RunConfig config = tiny_config();
+    config.train.batch = 1;
+    auto data = byte_dataset();
+    for (auto& text : data->held_out) {
+        text.resize(100);
+    }
+    Trainer cpu(config, data), device(config, data, {}, kernels::cuda::emulated_ops());
+    const HeldOutLoss expected = cpu.evaluate(), actual = device.evaluate();
+    EXPECT_EQ(actual.tokens, expected.tokens);
+    EXPECT_NEAR(actual.loss[0], expected.loss[0], 1e-5);
+    EXPECT_NEAR(actual.loss[1], expected.loss[1], 1e-5);
+}
 
 TEST(EmulatedDevice, IsBitEqualWhenRepeatedAndAfterABreak) {
     const RunConfig config = tiny_config();
