@@ -2,6 +2,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <fmt/format.h>
+#include <map>
 #include <memory>
 #include <span>
 #include <unistd.h>
@@ -82,12 +83,13 @@ void add_export(CLI::App& app, Chosen& chosen) {
     const auto options = std::make_shared<ExportOptions>();
     auto* command = app.add_subcommand("export", "Write a model for other programs");
     command
-        ->add_option("--model", options->model, "Library name, checkpoint, session, Hugging Face folder or GGUF file")
+        ->add_option("--model,--session", options->model, "Library name, checkpoint, session, Hugging Face folder or GGUF file")
         ->required()
         ->check(filled());
     ModelExport& order = options->order;
-    command->add_option("--format", order.format, "huggingface or gguf")
+    command->add_option("--format", order.format, "huggingface (hf) or gguf")
         ->capture_default_str()
+        ->transform(CLI::Transformer(std::map<std::string, std::string>{{"hf", "huggingface"}}))
         ->check(CLI::IsMember(names_of(kExportFormats)));
     auto* precision =
         command->add_option("--precision", order.precision, "Of the matrices in a GGUF file, by llama.cpp's quantiser")
