@@ -292,9 +292,11 @@ void Tour::compare_runs() {
     check(first_loss(0) == first_loss(1) && first_loss(0) == first_loss(2),
           "runs of one seed begin with equal weights and an equal batch");
     command("view.layout_compare");
-    workbench_.show_panel("overlay");
+    frames(10);  // the layout brings its own panel to the front
     for (const char* view : {"table", "maps", "curves"}) {
         command(std::string("overlay.view=") + view);
+        workbench_.show_panel("overlay");
+        frames(60);
         picture(std::string("runs-compared-") + view);
     }
     workbench_.show_panel("overlay", false);
