@@ -52,6 +52,8 @@ function(moescope_test name)
     endif()
     if(MOESCOPE_SANITIZE STREQUAL "thread")
         math(EXPR arg_TIMEOUT "${arg_TIMEOUT} * 6")  # real models are that much slower under ThreadSanitizer
+    elseif(MOESCOPE_SANITIZE)
+        math(EXPR arg_TIMEOUT "${arg_TIMEOUT} * 3")
     endif()
     set_tests_properties(${name} PROPERTIES TIMEOUT ${arg_TIMEOUT} LABELS "${arg_LABELS}"
         ENVIRONMENT "MOESCOPE_CACHE=${MOESCOPE_CACHE}")
