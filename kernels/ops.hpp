@@ -18,6 +18,7 @@
 #include "kernels/cpu/attention.hpp"
 #include "kernels/cpu/counts.hpp"
 #include "kernels/cpu/experts.hpp"
+#include "kernels/cpu/host_memory.hpp"
 #include "kernels/cpu/linear.hpp"
 #include "kernels/cpu/muon.hpp"
 #include "kernels/cpu/parallel.hpp"
@@ -26,9 +27,6 @@
 #include "kernels/cpu/router.hpp"
 
 namespace moescope::kernels {
-
-/// Memory of a device.
-using DeviceMemory = std::unique_ptr<std::byte, std::function<void(std::byte*)>>;
 
 /// The experts' rows: what dispatch_plan leaves, and the most rows that there can be. Without offsets one expert has
 /// `most` rows, all of them.

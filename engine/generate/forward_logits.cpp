@@ -66,6 +66,7 @@ std::vector<float> forward_logits(const LoadedModel& model, std::span<const std:
     check_tokens(config, tokens);
     const int length = static_cast<int>(tokens.size());
     const std::unique_ptr<kernels::Ops> ops = kernels::cpu_ops(threads > 0 ? threads : kernels::hardware_workers());
+    ops->enter();
     const Mode mode =
         routing == nullptr ? Mode::inference : Mode::train;  // routing of every layer must still be there at the end
     Arena plan;

@@ -4,7 +4,7 @@
 
 #include "engine/error.hpp"
 #include "engine/model/machine_memory.hpp"
-#include "kernels/cpu/cpu_ops.hpp"
+#include "kernels/cpu/host_memory.hpp"
 
 namespace moescope::engine {
 namespace {
@@ -27,24 +27,41 @@ std::uint64_t checked_sum(std::uint64_t a, std::uint64_t b, base::Marked what) {
     return a + b;
 }
 
-Block::Block(std::uint64_t bytes, const std::function<void()>& check)
-    : Block(*kernels::cpu_ops(kernels::workers()), bytes, check) {}
+namespace {
 
-Block::Block(kernels::Ops& ops, std::uint64_t bytes, const std::function<void()>& check)
-    : size_(checked_sum(bytes, kAlign, marked("memory")) / kAlign * kAlign) {
-    // The system promises more than it has and ends the process that believes it.
-    const std::uint64_t available = ops.host_memory() ? available_memory() : ops.available_memory();
-    if (size_ >= kLarge && size_ > available) {
+/// The system promises more than it has and ends the process that believes it.
+void check_available(std::uint64_t bytes, std::uint64_t available) {
+    if (bytes >= kLarge && bytes > available) {
         throw Error(
             say("not enough memory: {} are needed, and {} can be had here; choose a smaller model, batch or "
                 "context, or close other programs",
-                memory_text(size_), memory_text(available)));
+                memory_text(bytes), memory_text(available)));
     }
-    data_ = ops.allocate(size_, check);
-    if (data_ == nullptr) {
+}
+
+void check_taken(const kernels::DeviceMemory& memory, std::uint64_t bytes) {
+    if (memory == nullptr) {
         throw Error(
-            say("not enough memory: {} were asked for; choose a smaller model, batch or context", memory_text(size_)));
+            say("not enough memory: {} were asked for; choose a smaller model, batch or context", memory_text(bytes)));
     }
+}
+
+std::uint64_t rounded_up(std::uint64_t bytes) {
+    return checked_sum(bytes, kAlign, marked("memory")) / kAlign * kAlign;
+}
+
+}  // namespace
+
+Block::Block(std::uint64_t bytes, const std::function<void()>& check) : size_(rounded_up(bytes)) {
+    check_available(size_, available_memory());
+    data_ = kernels::host_memory(size_, check);
+    check_taken(data_, size_);
+}
+
+Block::Block(kernels::Ops& ops, std::uint64_t bytes, const std::function<void()>& check) : size_(rounded_up(bytes)) {
+    check_available(size_, ops.host_memory() ? available_memory() : ops.available_memory());
+    data_ = ops.allocate(size_, check);
+    check_taken(data_, size_);
 }
 
 std::uint64_t Arena::advance(std::uint64_t bytes) {

@@ -130,9 +130,8 @@ void route_backward(const BlockPass& pass, const LayerOffsets& at, LayerState& s
     }
 }
 
-/// Rows of expert work that there can be at most.
-std::int64_t most_rows(const RouterShape& shape) {
-    return shape.choice == Choice::expert ? expert_capacity(shape) * shape.E : shape.T * shape.K;
+ExpertRows expert_rows(const LayerState& s, const RouterShape& shape) {
+    return {s.offsets_E1, shape.choice == Choice::expert ? expert_capacity(shape) * shape.E : shape.T * shape.K};
 }
 
 void experts_of_layer(const BlockPass& pass, const LayerOffsets& at, LayerState& s, float* out_TD,
@@ -140,7 +139,7 @@ void experts_of_layer(const BlockPass& pass, const LayerOffsets& at, LayerState&
     const std::int64_t T = shape.T, D = pass.model.width, J = shape.slots();
     pass.ops.dispatch_plan(s.offsets_E1, s.row_of_TJ, s.token_of_R, s.routed.ids_TJ, s.routed.kept_TJ,
                            s.routed.counts_E, T, shape.E, J);
-    const ExpertRows rows{s.offsets_E1, most_rows(shape)};
+    const ExpertRows rows = expert_rows(s, shape);
     pass.ops.gather_forward(s.rows_RD, s.norm2_TD, s.token_of_R, rows, shape.E, D);
     pass.ops.experts_forward(s.y_RD, s.gu_R2F, s.h_RF, s.rows_RD, expert_weights(pass.p, at), rows,
                              expert_shape(pass.model, shape.E, pass.model.expert_width));
@@ -157,8 +156,7 @@ void experts_of_layer_backward(const BlockPass& pass, const LayerOffsets& at, La
     const std::int64_t T = shape.T, D = pass.model.width, J = shape.slots();
     pass.ops.combine_backward(state.dy_RD, state.dw_TJ, state.dx_TD, s.y_RD, s.routed.w_TJ, s.row_of_TJ, T, J, D);
     pass.ops.experts_backward(state.drows_RD, expert_gradients(pass.g, at), state.dgu_R2F, state.dh_RF, state.dy_RD,
-                              s.rows_RD, s.gu_R2F, s.h_RF, expert_weights(pass.p, at),
-                              ExpertRows{s.offsets_E1, most_rows(shape)},
+                              s.rows_RD, s.gu_R2F, s.h_RF, expert_weights(pass.p, at), expert_rows(s, shape),
                               expert_shape(pass.model, shape.E, pass.model.expert_width));
     pass.ops.gather_backward(state.dnorm_TD, state.drows_RD, s.row_of_TJ, T, J, D, false);
     if (at.shared_gate_up != kNoTensor) {

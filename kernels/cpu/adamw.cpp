@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "kernels/cpu/adamw_factors.hpp"
 #include "kernels/cpu/parallel.hpp"
 
 namespace moescope::kernels {
@@ -27,22 +28,15 @@ void adamw(float* p, float* m, float* v, const float* gradient, std::int64_t n, 
 }  // namespace reference
 
 void adamw(float* p, float* m, float* v, const float* gradient, std::int64_t n, const AdamWStep& step) {
-    const double update = static_cast<double>(step.update);
-    const float scale = static_cast<float>(step.gradient_scale);
-    const float b1 = static_cast<float>(step.beta1), b2 = static_cast<float>(step.beta2);
-    const float c1 = static_cast<float>(1 - step.beta1), c2 = static_cast<float>(1 - step.beta2);
-    const float rate = static_cast<float>(step.learning_rate / (1 - std::pow(step.beta1, update)));
-    const float root = static_cast<float>(1 / std::sqrt(1 - std::pow(step.beta2, update)));
-    const float epsilon = static_cast<float>(step.epsilon);
-    const float keep = static_cast<float>(1 - step.learning_rate * step.weight_decay);
+    const AdamWFactors f(step);
     parallel_blocks(n, kBlock, [=](std::int64_t begin, std::int64_t end, int) {
         for (std::int64_t i = begin; i < end; ++i) {
-            const float g = gradient[i] * scale;
-            const float m1 = b1 * m[i] + c1 * g;
-            const float v1 = b2 * v[i] + c2 * g * g;
+            const float g = gradient[i] * f.scale;
+            const float m1 = f.b1 * m[i] + f.c1 * g;
+            const float v1 = f.b2 * v[i] + f.c2 * g * g;
             m[i] = m1;
             v[i] = v1;
-            p[i] = p[i] * keep - rate * m1 / (std::sqrt(v1) * root + epsilon);
+            p[i] = p[i] * f.keep - f.rate * m1 / (std::sqrt(v1) * f.root + f.epsilon);
         }
     });
 }

@@ -1,8 +1,6 @@
 #include "kernels/cpu/cpu_ops.hpp"
 
 #include <algorithm>
-#include <cstdlib>
-#include <cstring>
 #include <limits>
 
 #include "kernels/cpu/combine.hpp"
@@ -18,7 +16,7 @@ namespace {
 
 class CpuOps final : public Ops {
  public:
-    explicit CpuOps(int threads) : threads_(std::max(1, threads)) { enter(); }
+    explicit CpuOps(int threads) : threads_(std::max(1, threads)) {}
 
     std::string device() const override { return "cpu"; }
     void enter() override {
@@ -34,21 +32,12 @@ class CpuOps final : public Ops {
     bool host_memory() const override { return true; }
     std::uint64_t available_memory() const override { return std::numeric_limits<std::uint64_t>::max(); }
     DeviceMemory allocate(std::uint64_t bytes, const Check& check) override {
-        return {allocate_host((std::max<std::uint64_t>(bytes, 1) + 63) / 64 * 64, check),
-                [](std::byte* p) { std::free(p); }};
+        return kernels::host_memory((std::max<std::uint64_t>(bytes, 1) + 63) / 64 * 64, check);
     }
-    void upload(void* device, const void* host, std::uint64_t bytes) override { copy(device, host, bytes); }
-    void download(void* host, const void* device, std::uint64_t bytes) override { copy(host, device, bytes); }
-    void copy(void* to, const void* from, std::uint64_t bytes) override {
-        if (bytes > 0) {
-            std::memcpy(to, from, bytes);
-        }
-    }
-    void zero(void* at, std::uint64_t bytes) override {
-        if (bytes > 0) {
-            std::memset(at, 0, bytes);
-        }
-    }
+    void upload(void* device, const void* host, std::uint64_t bytes) override { copy_bytes(device, host, bytes); }
+    void download(void* host, const void* device, std::uint64_t bytes) override { copy_bytes(host, device, bytes); }
+    void copy(void* to, const void* from, std::uint64_t bytes) override { copy_bytes(to, from, bytes); }
+    void zero(void* at, std::uint64_t bytes) override { zero_bytes(at, bytes); }
     const void* host_view(const void* device) override { return device; }
     void wait() override {}
 
@@ -63,10 +52,7 @@ class CpuOps final : public Ops {
         return kernels::muon_scratch(rows, columns) * threads_;
     }
     std::int64_t operand_scratch() const override { return kOperandRoom * threads_; }
-    void place_operands(std::uint16_t* scratch) override {
-        room_ = scratch;
-        set_operand_mode({operands_, room_});
-    }
+    void place_operands(std::uint16_t* scratch) override { room_ = scratch; }
 
     void embedding_forward(float* x_TD, const float* table_VD, const std::int32_t* tokens_T, std::int64_t T,
                            std::int64_t D) override {

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
-#include <memory>
 #include <sys/mman.h>
 
 namespace moescope::kernels {
@@ -13,19 +12,15 @@ constexpr std::uint64_t kAlign = 64;
 constexpr std::uint64_t kHugePage = std::uint64_t{2} << 20;
 constexpr std::uint64_t kPiece = std::uint64_t{16} << 20;
 
-struct Free {
-    void operator()(std::byte* p) const { std::free(p); }
-};
-
 }  // namespace
 
-std::byte* allocate_host(std::uint64_t bytes, const std::function<void()>& check) {
+DeviceMemory host_memory(std::uint64_t bytes, const std::function<void()>& check) {
     const bool large = bytes >= kPiece;
     void* memory = nullptr;
     if (::posix_memalign(&memory, large ? kHugePage : kAlign, bytes) != 0) {
         return nullptr;
     }
-    std::unique_ptr<std::byte, Free> block(static_cast<std::byte*>(memory));
+    DeviceMemory block(static_cast<std::byte*>(memory), [](std::byte* p) { std::free(p); });
 #ifdef MADV_HUGEPAGE
     if (large) {  // a wish: without it the system takes pages of 4 KiB, and finding them costs time
         ::madvise(block.get(), bytes, MADV_HUGEPAGE);
@@ -37,7 +32,19 @@ std::byte* allocate_host(std::uint64_t bytes, const std::function<void()>& check
         }
         std::memset(block.get() + at, 0, std::min(kPiece, bytes - at));
     }
-    return block.release();
+    return block;
+}
+
+void copy_bytes(void* to, const void* from, std::uint64_t bytes) {
+    if (bytes > 0) {
+        std::memcpy(to, from, bytes);
+    }
+}
+
+void zero_bytes(void* at, std::uint64_t bytes) {
+    if (bytes > 0) {
+        std::memset(at, 0, bytes);
+    }
 }
 
 }  // namespace moescope::kernels

@@ -6,13 +6,13 @@
 
 #include "kernels/cpu/gemm.hpp"
 #include "kernels/cpu/lanes.hpp"
+#include "kernels/cpu/muon_factors.hpp"
 #include "kernels/cpu/parallel.hpp"
 
 namespace moescope::kernels {
 namespace {
 
-constexpr int kIterations = 5;
-constexpr float kA = 3.4445f, kB = -4.7750f, kC = 2.0315f;
+using newton_schulz::kA, newton_schulz::kB, newton_schulz::kC, newton_schulz::kIterations;
 
 }  // namespace
 

@@ -13,27 +13,6 @@ namespace {
 
 using namespace router;
 
-/// Applied weights of one token; slots whose id is -1 are not kept.
-void weigh_token(float* w_J, std::uint8_t* kept_J, const std::int32_t* ids_J, const float* s_E, const float* z_E,
-                 const RouterShape& shape) {
-    const std::int64_t J = shape.slots();
-    const bool of_chosen = softmax_of_chosen(shape);
-    const auto scale = static_cast<float>(shape.scale);
-    float top = -std::numeric_limits<float>::infinity(), sum = 0;
-    for (std::int64_t j = 0; of_chosen && j < J; ++j) {
-        top = ids_J[j] >= 0 && z_E[ids_J[j]] > top ? z_E[ids_J[j]] : top;
-    }
-    for (std::int64_t j = 0; j < J; ++j) {
-        kept_J[j] = ids_J[j] >= 0 ? 1 : 0;
-        w_J[j] = ids_J[j] < 0 ? 0.0f : of_chosen ? std::exp(z_E[ids_J[j]] - top) : s_E[ids_J[j]];
-        sum += w_J[j];
-    }
-    const bool divide = of_chosen || normalised(shape);
-    for (std::int64_t j = 0; j < J; ++j) {
-        w_J[j] = (divide ? w_J[j] / (sum + kSumFloor) : w_J[j]) * scale;
-    }
-}
-
 /// Whether a token is chosen for without the others of the batch.
 bool chosen_alone(Choice choice) {
     switch (choice) {
@@ -69,7 +48,7 @@ void add_blocks(double* sums, std::int64_t T, std::int64_t E) {
 void weights_backward(float* ds_E, const float* dw_J, const std::int32_t* ids_J, const std::uint8_t* kept_J,
                       const float* w_J, const float* s_E, const RouterShape& shape) {
     const std::int64_t J = shape.slots();
-    const bool of_chosen = softmax_of_chosen(shape), divide = of_chosen || normalised(shape);
+    const bool of_chosen = softmax_of_chosen(shape), divide = divides(shape);
     const auto scale = static_cast<float>(shape.scale);
     float chosen = 0, shared = 0;
     for (std::int64_t j = 0; j < J; ++j) {
@@ -143,8 +122,8 @@ RouterLosses router_forward(const RouterOutput& out, const RouterInput& in, doub
     const ScoringFormulas& formulas = formulas_of(shape.scoring);
     const bool each_alone = chosen_alone(shape.choice);
     const auto weigh = [&](std::int64_t t) {
-        weigh_token(out.w_TJ + t * J, out.kept_TJ + t * J, out.ids_TJ + t * J, out.s_TE + t * E, in.z_TE + t * E,
-                    shape);
+        weigh_slots(out.w_TJ + t * J, out.kept_TJ + t * J, out.ids_TJ + t * J, out.s_TE + t * E, in.z_TE + t * E, J,
+                    softmax_of_chosen(shape), divides(shape), static_cast<float>(shape.scale));
     };
     parallel_blocks(T, kTokens, [&](std::int64_t begin, std::int64_t end, int) {
         double* sums = scratch + begin / kTokens * (E + 2);

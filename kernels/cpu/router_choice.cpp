@@ -115,10 +115,6 @@ void choose_by_experts(const RouterOutput& out, const RouterInput& in, double* s
     });
 }
 
-constexpr int kSinkhornRounds = 100;
-constexpr double kSinkhornTolerance = 1e-4;
-constexpr double kTiny = 1e-300;  ///< keeps a column that underflowed from dividing by zero
-
 /// M_TE = e^z up to a factor per row, 0 for disabled experts. Rows are scaled by d0 anyway, so the largest is 1.
 void sinkhorn_matrix(double* M_TE, const RouterInput& in, const RouterShape& shape) {
     const std::int64_t E = shape.E;
@@ -185,8 +181,6 @@ void sinkhorn_scale(double* d1_E, double* sums, const double* M_TE, const std::u
     }
 }
 
-constexpr int kQuantileRounds = 8;
-
 /// Halfway between the c-th and the next largest of n values, 1 <= c < n. Reorders them.
 double upper_quantile(double* values, std::int64_t n, std::int64_t c) {
     std::nth_element(values, values + c, values + n, std::greater<>());
@@ -220,8 +214,8 @@ void quantile_bias(double* b_E, double* alpha_T, double* columns_ET, const float
     for (std::int64_t e = 0; e < E; ++e) {
         count += enabled(disabled_E, e) ? 1 : 0;
     }
-    const std::int64_t share = std::max<std::int64_t>(1, (2 * T * K + count) / (2 * std::max<std::int64_t>(1, count)));
-    if (share >= T || K >= count) {
+    const std::int64_t share = quantile_share(T, K, count);
+    if (share == 0) {
         return;
     }
     for (int round = 0; round < kQuantileRounds; ++round) {

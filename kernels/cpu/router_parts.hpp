@@ -1,12 +1,14 @@
-// Pieces of the router, internal to kernels/cpu/router*.cpp: the order in which experts and tokens are chosen, and what
-// the files share. Shapes and legend: router.hpp.
+// Pieces of the router, internal to its files in kernels/cpu and kernels/cuda: the order in which experts and tokens
+// are chosen, and what the files share. Shapes and legend: router.hpp.
 #pragma once
 
-#include <bit>
+#include <cmath>
 #include <cstdint>
 #include <limits>
 
 #include "kernels/cpu/router.hpp"
+#include "kernels/host_device.hpp"
+#include "kernels/random.hpp"
 
 namespace moescope::kernels::router {
 
@@ -40,13 +42,73 @@ using Key = std::int64_t;
 inline constexpr Key kNever = std::numeric_limits<Key>::min();
 inline constexpr std::int32_t kIndexMask = std::numeric_limits<std::int32_t>::max();
 
-inline Key key_of(float value, std::int64_t index) {
-    const auto bits = std::bit_cast<std::int32_t>(value + 0.0f);  // -0 becomes +0
+MOESCOPE_HOST_DEVICE inline Key key_of(float value, std::int64_t index) {
+    const auto bits = __builtin_bit_cast(std::int32_t, value + 0.0f);  // -0 becomes +0
     const std::int32_t order = value == value ? bits ^ ((bits >> 31) & kIndexMask) : -kIndexMask;
     return static_cast<Key>(order) * (Key{1} << 32) + (kIndexMask - index);
 }
-inline std::int32_t index_of(Key key) {
+MOESCOPE_HOST_DEVICE inline std::int32_t index_of(Key key) {
     return kIndexMask - static_cast<std::int32_t>(key & kIndexMask);
+}
+
+inline constexpr float kBelowAll = -std::numeric_limits<float>::infinity();
+
+/// Applied weights of one token; slots whose id is -1 are not kept. `of_chosen`: a softmax of the chosen z.
+MOESCOPE_HOST_DEVICE inline void weigh_slots(float* w_J, std::uint8_t* kept_J, const std::int32_t* ids_J,
+                                             const float* s_E, const float* z_E, std::int64_t J, bool of_chosen,
+                                             bool divide, float scale) {
+    float top = kBelowAll, sum = 0;
+    for (std::int64_t j = 0; of_chosen && j < J; ++j) {
+        top = ids_J[j] >= 0 && z_E[ids_J[j]] > top ? z_E[ids_J[j]] : top;
+    }
+    for (std::int64_t j = 0; j < J; ++j) {
+        kept_J[j] = ids_J[j] >= 0 ? 1 : 0;
+        w_J[j] = ids_J[j] < 0 ? 0.0f : of_chosen ? std::exp(z_E[ids_J[j]] - top) : s_E[ids_J[j]];
+        sum += w_J[j];
+    }
+    for (std::int64_t j = 0; j < J; ++j) {
+        w_J[j] = (divide ? w_J[j] / (sum + kSumFloor) : w_J[j]) * scale;
+    }
+}
+/// Whether weights are divided by their sum.
+inline bool divides(const RouterShape& shape) {
+    return softmax_of_chosen(shape) || normalised(shape);
+}
+
+// Choices over the whole batch, see router.hpp.
+inline constexpr int kSinkhornRounds = 100;
+inline constexpr double kSinkhornTolerance = 1e-4;
+inline constexpr double kTiny = 1e-300;  ///< keeps a column that underflowed from dividing by zero
+inline constexpr int kQuantileRounds = 8;
+
+/// Tokens that each of N enabled experts is to take by quantile balancing; 0: there is nothing to balance.
+MOESCOPE_HOST_DEVICE inline std::int64_t quantile_share(std::int64_t T, std::int64_t K, std::int64_t N) {
+    const std::int64_t fair = N > 0 ? (2 * T * K + N) / (2 * N) : 1, share = fair > 1 ? fair : 1;
+    return share >= T || K >= N ? 0 : share;
+}
+
+/// Expert ids of a hash layer for one token. Part of the model: changing one line here changes what a trained hash
+/// layer computes.
+MOESCOPE_HOST_DEVICE inline void hash_token(std::int32_t* ids_K, std::int32_t token, std::int64_t E, std::int64_t K,
+                                            std::uint64_t seed) {
+    constexpr std::uint64_t kStep = 0x9e3779b97f4a7c15u;  // of splitmix64, whose output mix64 is
+    std::uint64_t state = mix64(seed) ^ static_cast<std::uint32_t>(token);
+    std::int32_t taken[kMaxChosen];  // in rising order
+    for (std::int64_t k = 0; k < K; ++k) {
+        // A number below E - k names one of the experts that are left.
+        const auto left = static_cast<std::uint64_t>(E - k);
+        auto id = static_cast<std::int32_t>(((mix64(state) >> 32) * left) >> 32);
+        state += kStep;
+        std::int64_t place = 0;
+        for (; place < k && taken[place] <= id; ++place) {
+            ++id;
+        }
+        for (std::int64_t i = k; i > place; --i) {
+            taken[i] = taken[i - 1];
+        }
+        taken[place] = id;
+        ids_K[k] = id;
+    }
 }
 
 /// Keys of up to kMaxExperts things on the stack. Largest first by a tournament of blocks: a pick looks at the blocks'

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <limits>
 
+#include "kernels/cpu/host_memory.hpp"
 #include "kernels/cuda/cuda_ops.hpp"
 #include "kernels/cuda/tiled_products.hpp"
 
@@ -24,18 +25,10 @@ class EmulatedDevice final : public Device {
         return memory;
     }
     void free(void* memory) override { std::free(memory); }
-    void upload(void* device, const void* host, std::uint64_t bytes) override { copy(device, host, bytes); }
-    void download(void* host, const void* device, std::uint64_t bytes) override { copy(host, device, bytes); }
-    void copy(void* to, const void* from, std::uint64_t bytes) override {
-        if (bytes > 0) {
-            std::memcpy(to, from, bytes);
-        }
-    }
-    void zero(void* at, std::uint64_t bytes) override {
-        if (bytes > 0) {
-            std::memset(at, 0, bytes);
-        }
-    }
+    void upload(void* device, const void* host, std::uint64_t bytes) override { copy_bytes(device, host, bytes); }
+    void download(void* host, const void* device, std::uint64_t bytes) override { copy_bytes(host, device, bytes); }
+    void copy(void* to, const void* from, std::uint64_t bytes) override { copy_bytes(to, from, bytes); }
+    void zero(void* at, std::uint64_t bytes) override { zero_bytes(at, bytes); }
     void wait() override {}
 };
 

@@ -13,6 +13,8 @@
 #include <sanitizer/common_interface_defs.h>
 #endif
 
+#include "kernels/random.hpp"
+
 namespace simt {
 namespace {
 
@@ -131,15 +133,9 @@ struct Warp {
     std::uint64_t epoch = 0;
 };
 
-/// splitmix64.
 struct Random {
-    std::uint64_t state = 0x5eed;
-    std::uint64_t next() {
-        std::uint64_t z = (state += 0x9e3779b97f4a7c15u);
-        z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-        z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-        return z ^ (z >> 31);
-    }
+    std::uint64_t seed = 0x5eed, taken = 0;
+    std::uint64_t next() { return moescope::kernels::random_bits(seed, 0, taken++); }
     template <class Value>
     void shuffle(std::vector<Value>& values) {
         for (std::size_t left = values.size(); left > 1; --left) {
@@ -157,7 +153,7 @@ class Machine {
 
     void set_seed(std::uint64_t value) {
         seed_ = value;
-        random_.state = value;
+        random_ = {value, 0};
     }
     std::uint64_t seed() const { return seed_; }
 

@@ -225,37 +225,9 @@ Value __shfl_up_sync(unsigned mask, Value value, unsigned by, int width = 32,
     }
     return simt::detail::unpacked<Value>(simt::detail::brought_by(lane - by));
 }
-template <class Value>
-Value __shfl_down_sync(unsigned mask, Value value, unsigned by, int width = 32,
-                       simt::Place place = simt::Place::current()) {
-    simt::detail::exchange(mask, simt::detail::packed(value), false, place);
-    const unsigned lane = simt::detail::lane();
-    if (lane % unsigned(width) + by >= unsigned(width)) {
-        return value;
-    }
-    return simt::detail::unpacked<Value>(simt::detail::brought_by(lane + by));
-}
 unsigned __ballot_sync(unsigned mask, bool value, simt::Place place = simt::Place::current());
-inline int __any_sync(unsigned mask, bool value, simt::Place place = simt::Place::current()) {
-    return __ballot_sync(mask, value, place) != 0;
-}
-inline int __all_sync(unsigned mask, bool value, simt::Place place = simt::Place::current()) {
-    return __ballot_sync(mask, !value, place) == 0;
-}
 inline int __popc(unsigned value) {
     return std::popcount(value);
-}
-inline int __ffs(int value) {
-    return value == 0 ? 0 : std::countr_zero(unsigned(value)) + 1;
-}
-inline float rsqrtf(float value) {
-    return 1.0f / std::sqrt(value);
-}
-inline float __int_as_float(int bits) {
-    return std::bit_cast<float>(bits);
-}
-inline int __float_as_int(float value) {
-    return std::bit_cast<int>(value);
 }
 inline unsigned __float_as_uint(float value) {
     return std::bit_cast<unsigned>(value);
@@ -268,10 +240,6 @@ inline long long __double_as_longlong(double value) {
 }
 inline double __longlong_as_double(long long bits) {
     return std::bit_cast<double>(bits);
-}
-template <class Value>
-Value __ldg(const Value* at) {
-    return *at;
 }
 template <class Value>
 Value atomicAdd(Value* at, std::type_identity_t<Value> value) {

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "kernels/cpu/muon_factors.hpp"
 #include "kernels/cuda/muon.hpp"
 #include "kernels/cuda/optimizer.hpp"
 #include "kernels/cuda/sums.hpp"
@@ -9,8 +10,7 @@ namespace moescope::kernels::cuda {
 namespace {
 
 constexpr unsigned kThreads = 256;
-constexpr int kIterations = 5;
-constexpr float kA = 3.4445f, kB = -4.7750f, kC = 2.0315f;
+using newton_schulz::kA, newton_schulz::kB, newton_schulz::kC, newton_schulz::kIterations;
 
 /// m = momentum m + scale g; u = scale g + momentum m.
 __global__ void muon_momentum(float* u, float* m, const float* g, float momentum, float scale, std::int64_t n) {

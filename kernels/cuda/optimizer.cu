@@ -1,5 +1,4 @@
-#include <cmath>
-
+#include "kernels/cpu/adamw_factors.hpp"
 #include "kernels/cuda/optimizer.hpp"
 #include "kernels/cuda/sums.hpp"
 
@@ -8,10 +7,6 @@ namespace {
 
 constexpr unsigned kThreads = 256;
 constexpr std::int64_t kPiece = std::int64_t{1} << 14;  // elements that a block adds up
-
-struct AdamWFactors {
-    float scale, b1, b2, c1, c2, rate, root, epsilon, keep;
-};
 
 __global__ void adamw_step(float* p, float* m, float* v, const float* gradient, std::int64_t n, AdamWFactors f) {
     for (std::int64_t i = stride_begin(); i < n; i += stride_step()) {
@@ -53,18 +48,8 @@ __global__ void sum_of_pieces(double* total, const double* sums, std::int64_t pi
 
 void adamw(simt::Stream stream, float* p, float* m, float* v, const float* gradient, std::int64_t n,
            const AdamWStep& step) {
-    const double update = static_cast<double>(step.update);
-    AdamWFactors f{};
-    f.scale = static_cast<float>(step.gradient_scale);
-    f.b1 = static_cast<float>(step.beta1);
-    f.b2 = static_cast<float>(step.beta2);
-    f.c1 = static_cast<float>(1 - step.beta1);
-    f.c2 = static_cast<float>(1 - step.beta2);
-    f.rate = static_cast<float>(step.learning_rate / (1 - std::pow(step.beta1, update)));
-    f.root = static_cast<float>(1 / std::sqrt(1 - std::pow(step.beta2, update)));
-    f.epsilon = static_cast<float>(step.epsilon);
-    f.keep = static_cast<float>(1 - step.learning_rate * step.weight_decay);
-    SIMT_LAUNCH(adamw_step, dim3(stride_blocks(n, kThreads)), dim3(kThreads), 0, stream, p, m, v, gradient, n, f);
+    SIMT_LAUNCH(adamw_step, dim3(stride_blocks(n, kThreads)), dim3(kThreads), 0, stream, p, m, v, gradient, n,
+                AdamWFactors(step));
 }
 
 std::int64_t sum_of_squares_scratch(std::int64_t n) {

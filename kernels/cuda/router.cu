@@ -106,6 +106,20 @@ struct BackwardFactors {
     double batch_factor, z_factor;  ///< z_factor: 2 z_scale / T
 };
 
+/// out_E = s (ds - s . ds + z_term): the gradient of a softmax and of z. out_E may be ds_E. By a whole block.
+template <class Out>
+__device__ void softmax_gradient(const Out& out_E, simt::SharedPointer<float> ds_E, const float* s_E, float z_term,
+                                 std::int64_t E, simt::SharedPointer<float> parts_W) {
+    float mean = 0;
+    for (std::int64_t e = threadIdx.x; e < E; e += blockDim.x) {
+        mean += s_E[e] * ds_E[e];
+    }
+    mean = block_sum<float>(mean, parts_W);
+    for (std::int64_t e = threadIdx.x; e < E; e += blockDim.x) {
+        out_E[e] = s_E[e] * (ds_E[e] - mean + z_term);
+    }
+}
+
 /// One block per token. ds_E: gradient by the scores (or by the logits where weights are a softmax of the chosen).
 __global__ void token_backward(float* dz_TE, const float* dw_TJ, RouterOutput out, const float* z_TE,
                                const std::uint64_t* earlier_choices_E, const float* f_SE, BackwardFactors f) {
@@ -137,14 +151,7 @@ __global__ void token_backward(float* dz_TE, const float* dw_TJ, RouterOutput ou
     __syncthreads();
     const float z_term = static_cast<float>(f.z_factor * out.lse_T[t]), lse = out.lse_T[t];
     if (f.of_chosen) {  // first through the softmax, then the weights' part, which is one by the logits
-        float mean = 0;
-        for (std::int64_t e = threadIdx.x; e < E; e += blockDim.x) {
-            mean += s[e] * ds_E[e];
-        }
-        mean = block_sum<float>(mean, parts);
-        for (std::int64_t e = threadIdx.x; e < E; e += blockDim.x) {
-            ds_E[e] = s[e] * (ds_E[e] - mean + z_term);
-        }
+        softmax_gradient(ds_E, ds_E, s, z_term, E, parts);
         __syncthreads();
     }
     const std::int32_t* ids = out.ids_TJ + t * f.J;
@@ -170,14 +177,7 @@ __global__ void token_backward(float* dz_TE, const float* dw_TJ, RouterOutput ou
             dz[e] = ds_E[e];
         }
     } else if (f.softmax) {
-        float mean = 0;
-        for (std::int64_t e = threadIdx.x; e < E; e += blockDim.x) {
-            mean += s[e] * ds_E[e];
-        }
-        mean = block_sum<float>(mean, parts);
-        for (std::int64_t e = threadIdx.x; e < E; e += blockDim.x) {
-            dz[e] = s[e] * (ds_E[e] - mean + z_term);
-        }
+        softmax_gradient(dz, ds_E, s, z_term, E, parts);
     } else {
         for (std::int64_t e = threadIdx.x; e < E; e += blockDim.x) {
             const float z = z_TE[t * E + e];
@@ -207,35 +207,10 @@ __global__ void move_bias(float* bias_E, const std::uint64_t* loads_E, const std
     }
 }
 
-/// As router_hash.cpp has it: part of the model.
-__device__ std::uint64_t splitmix64(std::uint64_t& state) {
-    state += 0x9e3779b97f4a7c15u;
-    std::uint64_t x = state;
-    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
-    x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
-    return x ^ (x >> 31);
-}
-
 __global__ void hash_tokens(std::int32_t* ids_TK, const std::int32_t* tokens_T, std::int64_t T, std::int64_t E,
                             std::int64_t K, std::uint64_t seed) {
     for (std::int64_t t = stride_begin(); t < T; t += stride_step()) {
-        std::uint64_t state = seed;
-        state = splitmix64(state) ^ static_cast<std::uint32_t>(tokens_T[t]);
-        std::int32_t* ids = ids_TK + t * K;
-        std::int32_t taken[kMaxChosen];  // in rising order
-        for (std::int64_t k = 0; k < K; ++k) {
-            const auto left = static_cast<std::uint64_t>(E - k);
-            auto id = static_cast<std::int32_t>(((splitmix64(state) >> 32) * left) >> 32);
-            std::int64_t place = 0;
-            for (; place < k && taken[place] <= id; ++place) {
-                ++id;
-            }
-            for (std::int64_t i = k; i > place; --i) {
-                taken[i] = taken[i - 1];
-            }
-            taken[place] = id;
-            ids[k] = id;
-        }
+        hash_token(ids_TK + t * K, tokens_T[t], E, K, seed);
     }
 }
 
@@ -291,7 +266,7 @@ void router_backward(simt::Stream stream, float* dz_TE, const float* dw_TJ, cons
     f.scoring = shape.scoring;
     f.softmax = formulas_of(shape.scoring).softmax;
     f.of_chosen = router::softmax_of_chosen(shape);
-    f.divide = f.of_chosen || (shape.normalise && shape.choice != Choice::expert);
+    f.divide = router::divides(shape);
     f.batch = shape.balance == Balance::batch || shape.balance == Balance::global;
     f.sequence = shape.balance == Balance::sequence;
     f.scale = static_cast<float>(shape.scale);

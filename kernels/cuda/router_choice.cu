@@ -5,10 +5,6 @@ namespace moescope::kernels::cuda::router {
 namespace {
 
 constexpr unsigned kBatchThreads = 256;
-constexpr int kSinkhornRounds = 100;
-constexpr double kSinkhornTolerance = 1e-4;
-constexpr double kTiny = 1e-300;
-constexpr int kQuantileRounds = 8;
 constexpr std::int64_t kTokens = 64;  // whose columns one block adds up
 constexpr double kLowest = -1.7976931348623157e308;
 
@@ -20,23 +16,6 @@ struct ChoiceFactors {
     bool by_logits, of_chosen, divide;
     float scale;
 };
-
-/// Applied weights of a token; by one lane, in the order of the slots.
-__device__ void weigh_token(float* w_J, std::uint8_t* kept_J, const std::int32_t* ids_J, const float* s_E,
-                            const float* z_E, std::int64_t J, const ChoiceFactors& f) {
-    float top = -INFINITY, sum = 0;
-    for (std::int64_t j = 0; f.of_chosen && j < J; ++j) {
-        top = ids_J[j] >= 0 && z_E[ids_J[j]] > top ? z_E[ids_J[j]] : top;
-    }
-    for (std::int64_t j = 0; j < J; ++j) {
-        kept_J[j] = ids_J[j] >= 0 ? 1 : 0;
-        w_J[j] = ids_J[j] < 0 ? 0.0f : f.of_chosen ? expf(z_E[ids_J[j]] - top) : s_E[ids_J[j]];
-        sum += w_J[j];
-    }
-    for (std::int64_t j = 0; j < J; ++j) {
-        w_J[j] = (f.divide ? w_J[j] / (sum + kSumFloor) : w_J[j]) * f.scale;
-    }
-}
 
 /// Takes the `count` largest of keys_n, best first, -1 where none is left; spends the keys. By one warp.
 __device__ void take_largest(std::int32_t* ids, simt::SharedPointer<Key> keys_n, std::int64_t n, std::int64_t count) {
@@ -134,7 +113,7 @@ __global__ void choose_tokens(RouterOutput out, RouterInput in, const double* ba
     }
     __syncwarp();
     if (threadIdx.x == 0) {
-        weigh_token(out.w_TJ + t * K, out.kept_TJ + t * K, ids, s, z, K, f);
+        weigh_slots(out.w_TJ + t * K, out.kept_TJ + t * K, ids, s, z, K, f.of_chosen, f.divide, f.scale);
     }
 }
 
@@ -166,7 +145,8 @@ __global__ void list_takers(RouterOutput out, const float* z_TE, ChoiceFactors f
     __syncwarp();
     take_largest(out.ids_TJ + t * E, keys_E, E, E);
     if (threadIdx.x == 0) {
-        weigh_token(out.w_TJ + t * E, out.kept_TJ + t * E, out.ids_TJ + t * E, out.s_TE + t * E, z_TE + t * E, E, f);
+        weigh_slots(out.w_TJ + t * E, out.kept_TJ + t * E, out.ids_TJ + t * E, out.s_TE + t * E, z_TE + t * E, E,
+                    f.of_chosen, f.divide, f.scale);
     }
 }
 
@@ -258,8 +238,7 @@ __global__ void quantile_start(double* b_E, std::int64_t* share, const std::uint
     }
     const std::int64_t count = block_sum<unsigned>(enabled_ones, parts);
     if (threadIdx.x == 0) {
-        const std::int64_t fair = count > 0 ? (2 * T * K + count) / (2 * count) : 1, least = fair > 1 ? fair : 1;
-        *share = least >= T || K >= count ? 0 : least;
+        *share = quantile_share(T, K, count);
     }
 }
 
@@ -323,7 +302,7 @@ ChoiceFactors factors_of(const RouterShape& shape) {
     f.choice = shape.choice;
     f.by_logits = formulas_of(shape.scoring).of_logits;
     f.of_chosen = softmax_of_chosen(shape);
-    f.divide = f.of_chosen || (shape.normalise && shape.choice != Choice::expert);
+    f.divide = divides(shape);
     f.scale = static_cast<float>(shape.scale);
     return f;
 }

@@ -3,10 +3,28 @@
 
 #include <cstdint>
 
-#include "kernels/cpu/router.hpp"
+#include "kernels/cpu/router_parts.hpp"
 #include "kernels/cuda/sums.hpp"
 
 namespace moescope::kernels::cuda::router {
+
+// The facts that both devices choose by.
+using kernels::router::divides;
+using kernels::router::hash_token;
+using kernels::router::index_of;
+using kernels::router::Key;
+using kernels::router::key_of;
+using kernels::router::kNever;
+using kernels::router::kQuantileRounds;
+using kernels::router::kSinkhornRounds;
+using kernels::router::kSinkhornTolerance;
+using kernels::router::kSumFloor;
+using kernels::router::kTiny;
+using kernels::router::quantile_share;
+using kernels::router::sequence_of;
+using kernels::router::sequences_of;
+using kernels::router::softmax_of_chosen;
+using kernels::router::weigh_slots;
 
 /// Where the parts of the scratch stand. All in device memory.
 struct Scratch {
@@ -20,32 +38,6 @@ struct Scratch {
 };
 Scratch scratch_of(double* scratch, const RouterShape& shape);
 std::int64_t choice_scratch(const RouterShape& shape);
-
-/// Tokens per sequence; the last one may be shorter.
-inline std::int64_t sequence_of(const RouterShape& shape) {
-    return shape.S > 0 && shape.S < shape.T ? shape.S : shape.T;
-}
-inline std::int64_t sequences_of(const RouterShape& shape) {
-    return (shape.T + sequence_of(shape) - 1) / sequence_of(shape);
-}
-inline bool softmax_of_chosen(const RouterShape& shape) {
-    return formulas_of(shape.scoring).of_logits && shape.choice != Choice::expert;
-}
-inline constexpr float kSumFloor = 1e-20f;
-
-/// A value and its index in one integer, larger first, lower index first, NaN last, as on the CPU.
-using Key = long long;
-inline constexpr Key kNever = -0x7fffffffffffffffLL - 1;
-inline constexpr std::int32_t kIndexMask = 0x7fffffff;
-
-__device__ inline Key key_of(float value, std::int64_t index) {
-    const int bits = __float_as_int(value + 0.0f);
-    const int order = value == value ? bits ^ ((bits >> 31) & kIndexMask) : -kIndexMask;
-    return static_cast<Key>(order) * (Key{1} << 32) + (kIndexMask - index);
-}
-__device__ inline std::int32_t index_of(Key key) {
-    return kIndexMask - static_cast<std::int32_t>(key & kIndexMask);
-}
 
 /// The largest of keys_n, given to every lane of the one warp that calls; all have read when it returns.
 __device__ inline Key largest(simt::SharedPointer<Key> keys_n, std::int64_t n) {

@@ -18,6 +18,7 @@ class WholeModel {
  public:
     explicit WholeModel(const RunConfig& run)
         : config(run), layout(make_layout(config.model)), ops(kernels::cpu_ops(threads_of(config))) {
+        ops->enter();
         memory = Block(*ops, plan_run(config).memory_bytes);
         Arena arena(memory.data());
         buffers = RunBuffers::place(arena, *ops, config, layout);

@@ -37,6 +37,13 @@ class Array {
 using Floats = Array<float>;
 using Integers = Array<std::int32_t>;
 
+/// The processor's operations, for this thread.
+inline std::unique_ptr<Ops> processor() {
+    std::unique_ptr<Ops> ops = cpu_ops(1);
+    ops->enter();
+    return ops;
+}
+
 inline std::vector<std::int32_t> random_tokens(std::int64_t count, std::int64_t below, std::uint64_t seed) {
     std::mt19937_64 engine(seed);
     std::vector<std::int32_t> tokens(static_cast<std::size_t>(count));
@@ -59,10 +66,20 @@ struct Left {
     }
 };
 
+/// The first `count` results are close.
+inline void expect_close(const Left& actual, const Left& expected, std::size_t count, double tolerance,
+                         const std::string& what) {
+    ASSERT_LE(count, expected.close.size());
+    ASSERT_EQ(actual.close.size(), expected.close.size());
+    for (std::size_t i = 0; i < count; ++i) {
+        expect_close(actual.close[i], expected.close[i], tolerance, tolerance, what + " " + std::to_string(i));
+    }
+}
+
 /// The device's numbers are those of the processor, and bit-equal whatever order its blocks and threads run in.
 inline void expect_same(const std::function<Left(Ops&)>& run, double relative, double absolute,
                         const std::string& what) {
-    const std::unique_ptr<Ops> cpu = cpu_ops(1), device = cuda::emulated_ops();
+    const std::unique_ptr<Ops> cpu = processor(), device = cuda::emulated_ops();
     const Left expected = run(*cpu);
     simt::set_seed(1);
     const Left first = run(*device);

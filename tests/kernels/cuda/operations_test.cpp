@@ -60,16 +60,13 @@ TEST(DeviceOperations, Linear) {
                 }
                 // The own tiled kernel in the place of a library, in single precision and with rounded operands.
                 for (const Operands operands : {Operands::f32, Operands::bf16}) {
-                    const std::unique_ptr<Ops> cpu = cpu_ops(1), device = cuda::emulated_ops(false);
+                    const std::unique_ptr<Ops> cpu = processor(), device = cuda::emulated_ops(false);
                     device->set_operands(operands);
                     const Left actual = run(*device);
                     rounded = operands == Operands::bf16;  // the processor rounds large products alone
                     const Left expected = run(*cpu);
                     rounded = false;
-                    for (std::size_t i = 0; i < 3; ++i) {  // the products
-                        expect_close(actual.close[i], expected.close[i], 3e-5, 3e-5,
-                                     "tiled product " + std::to_string(i) + " of " + std::to_string(T));
-                    }
+                    expect_close(actual, expected, 3, 3e-5, "tiled, of " + std::to_string(T) + ", product");
                 }
             }
         }
@@ -295,11 +292,9 @@ TEST(DeviceOperations, DispatchExpertsAndCombine) {
                 return left;
             };
             expect_same(run, 5e-5, 5e-5, grouped ? "experts" : "one expert");
-            const std::unique_ptr<Ops> cpu = cpu_ops(1), tiled = cuda::emulated_ops(false);
+            const std::unique_ptr<Ops> cpu = processor(), tiled = cuda::emulated_ops(false);
             const Left expected = run(*cpu), actual = run(*tiled);
-            for (std::size_t i = 0; i < expected.close.size(); ++i) {
-                expect_close(actual.close[i], expected.close[i], 5e-5, 5e-5, "tiled experts " + std::to_string(i));
-            }
+            expect_close(actual, expected, expected.close.size(), 5e-5, "tiled experts");
         }
     }
 }
