@@ -299,6 +299,29 @@ TEST(DeviceOperations, DispatchExpertsAndCombine) {
     }
 }
 
+/// Offsets of experts are added up across warps.
+TEST(DeviceOperations, DispatchToMoreExpertsThanAWarpHas) {
+    constexpr std::int64_t T = 90, E = 70, J = 2;
+    const std::vector<std::int32_t> ids = random_tokens(T * J, E, 1);
+    std::vector<std::uint32_t> counts(E, 0);
+    for (const std::int32_t id : ids) {
+        ++counts[static_cast<std::size_t>(id)];
+    }
+    expect_same(
+        [&](Ops& ops) {
+            const Integers ids_TJ(ops, ids), offsets(ops, E + 1), row_of(ops, T * J), token_of(ops, T * J);
+            const Array<std::uint8_t> kept(ops, std::vector<std::uint8_t>(ids.size(), 1));
+            const Array<std::uint32_t> counts_E(ops, counts);
+            ops.dispatch_plan(offsets.at(), row_of.at(), token_of.at(), ids_TJ.at(), kept.at(), counts_E.at(), T, E, J);
+            Left left;
+            left.add_equal(offsets);
+            left.add_equal(row_of);
+            left.add_equal(token_of);
+            return left;
+        },
+        0, 0, "dispatch to 70 experts");
+}
+
 TEST(DeviceOperations, CrossEntropy) {
     constexpr std::int64_t T = 23, D = 9, V = 301;
     for (const Write write : {Write::assign, Write::add}) {
