@@ -1,5 +1,7 @@
 #include "tests/gui/trained_model.hpp"
 
+#include "nodes/history/checkpoint_name.hpp"
+
 namespace moescope::gui_test {
 
 using history::RunState;
@@ -17,8 +19,10 @@ std::string trained_model(Harness& h, ImGuiTestContext* ctx, const std::string& 
     const auto ready = [&]() -> std::string {
         for (const auto& [id, run] : h.snapshot().training) {
             for (const client::ModelEntry& model : h.snapshot().models) {
-                if (run->name == name && protocol::ended(run->state) && model.available &&
-                    model.name.starts_with("checkpoint:" + std::to_string(id) + ":")) {
+                // Not the model as it is now, which the library drops when it hears that the run has ended.
+                const auto checkpoint = history::checkpoint_named(model.name);
+                if (run->name == name && protocol::ended(run->state) && model.available && checkpoint &&
+                    checkpoint->run == id && checkpoint->which == history::CheckpointName::Which::step) {
                     return model.name;
                 }
             }
