@@ -22,6 +22,12 @@ class Resend : public testing::Test {
         const auto opened = sessions::Session::open(session, sessions::Journal::Mode::read_only);
         return history::read_runs(opened->journal()).runs().size();
     }
+    static bool ended(const Frame& frame) {
+        return frame.type == protocol::kDataTypeBase + static_cast<std::uint16_t>(protocol::RecordType::run_ended);
+    }
+    static std::chrono::steady_clock::time_point in_half_a_minute() {
+        return std::chrono::steady_clock::now() + std::chrono::seconds(30);
+    }
     TemporaryFolder folder;
     std::filesystem::path corpus = write_corpus(folder), session = folder / "session", socket = folder / "run" / "s";
     void SetUp() override {
@@ -53,14 +59,12 @@ TEST_F(Resend, IsDoneOnceOnOneConnectionAndOnTheNext) {
     // Now it could be done; but this id has failed, and who sent it was told so.
     EXPECT_EQ(viewer.ask(command_id(3), "train.stop", first["value"])["state"], "done");
     viewer.subscribe(1);
-    viewer.wait("the end", [](const Frame& frame) {
-        return frame.type == protocol::kDataTypeBase + static_cast<std::uint16_t>(protocol::RecordType::run_ended);
-    });
+    viewer.wait("the end", ended);
     EXPECT_EQ(viewer.ask(command_id(2), "train.continue", first["value"]), failed);
     // The end is in the journal a moment before the run lets go.
-    unsigned next = 4;
-    while (viewer.ask(command_id(next), "train.continue", first["value"])["state"] != "done") {
-        ASSERT_LT(++next, 10'000u);
+    const auto until = in_half_a_minute();
+    for (unsigned next = 4; viewer.ask(command_id(next), "train.continue", first["value"])["state"] != "done"; ++next) {
+        ASSERT_LT(std::chrono::steady_clock::now(), until);
     }
     EXPECT_EQ(runs(), 1u);
 }
@@ -85,34 +89,46 @@ TEST_F(Resend, OutlivesTheNode) {
 }
 
 TEST_F(Resend, ANodeKilledInTheMiddleDoesNotKnow) {
-    // Steps of some seconds: a knob waits for the end of the step.
+    // Steps of some seconds: a knob waits for the end of the step, unless it comes between two.
     json config = tiny_config(1000, 1000);
     config["model"].update({{"width", 256}, {"expert_width", 256}, {"context", 256}, {"layers", 4}});
     config["train"]["batch"] = 64;
+    const json knob = {{"run", 1}, {"learning_rate", 0.001}};
+    unsigned id = 1;
     {
         const Running node(serve());
         const Connected connection(socket);
         RawViewer viewer(connection.descriptor(), connection.descriptor());
         viewer.greet();
         viewer.subscribe(1);
-        const json started = viewer.ask(command_id(1), "train.start", {{"config", config}, {"data", corpus.string()}});
+        const json started = viewer.ask(command_id(id), "train.start", {{"config", config}, {"data", corpus.string()}});
         ASSERT_EQ(started["state"], "done") << started;
         viewer.wait("the trainer", [](const Frame& frame) {
             const json body = body_of(frame);
             return frame.channel == 1 && body.is_object() && body.contains("manifest") &&
                    body["manifest"].contains("corpus_sha256");
         });
-        viewer.request(command_id(2), "train.set", {{"run", 1}, {"learning_rate", 0.001}});
         const auto opened = sessions::Session::open(session, sessions::Journal::Mode::read_only);
-        while (!opened->finished_command(command_id(2))) {
-        }
+        const auto until = in_half_a_minute();
+        const auto unknown = [&] {
+            const auto noted = opened->finished_command(command_id(id));
+            return noted && json::parse(*noted)["state"] == "unknown";
+        };
+        // One that is still not carried out after a while waits for the end of a step.
+        do {
+            viewer.request(command_id(++id), "train.set", knob);
+            while (!opened->finished_command(command_id(id)) && std::chrono::steady_clock::now() < until) {
+            }
+            std::this_thread::sleep_for(std::chrono::milliseconds(100));
+        } while (!unknown() && std::chrono::steady_clock::now() < until);
+        ASSERT_TRUE(unknown());
         node.signal(SIGKILL);
     }
     const Running node(serve());
     const Connected connection(socket);
     RawViewer viewer(connection.descriptor(), connection.descriptor());
     viewer.greet();
-    const json answer = viewer.ask(command_id(2), "train.set", {{"run", 1}, {"learning_rate", 0.001}});
+    const json answer = viewer.ask(command_id(id), "train.set", knob);
     EXPECT_EQ(answer["state"], "unknown") << answer;
     EXPECT_FALSE(answer.value("error", "").empty());
 }
