@@ -62,7 +62,7 @@ class CudaOps final : public Ops {
           margins_(*device_) {}
 
     std::string device() const override { return device_->name(); }
-    void enter() override {}
+    void enter() override { device_->enter(); }
     Operands operands() const override { return operands_; }
     void set_operands(Operands operands) override {
         operands_ = operands;
