@@ -98,8 +98,8 @@ class CudaOps final : public Ops {
     std::int64_t muon_scratch(std::int64_t rows, std::int64_t columns) const override {
         return cuda::muon_scratch(rows, columns);
     }
-    std::int64_t operand_scratch() const override { return 0; }
-    void place_operands(std::uint16_t* /*scratch*/) override {}
+    std::int64_t operand_scratch() const override { return products_->operand_scratch(); }
+    void place_operands(std::uint16_t* scratch) override { products_->place_operands(scratch); }
 
     void embedding_forward(float* x_TD, const float* table_VD, const std::int32_t* tokens_T, std::int64_t T,
                            std::int64_t D) override {

@@ -9,9 +9,10 @@
 #include <stdexcept>
 #include <string>
 
+#include "kernels/cuda/cublaslt.hpp"
 #include "kernels/cuda/cuda_ops.hpp"
+#include "kernels/cuda/library_products.hpp"
 #include "kernels/cuda/runtime_device.hpp"
-#include "kernels/cuda/tiled_products.hpp"
 
 namespace moescope::kernels::cuda {
 namespace {
@@ -147,6 +148,16 @@ std::int32_t devices(PluginDevice* into, std::int32_t most, char* error, std::in
     }
 }
 
+/// Elements for rounded operands: of the size of the GPU, not of what is free, so that products are cut alike each
+/// time.
+std::int64_t operand_room(int device) {
+    constexpr std::uint64_t kLeast = std::uint64_t{64} << 20, kMost = std::uint64_t{1} << 30, kShare = 64;
+    cudaDeviceProp found{};
+    check(cudaGetDeviceProperties(&found, device), "cuda:" + std::to_string(device), "asking for its size");
+    const std::uint64_t bytes = std::clamp<std::uint64_t>(found.totalGlobalMem / kShare, kLeast, kMost);
+    return static_cast<std::int64_t>(bytes / sizeof(std::uint16_t) / 8 * 8);
+}
+
 Ops* open(std::int32_t device, char* error, std::int32_t error_size) {
     try {
         const int count = count_devices();
@@ -155,7 +166,7 @@ Ops* open(std::int32_t device, char* error, std::int32_t error_size) {
                                      std::to_string(count));
         }
         std::unique_ptr<Device> gpu = runtime_device(device);
-        std::unique_ptr<Products> products = tiled_products(gpu->stream());
+        std::unique_ptr<Products> products = library_products(*gpu, cublaslt(*gpu), operand_room(device));
         return cuda_ops(std::move(gpu), std::move(products)).release();
     } catch (const std::exception& wrong) {
         write(error, static_cast<std::size_t>(std::max(error_size, 0)), wrong.what());
