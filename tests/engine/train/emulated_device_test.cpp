@@ -1,7 +1,7 @@
 // Whole training steps on a GPU's kernels, run on the CPU, against the processor's.
-#include "kernels/cuda/emulated_ops.hpp"
 #include "tests/engine/train/fixtures.hpp"
 #include "tests/engine/train/variants.hpp"
+#include "tests/kernels/cuda/device_under_test.hpp"
 
 namespace moescope::engine::test {
 namespace {
@@ -24,7 +24,7 @@ TEST_P(EmulatedDevice, TrainsAsTheProcessorDoes) {
     config.train.batch = 2;
     GetParam().change(config);
     const auto data = byte_dataset();
-    Trainer cpu(config, data), device(config, data, {}, kernels::cuda::emulated_ops());
+    Trainer cpu(config, data), device(config, data, {}, kernels::test::device_under_test());
     EXPECT_EQ(cpu.parameters_sha256(), device.parameters_sha256()) << "both start from the same parameters";
     for (int step = 0; step < 2; ++step) {
         const StepStats expected = cpu.step(), actual = device.step();
@@ -52,7 +52,7 @@ TEST(EmulatedDevice, EvaluatesAsTheProcessorDoes) {
     for (auto& text : data->held_out) {
         text.resize(100);
     }
-    Trainer cpu(config, data), device(config, data, {}, kernels::cuda::emulated_ops());
+    Trainer cpu(config, data), device(config, data, {}, kernels::test::device_under_test());
     const HeldOutLoss expected = cpu.evaluate(), actual = device.evaluate();
     EXPECT_EQ(actual.tokens, expected.tokens);
     EXPECT_NEAR(actual.loss[0], expected.loss[0], 1e-5);
@@ -63,15 +63,15 @@ TEST(EmulatedDevice, IsBitEqualWhenRepeatedAndAfterABreak) {
     const RunConfig config = tiny_config();
     const auto data = byte_dataset();
     const TemporaryFolder folder;
-    Trainer whole(config, data, {}, kernels::cuda::emulated_ops()),
-        again(config, data, {}, kernels::cuda::emulated_ops());
+    Trainer whole(config, data, {}, kernels::test::device_under_test()),
+        again(config, data, {}, kernels::test::device_under_test());
     for (int step = 0; step < 2; ++step) {
         whole.step();
         again.step();
     }
     EXPECT_EQ(whole.parameters_sha256(), again.parameters_sha256());
     again.save(folder.path());
-    const auto resumed = Trainer::load(folder.path(), data, nullptr, {}, kernels::cuda::emulated_ops());
+    const auto resumed = Trainer::load(folder.path(), data, nullptr, {}, kernels::test::device_under_test());
     whole.step();
     resumed->step();
     EXPECT_EQ(whole.parameters_sha256(), resumed->parameters_sha256());
