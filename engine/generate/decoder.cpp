@@ -297,6 +297,7 @@ void Decoder::route(Rows rows, const LayerOffsets& at, std::size_t layer) {
     RouterInput in;
     in.z_TE = s.z_RE;
     in.selection_bias_E = maybe(parameters_, at.selection_bias);
+    in.disabled_E = disabled_LE_ == nullptr ? nullptr : disabled_LE_ + i64(layer) * E;
     if (shape.choice == Choice::hash) {
         ops_.hash_choice(s.given_RK, s.tokens_R, R, E, K, hash_seed(layer));
         in.given_TK = s.given_RK;

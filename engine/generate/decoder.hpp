@@ -100,6 +100,8 @@ class Decoder {
     int most_rows() const { return state_.rows; }
     /// From now on; null: nobody looks. Outlives the calls.
     void set_tap(RouterTap* tap) { tap_ = tap; }
+    /// Of the device, [layers][E], 1: the expert is never chosen; null: all may be. Outlives the calls.
+    void set_disabled(const std::uint8_t* disabled_LE) { disabled_LE_ = disabled_LE; }
     /// Text `to` goes on from where `from` stands.
     void copy(int from, int to);
     /// Forgets everything decoded so far.
@@ -163,6 +165,7 @@ class Decoder {
     std::vector<kernels::CachePlace> places_;
     std::vector<std::int32_t> tokens_;
     RouterTap* tap_ = nullptr;
+    const std::uint8_t* disabled_LE_ = nullptr;
     Block each_;  ///< logits of read_each; empty until it is asked for
     // Copies for the host.
     Room<float> logits_, z_, s_, bias_, weights_, all_weights_;

@@ -574,6 +574,7 @@ struct Trainer::Impl {
             tokens.erase(tokens.begin(), tokens.end() - room);
         }
         Decoder reader(*ops, config.model, layout, buffers.parameters, decoder);
+        reader.set_disabled(buffers.disabled_LE);
         std::span<const float> logits = reader.read(0, tokens);
         std::string text;
         for (int i = 0; i < max_tokens; ++i) {

@@ -113,9 +113,12 @@ INSTANTIATE_TEST_SUITE_P(All, EmulatedDecoder, testing::ValuesIn(kVariants),
 TEST(EmulatedDecoder, SamplesOfARunAreTheProcessors) {
     RunConfig config = tiny_config();
     config.train.threads = 1;
-    const auto data = byte_dataset();
+    config.model.vocabulary = 512;
+    const auto data = dataset_with_tokenizer(config.model.vocabulary);
     Trainer cpu(config, data), device(config, data, {}, kernels::cuda::emulated_ops());
-    EXPECT_EQ(device.sample("The ", 8), cpu.sample("The ", 8));
+    const std::string sample = cpu.sample("The ", 8);
+    EXPECT_FALSE(sample.empty());
+    EXPECT_EQ(device.sample("The ", 8), sample);
 }
 
 }  // namespace
