@@ -15,7 +15,6 @@ namespace {
 class EmulatedDevice final : public Device {
  public:
     std::string name() const override { return "cuda-emulated"; }
-    void enter() override {}
     simt::Stream stream() const override { return {}; }
     std::uint64_t available_memory() const override { return std::numeric_limits<std::uint64_t>::max(); }
     void* allocate(std::uint64_t bytes) override {
