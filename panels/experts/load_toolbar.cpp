@@ -32,7 +32,7 @@ void draw_colors(const ui::Context& ctx, LoadModel& model) {
     const std::string shown = model.scale_locked()
                                   ? fixed(model.scale())
                                   : text.format("load.scale.auto", {{"scale", of_even(text, model.scale())}});
-    if (ImGui::BeginCombo("###load.scale", shown.c_str(), ImGuiComboFlags_HeightLarge)) {
+    if (ui::begin_combo("###load.scale", shown.c_str(), ImGuiComboFlags_HeightLarge)) {
         if (ImGui::Selectable(text.label("load.scale.fit"), !model.scale_locked())) {
             model.fit_scale_to_shown();
         }
@@ -92,7 +92,7 @@ void draw_layer_choice(ui::Context& ctx, const TrainingRun& run, const char* hel
     ImGui::TextUnformatted(ctx.text("load.layer"));
     ImGui::SameLine(0, 0.4f * ctx.em);
     ui::next_field(4.2f * ctx.em);
-    if (ImGui::BeginCombo("###load.layer", std::to_string(chosen).c_str())) {
+    if (ui::begin_combo("###load.layer", std::to_string(chosen))) {
         for (std::size_t layer = 0; layer < static_cast<std::size_t>(run.layers); ++layer) {
             if (ImGui::Selectable(std::to_string(layer).c_str(), layer == chosen)) {
                 ctx.selection.layer = static_cast<int>(layer);
@@ -113,7 +113,7 @@ void draw_window_choice(const ui::Context& ctx, std::size_t& window) {
                       : text.format("load.window.many", {{"steps", text.number(std::uint64_t{kLoadWindows[i]})}});
     };
     ui::next_field(window_choice_width(ctx));
-    if (ImGui::BeginCombo("###load.window", name(window).c_str())) {
+    if (ui::begin_combo("###load.window", name(window))) {
         for (std::size_t i = 0; i < kLoadWindows.size(); ++i) {
             if (ImGui::Selectable(name(i).c_str(), i == window)) {
                 window = i;
