@@ -34,6 +34,7 @@ TEST(ExpertLoads, WhatIsWrongIsSaid) {
         {"[1, 2]", "has no list of loads for layer 0"},
         {"[[1, 2], []]", "has no list of loads for layer 1"},
         {"[[1, 2], [1, 2, 3]]", "has 3 experts in layer 1 but 2 in layer 0"},
+        {"[[1, 2, 3], [1, 2]]", "has 2 experts in layer 1 but 3 in layer 0"},
         {"[[1, 2], [1, -2]]", "has no number from 0 to 1e+30 as the load of expert 1 in layer 1"},
         {"[[1, 1.1e30]]", "has no number from 0 to 1e+30 as the load of expert 1 in layer 0"},
         {"[[1, null]]", "has no number from 0 to 1e+30 as the load of expert 1 in layer 0"},

@@ -92,7 +92,7 @@ TEST(PlacementModel, BothChartsHaveOneScaleAndTheirMean) {
         for (const auto& chart : {shown.before, shown.after}) {
             ASSERT_GE(chart->levels.size(), 1u);
             EXPECT_STREQ(chart->levels[0].key, "placement.level.mean");
-            EXPECT_EQ(chart->levels[0].y, 8);
+            EXPECT_DOUBLE_EQ(chart->levels[0].y, 8);
         }
     }
 }
