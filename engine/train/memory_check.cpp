@@ -77,10 +77,10 @@ void check_memory(const RunConfig& config, std::uint64_t available) {
 void check_memory(const RunConfig& config, kernels::Ops& ops, std::uint64_t available) {
     const RunPlan plan = plan_run(config, ops);
     const std::uint64_t of_device = ops.available_memory();
-    if (!ops.host_memory() && plan.device_bytes > of_device) {
-        throw Error(say("the run needs {} of memory on {}, and {} can be had there: {}", memory_text(plan.device_bytes),
+    if (!ops.host_memory() && plan.memory_bytes > of_device) {
+        throw Error(say("the run needs {} of memory on {}, and {} can be had there: {}", memory_text(plan.memory_bytes),
                         ops.device(), memory_text(of_device),
-                        what_fits(config, ops, &RunPlan::device_bytes, of_device)));
+                        what_fits(config, ops, &RunPlan::memory_bytes, of_device)));
     }
     if (plan.host_bytes > available) {
         throw Error(say("the run needs {} of memory, and {} can be had here: {}", memory_text(plan.host_bytes),

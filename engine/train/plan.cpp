@@ -70,18 +70,18 @@ RunPlan plan_run(const RunConfig& config, kernels::Ops& ops) {
     Arena arena;
     RunBuffers::place(arena, ops, config, layout);
     Arena samples;
-    DecoderState::place(samples, m, 1);
+    DecoderState::place(samples, ops, m, 1);
     constexpr std::uint64_t kMost = std::uint64_t{1} << 46;
     const std::uint64_t all = checked_sum(arena.used(), samples.used(), marked("the run"));
     if (all > kMost) {
         throw Error(say("{}: the run would need {} GiB of memory: choose smaller sizes", title_of(config), all >> 30));
     }
     RunPlan plan;
-    plan.device_bytes = arena.used();
+    plan.training_bytes = arena.used();
     plan.memory_bytes = all;
     // Of a device's memory the host has copies while a checkpoint is written: two flat buffers at a time.
     plan.host_bytes =
-        ops.host_memory() ? all : samples.used() + 2 * checked_product(layout.floats, sizeof(float), marked("the run"));
+        ops.host_memory() ? all : 2 * checked_product(layout.floats, sizeof(float), marked("the run"));
     plan.parameters_total = layout.parameters;
     const std::uint64_t per_expert =
         std::uint64_t{3} * static_cast<std::uint64_t>(m.width) * static_cast<std::uint64_t>(m.expert_width) +

@@ -137,7 +137,7 @@ struct Trainer::Impl {
           data(std::move(dataset)),
           layout(make_layout(config.model)),
           ops(device != nullptr ? std::move(device) : kernels::cpu_ops(threads_of(config))),
-          memory(*ops, plan_run(config, *ops).device_bytes, check),
+          memory(*ops, plan_run(config, *ops).training_bytes, check),
           order(data->train_tokens.size(), static_cast<std::uint64_t>(config.model.context), config.train.seed,
                 data->in_order) {
         Arena arena(memory.data());
@@ -147,10 +147,10 @@ struct Trainer::Impl {
         }
         transformer.emplace(*ops, config.model, layout, buffers.state);
         Arena samples;
-        DecoderState::place(samples, config.model, 1);
-        decoder_memory = Block(samples.used(), check);
+        DecoderState::place(samples, *ops, config.model, 1);
+        decoder_memory = Block(*ops, samples.used(), check);
         Arena placed(decoder_memory.data());
-        decoder = DecoderState::place(placed, config.model, 1);
+        decoder = DecoderState::place(placed, *ops, config.model, 1);
         const auto tokens =
             static_cast<std::size_t>(config.train.batch) * static_cast<std::size_t>(config.model.context);
         tokens_T.resize(tokens);
@@ -579,7 +579,8 @@ struct Trainer::Impl {
         if (tokens.size() > static_cast<std::size_t>(room)) {
             tokens.erase(tokens.begin(), tokens.end() - room);
         }
-        Decoder reader(config.model, layout, on_host(buffers.parameters), decoder);
+        Decoder reader(*ops, config.model, layout, buffers.parameters, decoder);
+        reader.set_disabled(buffers.disabled_LE);
         std::span<const float> logits = reader.read(0, tokens);
         std::string text;
         for (int i = 0; i < max_tokens; ++i) {
@@ -715,8 +716,8 @@ struct Trainer::Impl {
     std::shared_ptr<const Dataset> data;
     ParameterLayout layout;
     std::unique_ptr<kernels::Ops> ops;
-    Block memory;          ///< of the device
-    Block decoder_memory;  ///< of the host, for samples
+    Block memory;
+    Block decoder_memory;  ///< for samples
     DecoderState decoder;
     BatchOrder order;
     RunBuffers buffers;

@@ -401,7 +401,7 @@ void RunForm::start(Context& ctx) {
 }
 
 void RunForm::draw_presets(Context& ctx) {
-    if (!ImGui::BeginCombo("###runs.preset", preset_.c_str())) {
+    if (!ui::begin_combo("###runs.preset", preset_.c_str())) {
         return;
     }
     const json& presets = base::member(*ctx.snapshot.catalogue, "presets");
@@ -419,7 +419,7 @@ void RunForm::draw_checkpoints(Context& ctx) {
         return ctx.text.format("runs.fork.parent.value", {{"name", fork_->name}, {"step", ctx.text.number(step)}});
     };
     const auto parent = ctx.snapshot.training.find(fork_->run);
-    if (!ImGui::BeginCombo("###runs.fork.step", name(fork_->step).c_str())) {
+    if (!ui::begin_combo("###runs.fork.step", name(fork_->step).c_str())) {
         return;
     }
     if (parent != ctx.snapshot.training.end()) {
@@ -620,7 +620,7 @@ void RunForm::draw_number(Context& ctx, const ConfigField& field, const json& va
 
 void RunForm::draw_choice(Context& ctx, const ConfigField& field, const json& value) {
     const std::string id = "###" + field.label_key, current = base::setting_text(value);
-    if (!ImGui::BeginCombo(id.c_str(), choice_label(ctx.text, field.key, current).c_str())) {
+    if (!ui::begin_combo(id.c_str(), choice_label(ctx.text, field.key, current).c_str())) {
         return;
     }
     for (const std::string& choice : field.choices) {
@@ -644,7 +644,7 @@ void RunForm::draw_devices(Context& ctx, const ConfigField& field, const json& v
     const auto chosen = std::find_if(devices.begin(), devices.end(),
                                      [&](const protocol::DeviceEntry& device) { return device.name == current; });
     const std::string shown = chosen == devices.end() ? current : label(*chosen);
-    if (!ImGui::BeginCombo(id.c_str(), shown.c_str())) {
+    if (!ui::begin_combo(id.c_str(), shown.c_str())) {
         return;
     }
     if (devices.empty() && ImGui::Selectable("cpu", current == "cpu")) {
@@ -838,8 +838,8 @@ void RunForm::draw_plan(const Context& ctx) {
     };
     // An older node tells of the processor's memory alone, and trains there.
     const json* device = base::setting(config_, "device");
-    if (device != nullptr && *device != "cpu" && planned_.contains("device_bytes")) {
-        cell("runs.plan.device_memory", "runs.plan.device_memory.help", bytes("device_bytes"));
+    if (device != nullptr && *device != "cpu" && planned_.contains("host_bytes")) {
+        cell("runs.plan.device_memory", "runs.plan.device_memory.help", bytes("memory_bytes"));
     } else {
         cell("runs.plan.memory", "runs.plan.memory.help", bytes("memory_bytes"));
     }

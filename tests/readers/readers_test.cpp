@@ -31,6 +31,7 @@
 #include "nodes/service/jobs/probe_job.hpp"
 #include "nodes/service/library/model_library.hpp"
 #include "probes/probes.hpp"
+#include "routing/expert_loads.hpp"
 #include "routing/imports/import.hpp"
 #include "routing/trace_file.hpp"
 #include "routing/trace_lines.hpp"
@@ -335,6 +336,8 @@ TEST(Readers, OfRouting) {
         {READER("imatrix"), "t", imatrix, [](const fs::path& f) { engine::import_imatrix(f / "t", {}); }},
         {READER("model-shape"), "t", "{\"num_hidden_layers\": 2, \"num_experts\": 4, \"num_experts_per_tok\": 2}",
          [](const fs::path& f) { routing::read_model_shape(f / "t"); }},
+        {READER("expert-loads"), "t", "[[90, 132.5, 0], [20, 1e3, 104]]",
+         [](const fs::path& f) { routing::read_expert_loads(f / "t"); }},
     });
 }
 

@@ -156,7 +156,6 @@ json plan_json(const engine::RunPlan& plan) {
     return {{"parameters_total", plan.parameters_total},
             {"parameters_active", plan.parameters_active},
             {"memory_bytes", plan.memory_bytes},
-            {"device_bytes", plan.device_bytes},
             {"host_bytes", plan.host_bytes},
             {"flops_per_token", plan.flops_per_token}};
 }

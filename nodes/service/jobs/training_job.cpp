@@ -452,7 +452,6 @@ void TrainingJob::announce(bool with_data) {
                       {{"parameters_total", plan.parameters_total},
                        {"parameters_active", plan.parameters_active},
                        {"memory_bytes", plan.memory_bytes},
-                       {"device_bytes", plan.device_bytes},
                        {"flops_per_token", plan.flops_per_token}}},
                      {"program_version", MOESCOPE_VERSION},
                      {"machine", {{"cpu", processor_name()}, {"cores", cores()}, {"memory_bytes", total_memory()}}}};
