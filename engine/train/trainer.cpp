@@ -18,6 +18,7 @@
 #include "engine/train/fork.hpp"
 #include "engine/train/plan.hpp"
 #include "kernels/cpu/cpu_ops.hpp"
+#include "kernels/devices.hpp"
 #include "kernels/ops.hpp"
 #include "kernels/random.hpp"
 
@@ -121,13 +122,18 @@ double rate_share(const TrainConfig& train, std::uint64_t step) {
     return last + (1.0 - last) * 0.5 * (1.0 + std::cos(std::numbers::pi * done));
 }
 
+RunConfig on_device(RunConfig config, const kernels::Ops* ops) {
+    config.train.device = ops == nullptr ? kernels::kProcessor : ops->device();
+    return config;
+}
+
 }  // namespace
 
 struct Trainer::Impl {
     Impl(const RunConfig& run, std::shared_ptr<const Dataset> dataset, const StopCheck& check,
          std::unique_ptr<kernels::Ops> device)
-        : config(run),
-          now(run),
+        : config(on_device(run, device.get())),
+          now(config),
           data(std::move(dataset)),
           layout(make_layout(config.model)),
           ops(device != nullptr ? std::move(device) : kernels::cpu_ops(threads_of(config))),
@@ -744,10 +750,10 @@ Trainer::Trainer(const RunConfig& config, std::shared_ptr<const Dataset> data, c
 }
 
 Trainer::Trainer(const RunConfig& config, std::shared_ptr<const Dataset> data, std::span<const float> parameters,
-                 const StopCheck& check) {
+                 const StopCheck& check, std::unique_ptr<kernels::Ops> ops) {
     validate(config, title_of(config));
     check_data(config, data.get());
-    impl_ = std::make_unique<Impl>(config, std::move(data), check, nullptr);
+    impl_ = std::make_unique<Impl>(config, std::move(data), check, std::move(ops));
     if (parameters.size() != impl_->layout.floats) {
         throw Error(say("the parameters to start from have {} values, but {} are needed: they belong to another model",
                         parameters.size(), impl_->layout.floats));

@@ -41,18 +41,19 @@ struct HeldOutLoss {
 class Trainer {
  public:
     /// Allocates everything (see plan_run) and initialises the parameters from the seed. Throws Error. Here and below:
-    /// `check` is called between pieces of that and throws to end it; `ops` computes, null: the processor.
+    /// `check` is called between pieces of that and throws to end it; `ops` computes, null: the processor. What
+    /// computes is train.device of config(), whatever the given configuration says.
     Trainer(const RunConfig& config, std::shared_ptr<const Dataset> data, const StopCheck& check = {},
             std::unique_ptr<kernels::Ops> ops = nullptr);
-    /// From a checkpoint folder; the next step is bit-equal to what it would have been without the break. With
-    /// `changed`, a fork: its settings hold from now on; they must leave every tensor's name and shape as they are.
-    /// Throws Error.
+    /// From a checkpoint folder; on the same device, the next step is bit-equal to what it would have been without the
+    /// break. With `changed`, a fork: its settings hold from now on; they must leave every tensor's name and shape as
+    /// they are. Throws Error.
     static std::unique_ptr<Trainer> load(const std::filesystem::path& checkpoint, std::shared_ptr<const Dataset> data,
                                          const RunConfig* changed = nullptr, const StopCheck& check = {},
                                          std::unique_ptr<kernels::Ops> ops = nullptr);
     /// Starts with these parameters (flat buffer of make_layout(config.model)) instead of random ones. Throws Error.
     Trainer(const RunConfig& config, std::shared_ptr<const Dataset> data, std::span<const float> parameters,
-            const StopCheck& check = {});
+            const StopCheck& check = {}, std::unique_ptr<kernels::Ops> ops = nullptr);
     ~Trainer();
 
     /// The result is the trainer's own and holds until the next step. After the first step no memory is asked for, but

@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <utility>
 
+#include "tests/kernels/gpu/places.hpp"
 #include "tests/paths.hpp"
 
 namespace moescope::gui_test {
@@ -204,6 +205,9 @@ int main(int argc, char** argv) {
         std::fprintf(stderr, "cannot create a folder in /tmp\n");
         return 1;
     }
+    // The same devices on every machine: the emulated GPU and one that can't be used.
+    setenv("MOESCOPE_CUDA_PLUGIN", moescope::test::gpu_plugin().c_str(), 1);
+    setenv("MOESCOPE_CUDA_DRIVER", moescope::test::gpu_driver().c_str(), 1);
     int failed = 1;
     try {
         moescope::gui_test::Harness harness(folder);

@@ -24,6 +24,7 @@
 #include "engine/text/dataset.hpp"
 #include "engine/text/token_cache.hpp"
 #include "engine/train/trainer.hpp"
+#include "kernels/devices.hpp"
 #include "nodes/client/child_process.hpp"
 #include "nodes/service/cli/console.hpp"
 #include "nodes/service/commands/service.hpp"
@@ -108,6 +109,11 @@ TEST(Readers, OfTheGroundFloor) {
          .place = "proc/meminfo",
          .good = "MemAvailable: 1000 kB\n",
          .read = [](const fs::path& f) { engine::available_memory(f); },
+         .tolerant = true},
+        {.name = READER("gpu-driver"),
+         .place = "version",
+         .good = "NVRM version: NVIDIA UNIX x86_64 Kernel Module  580.65.06  Sun Jul 27 07:08:28 UTC 2025\n",
+         .read = [](const fs::path& f) { kernels::driver_version(f / "version"); },
          .tolerant = true},
     });
 }

@@ -12,7 +12,6 @@
 #include "base/text.hpp"
 #include "engine/exchange/open_weights.hpp"
 #include "engine/model/machine_memory.hpp"
-#include "engine/train/memory_check.hpp"
 #include "nodes/protocol/run_state.hpp"
 #include "nodes/service/cli/console.hpp"
 #include "nodes/service/cli/local_node.hpp"
@@ -69,14 +68,20 @@ engine::RunConfig config_from(const TrainOptions& options, const fs::path& init,
     if (config.train.threads == 0) {
         config.train.threads = cores();
     }
+    if (options.device) {
+        config.train.device = *options.device;
+    }
     // The options are held to the same ranges as the file.
     return engine::parse_run_config(engine::to_json(config), !options.config.empty()   ? options.config
                                                              : !options.preset.empty() ? "preset " + options.preset
                                                                                        : options.init);
 }
 
-/// --resume must mean the same run: other settings are refused instead of being ignored.
-void check_same_run(const TrainOptions& options, const engine::RunConfig& wanted, const TrainingRequest& order) {
+/// --resume must mean the same run: other settings are refused instead of being ignored. It goes on where it was,
+/// unless
+/// --device says another place.
+void check_same_run(const TrainOptions& options, engine::RunConfig wanted, const TrainingRequest& order) {
+    wanted.train.device = order.config.train.device;
     if (engine::to_json(wanted) != engine::to_json(order.config)) {
         throw CommandError(
             say("the run in {} was started with other settings (steps {}, seed {}, threads {}); give the same ones to "
@@ -86,6 +91,17 @@ void check_same_run(const TrainOptions& options, const engine::RunConfig& wanted
     if (options.data != order.data) {
         throw CommandError(say("the run in {} was trained on {}, not {}; give the same --data to resume it",
                                options.out, order.data, options.data));
+    }
+}
+
+void check_device(const TrainOptions& options, const TrainingRequest& order, LocalNode& node) {
+    try {
+        node.devices.check(order.config.train.device);
+    } catch (const base::Error& error) {
+        if (!options.device) {
+            throw CommandError(base::say("{}; give --device to go on on another one", error));
+        }
+        throw;
     }
 }
 
@@ -156,6 +172,16 @@ TrainingRequest order_from(const TrainOptions& options, engine::RunConfig config
                            ? training_order(*known)
                            : order_to_continue(*node.session, *known, [&] { signals.stop_if_taken(); });
         check_same_run(options, order.config, earlier);
+        if (known->state != RunState::done) {
+            move_to_device(earlier, options.device.value_or(earlier.config.train.device));
+            check_device(options, earlier, node);
+        }
+        if (!earlier.earlier_device.empty()) {
+            print_warnings(
+                {base::say("the run goes on on {} and no longer on {}: its numbers will not be bit-equal to "
+                           "those that it would have had",
+                           earlier.config.train.device, earlier.earlier_device)});
+        }
         return earlier;
     }
     order.data = options.data;
@@ -169,7 +195,8 @@ int train_command(const Paths& paths, const TrainOptions& options) {
     const fs::path init = init_path(options, paths);
     auto config = config_from(options, init, paths);  // a bad one is found before a session folder is made
     if (!options.resume) {
-        engine::check_memory(config, engine::available_memory());
+        kernels::Devices devices(device_places(paths));
+        check_room(devices, config, engine::available_memory());
         TrainingRequest wanted;
         wanted.config = config;
         wanted.data = options.data;
@@ -240,6 +267,11 @@ void add_train(CLI::App& app, Chosen& chosen) {
     train->add_option("--seed", options->seed, "Seed of parameters and data order")->check(range_of("seed"));
     train->add_option("--threads", options->threads, "Compute threads; as many as the machine has when left out")
         ->check(range_of("threads"));
+    train
+        ->add_option("--device", options->device,
+                     "What computes: cpu, or cuda:0 and so on (moescope-node devices); left out: as the configuration "
+                     "says, and with --resume or --replay where the run was")
+        ->check(filled());
     train->add_flag("--resume", options->resume, "Go on from the last complete checkpoint in the session");
     train->add_flag("--json", options->json, "JSON Lines on standard output");
     train->callback([&chosen, options] {
@@ -249,7 +281,7 @@ void add_train(CLI::App& app, Chosen& chosen) {
             throw CLI::ValidationError(options->replay.empty()
                                            ? "train needs --out, and --preset, --config or --init"
                                            : "train --replay takes its settings from the session; only --out, "
-                                             "--threads and --json go with it");
+                                             "--device, --threads and --json go with it");
         }
         chosen.command = [options](const Paths& paths) {
             return options->replay.empty() ? train_command(paths, *options) : replay_command(paths, *options);
