@@ -8,6 +8,7 @@
 #include "engine/error.hpp"
 #include "engine/model/machine_memory.hpp"
 #include "engine/train/plan.hpp"
+#include "kernels/cpu/cpu_ops.hpp"
 
 namespace moescope::engine {
 namespace {
@@ -68,6 +69,18 @@ void check_memory(const RunConfig& config, std::uint64_t available) {
                                           : say("it would fit with one of {}", fitting);
     throw Error(say("the run needs {} of memory, and {} can be had here: {}", memory_text(bytes),
                     memory_text(available), wish));
+}
+
+void check_rank_memory(const RunConfig& config, const TrainingRanks& ranks, std::uint64_t available) {
+    const auto ops = kernels::cpu_ops(ranks.threads > 0 ? ranks.threads : threads_of(config));
+    const std::uint64_t bytes = plan_run(config, *ops, shape_of(ranks, config)).memory_bytes;
+    const std::uint64_t share = available / static_cast<std::uint64_t>(ranks.world->neighbours());
+    if (bytes > share) {
+        throw Error(
+            say("each rank needs {} of memory, and {} can be had here for each of {}: choose a smaller model, batch or "
+                "context, or spread the ranks over more machines",
+                memory_text(bytes), memory_text(share), ranks.world->neighbours()));
+    }
 }
 
 }  // namespace moescope::engine

@@ -15,6 +15,7 @@ struct TrainOptions {
     std::string replay;  ///< session whose latest training run is run again and compared
     std::optional<int> steps, threads;
     std::optional<std::uint64_t> seed;
+    int expert_parallel = 1;  ///< ranks of mpirun that share the experts
     bool resume = false, json = false;
 };
 

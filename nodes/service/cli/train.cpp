@@ -10,6 +10,7 @@
 #include "base/sentence.hpp"
 #include "base/step_values.hpp"
 #include "base/text.hpp"
+#include "engine/comm/mpi_comm.hpp"
 #include "engine/exchange/open_weights.hpp"
 #include "engine/model/machine_memory.hpp"
 #include "engine/train/memory_check.hpp"
@@ -21,6 +22,7 @@
 #include "nodes/service/cli/subcommands.hpp"
 #include "nodes/service/cli/training_output.hpp"
 #include "nodes/service/commands/service.hpp"
+#include "nodes/service/jobs/rank_launch.hpp"
 #include "nodes/service/jobs/run_names.hpp"
 #include "nodes/service/library/command_error.hpp"
 #include "nodes/service/library/machine.hpp"
@@ -76,7 +78,10 @@ engine::RunConfig config_from(const TrainOptions& options, const fs::path& init,
 }
 
 /// --resume must mean the same run: other settings are refused instead of being ignored.
-void check_same_run(const TrainOptions& options, const engine::RunConfig& wanted, const TrainingRequest& order) {
+void check_same_run(const TrainOptions& options, engine::RunConfig wanted, const TrainingRequest& order) {
+    if (!options.threads && engine::comm::launched_ranks() > 1) {
+        wanted.train.threads = order.config.train.threads;  // each rank has its own
+    }
     if (engine::to_json(wanted) != engine::to_json(order.config)) {
         throw CommandError(
             say("the run in {} was started with other settings (steps {}, seed {}, threads {}); give the same ones to "
@@ -165,18 +170,80 @@ TrainingRequest order_from(const TrainOptions& options, engine::RunConfig config
     return order;
 }
 
-int train_command(const Paths& paths, const TrainOptions& options) {
-    const fs::path init = init_path(options, paths);
-    auto config = config_from(options, init, paths);  // a bad one is found before a session folder is made
-    if (!options.resume) {
-        engine::check_memory(config, engine::available_memory());
-        TrainingRequest wanted;
-        wanted.config = config;
-        wanted.data = options.data;
-        wanted.init = options.init;
-        check_request(wanted);
+/// What the command asks for.
+struct Wanted {
+    fs::path init;
+    engine::RunConfig config;
+};
+
+/// A bad one is found before a session folder is made.
+Wanted wanted_from(const TrainOptions& options, const Paths& paths, const RankLaunch* ranks) {
+    Wanted wanted;
+    wanted.init = init_path(options, paths);
+    wanted.config = config_from(options, wanted.init, paths);
+    if (ranks != nullptr) {
+        engine::check_rank_memory(wanted.config, ranks->ranks(), engine::available_memory());
+    } else if (!options.resume) {
+        engine::check_memory(wanted.config, engine::available_memory());
     }
-    HeldSignals signals;  // until here nothing was begun that would have to end well
+    if (!options.resume) {
+        TrainingRequest request;
+        request.config = wanted.config;
+        request.data = options.data;
+        request.init = options.init;
+        check_request(request);
+    }
+    return wanted;
+}
+
+/// The same of all ranks, or rank 0 says what is wrong; nothing: this rank leaves it to rank 0.
+std::optional<Wanted> wanted_by_all(const TrainOptions& options, const Paths& paths, RankLaunch* ranks) {
+    if (ranks == nullptr) {
+        return wanted_from(options, paths, nullptr);
+    }
+    Wanted wanted;
+    std::exception_ptr problem;
+    std::string settings;
+    try {
+        wanted = wanted_from(options, paths, ranks);
+        engine::RunConfig compared = wanted.config;
+        compared.train.threads = 1;  // machines may differ
+        settings = json::array({engine::to_json(compared), options.data, wanted.init.string(), options.resume,
+                                options.expert_parallel})
+                       .dump(-1, ' ', false, json::error_handler_t::replace);
+    } catch (const std::exception& error) {
+        problem = std::current_exception();
+        settings = error.what();
+    }
+    if (!ranks->agree(settings) || (problem && !ranks->leads())) {
+        return std::nullopt;
+    }
+    if (problem) {
+        std::rethrow_exception(problem);
+    }
+    return wanted;
+}
+
+int train_command(const Paths& paths, const TrainOptions& options) {
+    std::optional<HeldSignals> held;
+    if (engine::comm::launched_ranks() > 1) {
+        held.emplace();  // before MPI starts threads of its own
+    }
+    const auto ranks = join_ranks(paths, options.expert_parallel, options.threads);
+    auto wanted = wanted_by_all(options, paths, ranks.get());
+    if (!wanted) {
+        return 1;
+    }
+    if (ranks && !ranks->leads()) {
+        follow_training(paths, *ranks);
+        return 0;
+    }
+    const fs::path init = wanted->init;
+    auto config = std::move(wanted->config);
+    if (!held) {
+        held.emplace();  // until here nothing was begun that would have to end well
+    }
+    HeldSignals& signals = *held;
     int planned = 0;
     LocalNode node(paths, options.out, [&](protocol::RecordType type, const std::vector<std::byte>& body) {
         if (type == protocol::RecordType::step) {
@@ -193,6 +260,7 @@ int train_command(const Paths& paths, const TrainOptions& options) {
     });
     const auto known = options.resume ? latest_run(node.session->journal(), protocol::RunKind::train) : std::nullopt;
     auto order = order_from(options, std::move(config), init, node, known, signals);
+    order.ranks = ranks;
     if (known && known->state == RunState::done) {
         print_end(result_of(*node.session, known->id), options.json, true);
         return 0;
@@ -240,6 +308,11 @@ void add_train(CLI::App& app, Chosen& chosen) {
     train->add_option("--seed", options->seed, "Seed of parameters and data order")->check(range_of("seed"));
     train->add_option("--threads", options->threads, "Compute threads; as many as the machine has when left out")
         ->check(range_of("threads"));
+    train
+        ->add_option("--expert-parallel", options->expert_parallel,
+                     "Under mpirun or srun: this many neighbouring processes share the experts")
+        ->check(whole_number(1, 1024))
+        ->capture_default_str();
     train->add_flag("--resume", options->resume, "Go on from the last complete checkpoint in the session");
     train->add_flag("--json", options->json, "JSON Lines on standard output");
     train->callback([&chosen, options] {
