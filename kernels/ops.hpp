@@ -17,6 +17,7 @@
 #include "kernels/cpu/adamw.hpp"
 #include "kernels/cpu/attention.hpp"
 #include "kernels/cpu/counts.hpp"
+#include "kernels/cpu/decoding.hpp"
 #include "kernels/cpu/experts.hpp"
 #include "kernels/cpu/host_memory.hpp"
 #include "kernels/cpu/linear.hpp"
@@ -78,6 +79,8 @@ class Ops {
     virtual std::int64_t cross_entropy_rows(std::int64_t T) const = 0;        ///< rows of V logits
     virtual std::int64_t sum_of_squares_scratch(std::int64_t n) const = 0;    ///< doubles
     virtual std::int64_t muon_scratch(std::int64_t rows, std::int64_t columns) const = 0;  ///< floats
+    virtual std::int64_t grouped_decoding_scratch(const GroupedCache& shape) const = 0;    ///< floats
+    virtual std::int64_t latent_decoding_scratch(const LatentCache& shape) const = 0;      ///< floats
     /// Rounded operands (two bytes each) of a run with bf16; place_operands() is told where they are.
     virtual std::int64_t operand_scratch() const = 0;
     virtual void place_operands(std::uint16_t* scratch) = 0;
@@ -132,6 +135,23 @@ class Ops {
                                     const float* sinks_H, const float* lse_BHS, float* scratch,
                                     const AttentionShape& shape) = 0;
 
+    // A decoder's attention (decoding.hpp).
+
+    virtual void cache_grouped(float* q, float* keys_NGSC, float* values_NGSC, float* scratch, const float* qkv,
+                               const float* q_norm, const float* k_norm, const float* cos_SP, const float* sin_SP,
+                               const CachePlace* places_R, const GroupedCache& shape) = 0;
+    virtual void attend_grouped(float* o_RHC, const float* q, const float* keys_NGSC, const float* values_NGSC,
+                                const float* sinks_H, float* scratch, const CachePlace* places_R,
+                                const GroupedCache& shape) = 0;
+    virtual void turn_latent_queries(float* q, float* scratch, const float* x_RHC, const float* cos_SP,
+                                     const float* sin_SP, const CachePlace* places_R, const LatentCache& shape) = 0;
+    virtual void cache_latent(float* latents_NSL, float* turned_NSP, float* scratch, const float* down,
+                              const float* norm_L, const float* cos_SP, const float* sin_SP, const CachePlace* places_R,
+                              const LatentCache& shape) = 0;
+    virtual void attend_latent(float* o_RHV, const float* q, const float* latents_NSL, const float* turned_NSP,
+                               const float* up_H, float* scratch, const CachePlace* places_R,
+                               const LatentCache& shape) = 0;
+
     // Router and experts.
 
     virtual void hash_choice(std::int32_t* ids_TK, const std::int32_t* tokens_T, std::int64_t T, std::int64_t E,
@@ -155,6 +175,8 @@ class Ops {
     virtual void experts_backward(float* dx_RD, const ExpertGradients& g, float* dgu_R2F, float* dh_RF,
                                   const float* dy_RD, const float* x_RD, const float* gu_R2F, const float* h_RF,
                                   const ExpertWeights& w, const ExpertRows& rows, const ExpertShape& shape) = 0;
+    /// The activation alone: h_RF of gu_R2F, all R rows.
+    virtual void activate_rows(float* h_RF, const float* gu_R2F, std::int64_t R, const ExpertShape& shape) = 0;
     virtual void combine_forward(float* out_TD, const float* residual_TD, const float* y_RD, const float* w_TJ,
                                  const std::int32_t* row_of_TJ, std::int64_t T, std::int64_t J, std::int64_t D) = 0;
     virtual void combine_backward(float* dy_RD, float* dw_TJ, const float* dout_TD, const float* y_RD,

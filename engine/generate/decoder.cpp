@@ -6,18 +6,6 @@
 
 #include "engine/error.hpp"
 #include "engine/model/activations.hpp"
-#include "kernels/cpu/cached_attention.hpp"
-#include "kernels/cpu/combine.hpp"
-#include "kernels/cpu/dispatch.hpp"
-#include "kernels/cpu/embedding.hpp"
-#include "kernels/cpu/experts.hpp"
-#include "kernels/cpu/few_rows.hpp"
-#include "kernels/cpu/linear.hpp"
-#include "kernels/cpu/parallel.hpp"
-#include "kernels/cpu/qk_norm.hpp"
-#include "kernels/cpu/rms_norm.hpp"
-#include "kernels/cpu/rope.hpp"
-#include "kernels/cpu/router.hpp"
 
 namespace moescope::engine {
 
@@ -56,39 +44,62 @@ CacheWidths cache_widths(const ModelConfig& m) {
                                                 : CacheWidths{m.kv_heads, m.head_width, m.head_width};
 }
 
-/// Of one token. What looks at a whole batch (experts that choose, capacity) has nothing to look at.
-RouterShape token_shape(const ModelConfig& m, std::size_t layer) {
-    RouterShape shape = router_shape(m, {Balance::none, false}, layer, 1, 1);
+/// Of R tokens, each for itself. What looks at a whole batch (experts that choose, capacity) has nothing to look at.
+RouterShape rows_shape(const ModelConfig& m, std::size_t layer, std::int64_t R) {
+    RouterShape shape = router_shape(m, {Balance::none, false}, layer, 1, static_cast<int>(R));
     if (shape.choice == Choice::expert) {
         shape.choice = Choice::token;
-        shape.capacity_factor = 0;
     }
+    shape.capacity_factor = 0;
     return shape;
 }
 
-/// body(head) for every head, on all cores when a head has enough multiplications to pay for it.
-template <class Body>
-void over_heads(std::int64_t heads, std::int64_t work_of_head, const Body& body) {
-    constexpr std::int64_t kWorth = 1 << 16;
-    const std::int64_t block = std::clamp<std::int64_t>(kWorth / std::max<std::int64_t>(1, work_of_head), 1, heads);
-    parallel_blocks(heads, block, [&](std::int64_t begin, std::int64_t end, int) {
-        for (std::int64_t h = begin; h < end; ++h) {
-            body(h);
-        }
-    });
-}
-
-HeadShape head_shape(const ModelConfig& m, int heads, std::int64_t stride) {
-    HeadShape shape;
-    shape.B = shape.S = 1;
-    shape.N = heads;
-    shape.C = query_width(m);
-    shape.R = stride;
-    shape.epsilon = m.rms_epsilon;
+GroupedCache grouped_cache(const ModelConfig& m, std::size_t layer, std::int64_t R) {
+    GroupedCache shape;
+    shape.R = R;
+    shape.H = m.heads;
+    shape.G = m.kv_heads;
+    shape.C = m.head_width;
+    shape.S = m.context;
     shape.rope = rope_width(m);
+    shape.window = slides(m, layer) ? m.sliding_window : 0;
+    shape.scale = attention_scale(m);
+    shape.epsilon = m.rms_epsilon;
     shape.norm = m.qk_norm;
     shape.order = m.rope_order;
     return shape;
+}
+LatentCache latent_cache(const ModelConfig& m, std::size_t layer, std::int64_t R) {
+    LatentCache shape;
+    shape.R = R;
+    shape.H = m.heads;
+    shape.S = m.context;
+    shape.nope = m.nope_width;
+    shape.rope = m.rope_width;
+    shape.rank = m.kv_rank;
+    shape.Cv = m.value_width;
+    shape.window = slides(m, layer) ? m.sliding_window : 0;
+    shape.scale = attention_scale(m);
+    shape.epsilon = m.rms_epsilon;
+    shape.order = m.rope_order;
+    return shape;
+}
+
+/// Of one row.
+RouterOutput row_of(RouterOutput out, std::int64_t r, std::int64_t E, std::int64_t K) {
+    out.s_TE += r * E;
+    out.lse_T += r;
+    out.ids_TJ += r * K;
+    out.kept_TJ += r * K;
+    out.w_TJ += r * K;
+    return out;
+}
+RouterInput row_of(RouterInput in, std::int64_t r, std::int64_t E, std::int64_t K) {
+    in.z_TE += r * E;
+    if (in.given_TK != nullptr) {
+        in.given_TK += r * K;
+    }
+    return in;
 }
 
 }  // namespace
@@ -99,7 +110,7 @@ std::uint64_t cache_bytes(const ModelConfig& model, int context) {
                            marked("the key-value cache"));
 }
 
-DecoderState DecoderState::place(Arena& arena, const ModelConfig& m, int sequences) {
+DecoderState DecoderState::place(Arena& arena, const Ops& ops, const ModelConfig& m, int sequences) {
     DecoderState s;
     s.sequences = sequences;
     s.rows = std::max(sequences, std::min(kPromptRows, m.context));
@@ -113,29 +124,33 @@ DecoderState DecoderState::place(Arena& arena, const ModelConfig& m, int sequenc
     const CacheWidths cache = cache_widths(m);
     many(s.keys, N, cache.floats(m, cache.key, m.context));
     many(s.values, N, cache.floats(m, cache.value, m.context));
-    many(s.lengths_N, N, 1);
     const std::uint64_t half = u(rope_width(m) / 2);
     many(s.cos_SP, u(m.context), half);
     many(s.sin_SP, u(m.context), half);
+    many(s.places_R, R, 1);
+    many(s.tokens_R, R, 1);
     many(s.x_RD, R, D);
     many(s.norm_RD, R, D);
     many(s.rstd_R, R, 1);
     many(s.wide, R, latent ? std::max({Q, rank + u(m.rope_width), u(m.query_rank)}) : Q + 2 * KV);
     many(s.query_latent, R, u(m.query_rank));
     many(s.q, R, Q);
-    many(s.k, 1, KV);
     many(s.attention, R, O);
-    many(s.latent, H * R, rank);
-    many(s.scores, H, u(m.context));
+    many(s.attention_scratch,
+         static_cast<std::uint64_t>(latent ? ops.latent_decoding_scratch(latent_cache(m, 0, s.rows))
+                                           : ops.grouped_decoding_scratch(grouped_cache(m, 0, s.rows))),
+         1);
     many(s.z_RE, R, E);
-    many(s.s_E, E, 1);
+    many(s.s_RE, R, E);
+    many(s.lse_R, R, 1);
     many(s.weights_LRK, L * R, K);
     many(s.ids_LRK, L * R, K);
+    many(s.given_RK, R, K);
     many(s.kept_RK, R, K);
     many(s.counts_E, E, 1);
-    many(s.row_counts_E, E, 1);
     many(s.choices_E, E, 1);
-    many(s.router_scratch, static_cast<std::uint64_t>(kernels::router_scratch(token_shape(m, 0))), 1);
+    many(s.router_scratch, static_cast<std::uint64_t>(ops.router_scratch(rows_shape(m, 0, s.rows))), 1);
+    many(s.losses, 1, 1);
     many(s.offsets_E1, E + 1, 1);
     many(s.row_of_RK, R, K);
     many(s.token_of, R, K);
@@ -145,18 +160,38 @@ DecoderState DecoderState::place(Arena& arena, const ModelConfig& m, int sequenc
     many(s.h_F, R, std::max(K * u(m.expert_width), always));
     many(s.y_D, R * K, D);
     many(s.logits_NV, N, u(m.vocabulary));
-    if (s.cos_SP != nullptr) {
-        rope_tables(s.cos_SP, s.sin_SP, m.context, rope_width(m), rope_spec(m));
-    }
     return s;
 }
 
-Decoder::Decoder(const ModelConfig& model, const ParameterLayout& layout, const float* parameters,
+Decoder::Decoder(Ops& ops, const ModelConfig& model, const ParameterLayout& layout, const float* parameters,
                  const DecoderState& state)
-    : model_(model), layout_(layout), parameters_(parameters), state_(state) {
+    : ops_(ops), model_(model), layout_(layout), parameters_(parameters), state_(state) {
     rows_.reserve(u(state_.rows));
-    std::fill_n(state_.ids_LRK, u(model_.layers) * u(state_.rows) * u(model_.experts_per_token), -1);
+    places_.reserve(u(state_.rows));
+    tokens_.reserve(u(state_.rows));
+    lengths_N_.resize(u(state_.sequences));
+    ops_.rope_tables(state_.cos_SP, state_.sin_SP, model_.context, rope_width(model_), rope_spec(model_));
+    const std::vector<std::int32_t> none(u(model_.layers) * u(state_.rows) * u(model_.experts_per_token), -1);
+    ops_.upload(state_.ids_LRK, none.data(), none.size() * sizeof(std::int32_t));
+    ops_.wait();  // until `none` has been read
     reset();
+}
+
+template <class Value>
+std::span<Value> Decoder::on_host(Value* device, std::size_t count, Room<std::remove_const_t<Value>>& room) {
+    if (ops_.host_memory()) {
+        return {device, count};
+    }
+    room.resize(count);
+    ops_.download(room.data(), device, count * sizeof(Value));
+    return room;
+}
+
+template <class Value>
+void Decoder::to_device(Value* device, std::span<const Value> host) {
+    if (host.data() != device) {
+        ops_.upload(device, host.data(), host.size_bytes());
+    }
 }
 
 void Decoder::copy(int from, int to) {
@@ -166,148 +201,80 @@ void Decoder::copy(int from, int to) {
         for (std::int64_t layer = 0; layer < model_.layers; ++layer) {
             float* texts = cache + layer * state_.sequences * blocks * context * width;
             for (std::int64_t block = 0; block < blocks; ++block) {
-                std::copy_n(texts + (from * blocks + block) * context * width, position(from) * width,
-                            texts + (to * blocks + block) * context * width);
+                ops_.copy(texts + (to * blocks + block) * context * width,
+                          texts + (from * blocks + block) * context * width,
+                          static_cast<std::uint64_t>(position(from) * width) * sizeof(float));
             }
         }
     };
     copy_cache(state_.keys, widths.key);
     copy_cache(state_.values, widths.value);
-    state_.lengths_N[to] = state_.lengths_N[from];
+    lengths_N_[u(to)] = lengths_N_[u(from)];
 }
 
 void Decoder::reset() {
-    std::fill_n(state_.lengths_N, state_.sequences, 0);
+    std::fill(lengths_N_.begin(), lengths_N_.end(), 0);
 }
 
-std::span<const std::int32_t> Decoder::expert_ids(int layer, int row) const {
-    const std::uint64_t K = u(model_.experts_per_token);
-    return {state_.ids_LRK + (u(layer) * u(state_.rows) + u(row)) * K, K};
+std::span<const std::int32_t> Decoder::expert_ids(int layer, int row) {
+    const std::size_t K = u(model_.experts_per_token);
+    return on_host(state_.ids_LRK + (u(layer) * u(state_.rows) + u(row)) * K, K, all_ids_);
 }
 
-std::span<const float> Decoder::expert_weights(int layer, int row) const {
-    const std::uint64_t K = u(model_.experts_per_token);
-    return {state_.weights_LRK + (u(layer) * u(state_.rows) + u(row)) * K, K};
-}
-
-int Decoder::first_seen(std::size_t layer, int position) const {
-    return slides(model_, layer) ? std::max(0, position + 1 - model_.sliding_window) : 0;
+std::span<const float> Decoder::expert_weights(int layer, int row) {
+    const std::size_t K = u(model_.experts_per_token);
+    return on_host(state_.weights_LRK + (u(layer) * u(state_.rows) + u(row)) * K, K, all_weights_);
 }
 
 void Decoder::attend_grouped(Rows rows, const LayerOffsets& at, std::size_t layer) {
-    const int C = model_.head_width, H = model_.heads, G = model_.kv_heads, D = model_.width;
-    const int Q = H * C, KV = G * C, row_width = Q + 2 * KV;
-    const std::int64_t of_text = std::int64_t{KV} * model_.context, of_head = std::int64_t{C} * model_.context;
+    const GroupedCache shape = grouped_cache(model_, layer, i64(rows.size()));
+    const std::int64_t of_layer = i64(layer) * state_.sequences * shape.G * shape.S * shape.C;
     DecoderState& s = state_;
-    float* const keys = s.keys + i64(layer) * s.sequences * of_text;
-    float* const values = s.values + i64(layer) * s.sequences * of_text;
-    linear_forward(s.wide, s.norm_RD, parameters_ + at.qkv, maybe(parameters_, at.qkv_bias), i64(rows.size()), D,
-                   row_width, Write::assign);
-    float rstd[256];  // heads are at most 256 (validate)
-    for (std::size_t r = 0; r < rows.size(); ++r) {
-        const auto [sequence, position, token] = rows[r];
-        const float* x = s.wide + i64(r) * row_width;
-        const float *cosines = s.cos_SP + position * (C / 2), *sines = s.sin_SP + position * (C / 2);
-        qk_norm_forward(s.q + i64(r) * Q, rstd, x, maybe(parameters_, at.q_norm), cosines, sines,
-                        head_shape(model_, H, row_width));
-        qk_norm_forward(s.k, rstd, x + Q, maybe(parameters_, at.k_norm), cosines, sines,
-                        head_shape(model_, G, row_width));
-        for (int g = 0; g < G; ++g) {
-            const std::int64_t place = sequence * of_text + g * of_head + std::int64_t{position} * C;
-            std::copy_n(s.k + g * C, C, keys + place);
-            std::copy_n(x + Q + KV + g * C, C, values + place);
-        }
-    }
-    over_heads(H, work(rows, C), [&](std::int64_t h) {
-        const std::int64_t group = h / (H / G) * of_head;
-        for (std::size_t r = 0; r < rows.size(); ++r) {
-            const std::int64_t text = rows[r].sequence * of_text + group;
-            const int first = first_seen(layer, rows[r].position);
-            const std::int64_t seen = rows[r].position + 1 - first;
-            float* scores = s.scores + h * model_.context;
-            query_scores(scores, s.q + i64(r) * Q + h * C, keys + text + std::int64_t{first} * C, seen, C,
-                         Write::assign);
-            query_softmax(scores, seen, attention_scale(model_),
-                          maybe(parameters_, at.sinks, static_cast<std::uint64_t>(h)));
-            weighted_rows(s.attention + i64(r) * Q + h * C, scores, values + text + std::int64_t{first} * C, seen, C);
-        }
-    });
+    ops_.linear_forward(s.wide, s.norm_RD, parameters_ + at.qkv, maybe(parameters_, at.qkv_bias), shape.R, model_.width,
+                        (shape.H + 2 * shape.G) * shape.C, Write::assign);
+    ops_.cache_grouped(s.q, s.keys + of_layer, s.values + of_layer, s.attention_scratch, s.wide,
+                       maybe(parameters_, at.q_norm), maybe(parameters_, at.k_norm), s.cos_SP, s.sin_SP, s.places_R,
+                       shape);
+    ops_.attend_grouped(s.attention, s.q, s.keys + of_layer, s.values + of_layer, maybe(parameters_, at.sinks),
+                        s.attention_scratch, s.places_R, shape);
 }
 
-/// The query is carried into the space of the latents (q W_up), compared with the latents themselves, and the mixed
-/// latent carried out again: keys and values of earlier tokens are never rebuilt (DeepSeek-V2, arXiv
-/// 2405.04434, 2.1.2).
 void Decoder::attend_latent(Rows rows, const LayerOffsets& at, std::size_t layer) {
-    const int H = model_.heads, S = model_.context, D = model_.width, nope = model_.nope_width,
-              rope = model_.rope_width, rank = model_.kv_rank, Cv = model_.value_width, C = nope + rope;
-    const std::int64_t R = i64(rows.size());
+    const LatentCache shape = latent_cache(model_, layer, i64(rows.size()));
+    const std::int64_t D = model_.width, query_rank = model_.query_rank, R = shape.R;
+    const std::int64_t texts = i64(layer) * state_.sequences * shape.S;
     DecoderState& s = state_;
-    float* const latents = s.keys + i64(layer) * s.sequences * S * rank;
-    float* const turned = s.values + i64(layer) * s.sequences * S * rope;
+    float *latents = s.keys + texts * shape.rank, *turned = s.values + texts * shape.rope;
     const float* query_input = s.norm_RD;
-    if (model_.query_rank > 0) {
-        linear_forward(s.wide, s.norm_RD, parameters_ + at.query_down, R, D, model_.query_rank, Write::assign);
-        rms_norm_forward(s.query_latent, s.rstd_R, s.wide, parameters_ + at.query_down_norm, R, model_.query_rank,
-                         model_.rms_epsilon);
+    if (query_rank > 0) {
+        ops_.linear_forward(s.wide, s.norm_RD, parameters_ + at.query_down, nullptr, R, D, query_rank, Write::assign);
+        ops_.rms_norm_forward(s.query_latent, s.rstd_R, s.wide, parameters_ + at.query_down_norm, R, query_rank,
+                              model_.rms_epsilon);
         query_input = s.query_latent;
     }
-    linear_forward(s.wide, query_input, parameters_ + at.query_up, R, model_.query_rank > 0 ? model_.query_rank : D,
-                   H * C, Write::assign);
-    const auto angles = [&](const float* table, std::int64_t r) {
-        return table + rows[static_cast<std::size_t>(r)].position * (rope / 2);
-    };
-    for (std::int64_t r = 0; r < R; ++r) {
-        qk_norm_forward(s.q + r * H * C, nullptr, s.wide + r * H * C, nullptr, angles(s.cos_SP, r), angles(s.sin_SP, r),
-                        head_shape(model_, H, H * C));
-    }
-    linear_forward(s.wide, s.norm_RD, parameters_ + at.kv_down, R, D, rank + rope, Write::assign);
-    for (std::int64_t r = 0; r < R; ++r) {
-        const Row& row = rows[static_cast<std::size_t>(r)];
-        const std::int64_t place = std::int64_t{row.sequence} * S + row.position;
-        const float* x = s.wide + r * (rank + rope);
-        rms_norm_forward(latents + place * rank, s.rstd_R, x, parameters_ + at.kv_down_norm, 1, rank,
-                         model_.rms_epsilon);
-        std::copy_n(x + rank, rope, turned + place * rope);
-        rope_rotate(turned + place * rope, angles(s.cos_SP, r), angles(s.sin_SP, r), rope, model_.rope_order);
-    }
-    over_heads(H, work(rows, rank) + R * rank * C, [&](std::int64_t h) {
-        const float* up = parameters_ + at.kv_up + h * (nope + Cv) * rank;
-        float *latent = s.latent + h * s.rows * rank, *scores = s.scores + h * S;
-        few_rows_gemm(Transpose::no, R, rank, nope, s.q + h * C, H * C, up, rank, 0.0f, latent, rank);
-        for (std::int64_t r = 0; r < R; ++r) {
-            const Row& row = rows[static_cast<std::size_t>(r)];
-            const int first = first_seen(layer, row.position);
-            const std::int64_t seen = row.position + 1 - first, place = std::int64_t{row.sequence} * S + first;
-            query_scores(scores, latent + r * rank, latents + place * rank, seen, rank, Write::assign);
-            query_scores(scores, s.q + (r * H + h) * C + nope, turned + place * rope, seen, rope, Write::add);
-            query_softmax(scores, seen, attention_scale(model_), nullptr);
-            weighted_rows(latent + r * rank, scores, latents + place * rank, seen, rank);
-        }
-        few_rows_gemm(Transpose::yes, R, Cv, rank, latent, rank, up + std::int64_t{nope} * rank, rank, 0.0f,
-                      s.attention + h * Cv, std::int64_t{H} * Cv);
-    });
+    ops_.linear_forward(s.wide, query_input, parameters_ + at.query_up, nullptr, R, query_rank > 0 ? query_rank : D,
+                        shape.H * (shape.nope + shape.rope), Write::assign);
+    ops_.turn_latent_queries(s.q, s.attention_scratch, s.wide, s.cos_SP, s.sin_SP, s.places_R, shape);
+    ops_.linear_forward(s.wide, s.norm_RD, parameters_ + at.kv_down, nullptr, R, D, shape.rank + shape.rope,
+                        Write::assign);
+    ops_.cache_latent(latents, turned, s.attention_scratch, s.wide, parameters_ + at.kv_down_norm, s.cos_SP, s.sin_SP,
+                      s.places_R, shape);
+    ops_.attend_latent(s.attention, s.q, latents, turned, parameters_ + at.kv_up, s.attention_scratch, s.places_R,
+                       shape);
 }
 
 void Decoder::attend(Rows rows, const LayerOffsets& at, std::size_t layer) {
     DecoderState& s = state_;
-    rms_norm_forward(s.norm_RD, s.rstd_R, s.x_RD, parameters_ + at.input_norm, i64(rows.size()), model_.width,
-                     model_.rms_epsilon);
+    ops_.rms_norm_forward(s.norm_RD, s.rstd_R, s.x_RD, parameters_ + at.input_norm, i64(rows.size()), model_.width,
+                          model_.rms_epsilon);
     if (model_.attention == AttentionKind::latent) {
         attend_latent(rows, at, layer);
     } else {
         attend_grouped(rows, at, layer);
     }
-    linear_forward(s.x_RD, s.attention, parameters_ + at.output, maybe(parameters_, at.output_bias), i64(rows.size()),
-                   static_cast<std::int64_t>(model_.heads) * value_width(model_), model_.width, Write::add);
-}
-
-/// Multiplications of one head: scores and sum over what its rows see.
-std::int64_t Decoder::work(Rows rows, std::int64_t width) const {
-    std::int64_t sum = 0;
-    for (const Row& row : rows) {
-        sum += 2 * width * (row.position + 1);
-    }
-    return sum;
+    ops_.linear_forward(s.x_RD, s.attention, parameters_ + at.output, maybe(parameters_, at.output_bias),
+                        i64(rows.size()), static_cast<std::int64_t>(model_.heads) * value_width(model_), model_.width,
+                        Write::add);
 }
 
 void Decoder::add_swiglu(std::int64_t R, const float* gate_up, const float* down, std::int64_t width) {
@@ -315,68 +282,102 @@ void Decoder::add_swiglu(std::int64_t R, const float* gate_up, const float* down
     const std::int64_t D = model_.width;
     ExpertShape shape;
     shape.F = width;
-    linear_forward(s.gu_2F, s.norm_RD, gate_up, R, D, 2 * width, Write::assign);
-    for (std::int64_t r = 0; r < R; ++r) {
-        activate_row(s.h_F + r * width, s.gu_2F + r * 2 * width, shape);
-    }
-    linear_forward(s.x_RD, s.h_F, down, R, width, D, Write::add);
+    ops_.linear_forward(s.gu_2F, s.norm_RD, gate_up, nullptr, R, D, 2 * width, Write::assign);
+    ops_.activate_rows(s.h_F, s.gu_2F, R, shape);
+    ops_.linear_forward(s.x_RD, s.h_F, down, nullptr, R, width, D, Write::add);
 }
 
 /// Each row for itself: no text's routing depends on what stands beside it.
 void Decoder::route(Rows rows, const LayerOffsets& at, std::size_t layer) {
-    const std::int64_t D = model_.width, E = model_.experts, K = model_.experts_per_token;
+    const std::int64_t R = i64(rows.size()), D = model_.width, E = model_.experts, K = model_.experts_per_token;
     DecoderState& s = state_;
-    linear_forward(s.z_RE, s.norm_RD, parameters_ + at.router, maybe(parameters_, at.router_bias), i64(rows.size()), D,
-                   E, Write::assign);
-    const RouterShape shape = token_shape(model_, layer);
-    std::int32_t* ids = s.ids_LRK + i64(layer) * s.rows * K;
-    float* weights = s.weights_LRK + i64(layer) * s.rows * K;
-    std::fill_n(s.counts_E, E, 0u);
-    for (std::size_t row = 0; row < rows.size(); ++row) {
-        const std::int64_t r = i64(row);
-        float lse = 0;
-        std::int32_t given[kMaxChosen];
-        RouterInput in;
-        in.z_TE = s.z_RE + r * E;
-        in.selection_bias_E = maybe(parameters_, at.selection_bias);
-        if (shape.choice == Choice::hash) {
-            hash_choice(given, &rows[row].token, 1, E, K, hash_seed(layer));
-            in.given_TK = given;
+    ops_.linear_forward(s.z_RE, s.norm_RD, parameters_ + at.router, maybe(parameters_, at.router_bias), R, D, E,
+                        Write::assign);
+    RouterShape shape = rows_shape(model_, layer, R);
+    RouterInput in;
+    in.z_TE = s.z_RE;
+    in.selection_bias_E = maybe(parameters_, at.selection_bias);
+    in.disabled_E = disabled_LE_ == nullptr ? nullptr : disabled_LE_ + i64(layer) * E;
+    if (shape.choice == Choice::hash) {
+        ops_.hash_choice(s.given_RK, s.tokens_R, R, E, K, hash_seed(layer));
+        in.given_TK = s.given_RK;
+    }
+    const RouterOutput out = {
+        s.s_RE,     s.lse_R,    s.ids_LRK + i64(layer) * s.rows * K, s.kept_RK, s.weights_LRK + i64(layer) * s.rows * K,
+        s.counts_E, s.choices_E};
+    bool counted = true;
+    if (shape.choice == Choice::token || shape.choice == Choice::hash) {
+        ops_.router_forward(s.losses, out, in, s.router_scratch, shape);
+    } else {
+        shape.T = shape.S = 1;  // these spread a batch evenly: alone, each row is chosen for itself
+        for (std::int64_t r = 0; r < R; ++r) {
+            ops_.router_forward(s.losses, row_of(out, r, E, K), row_of(in, r, E, K), s.router_scratch, shape);
         }
-        const RouterOutput out = {s.s_E,           &lse,           ids + r * K, s.kept_RK + r * K,
-                                  weights + r * K, s.row_counts_E, s.choices_E};
-        router_forward(out, in, s.router_scratch, shape);
-        if (tap_ != nullptr) {
-            show_tap(rows[row], r, layer, out, in, shape);
-        }
-        for (std::int64_t e = 0; e < E; ++e) {
-            s.counts_E[e] += s.row_counts_E[e];
-        }
+        counted = false;
+    }
+    if (tap_ != nullptr && show_tap(rows, layer, out, in, shape)) {
+        counted = false;
+    }
+    if (!counted) {
+        count_again(R, layer);
     }
 }
 
-void Decoder::show_tap(const Row& row, std::int64_t r, std::size_t layer, const RouterOutput& out, RouterInput in,
-                       RouterShape shape) {
-    const std::size_t E = u(model_.experts), K = u(model_.experts_per_token);
-    RoutedRow seen;
-    seen.layer = static_cast<int>(layer);
-    seen.row = static_cast<int>(r);
-    seen.sequence = row.sequence;
-    seen.position = row.position;
-    seen.by_token = shape.choice == Choice::hash;
-    seen.z_E = {in.z_TE, E};
-    seen.s_E = {out.s_TE, E};
-    seen.bias_E = in.selection_bias_E == nullptr ? std::span<const float>() : std::span(in.selection_bias_E, E);
-    seen.ids_K = {out.ids_TJ, K};
-    seen.weights_K = {out.w_TJ, K};
-    if (tap_->choose(seen)) {
-        std::int32_t given[kMaxChosen];
-        std::copy_n(out.ids_TJ, K, given);
-        in.given_TK = given;
-        shape.choice = Choice::hash;  // takes the ids as they are and weighs them as its own
-        router_forward(out, in, state_.router_scratch, shape);
+bool Decoder::show_tap(Rows rows, std::size_t layer, const RouterOutput& out, const RouterInput& in,
+                       const RouterShape& shape) {
+    const std::size_t R = rows.size(), E = u(model_.experts), K = u(model_.experts_per_token);
+    DecoderState& s = state_;
+    const std::span<float> z = on_host(s.z_RE, R * E, z_), scores = on_host(s.s_RE, R * E, s_),
+                           weights = on_host(out.w_TJ, R * K, weights_);
+    const std::span<std::int32_t> ids = on_host(out.ids_TJ, R * K, ids_);
+    const std::span<const float> bias =
+        in.selection_bias_E == nullptr ? std::span<const float>() : on_host(in.selection_bias_E, E, bias_);
+    RouterShape given = shape;
+    given.T = given.S = 1;
+    given.choice = Choice::hash;  // takes the ids as they are and weighs them as its own
+    bool changed = false;
+    for (std::size_t r = 0; r < R; ++r) {
+        RoutedRow seen;
+        seen.layer = static_cast<int>(layer);
+        seen.row = static_cast<int>(r);
+        seen.sequence = rows[r].sequence;
+        seen.position = rows[r].position;
+        seen.by_token = shape.choice == Choice::hash;
+        seen.z_E = z.subspan(r * E, E);
+        seen.s_E = scores.subspan(r * E, E);
+        seen.bias_E = bias;
+        seen.ids_K = ids.subspan(r * K, K);
+        seen.weights_K = weights.subspan(r * K, K);
+        if (tap_->choose(seen)) {
+            changed = true;
+            ops_.upload(s.given_RK + r * K, seen.ids_K.data(), K * sizeof(std::int32_t));
+            RouterInput row = row_of(in, i64(r), i64(E), i64(K));
+            row.given_TK = s.given_RK + r * K;
+            const RouterOutput to = row_of(out, i64(r), i64(E), i64(K));
+            ops_.router_forward(s.losses, to, row, s.router_scratch, given);
+            if (!ops_.host_memory()) {
+                ops_.download(seen.ids_K.data(), to.ids_TJ, K * sizeof(std::int32_t));
+                ops_.download(seen.weights_K.data(), to.w_TJ, K * sizeof(float));
+            }
+        }
+        tap_->weighed(seen);
     }
-    tap_->weighed(seen);
+    to_device<float>(out.w_TJ, weights);
+    return changed;
+}
+
+void Decoder::count_again(std::int64_t R, std::size_t layer) {
+    const std::size_t K = u(model_.experts_per_token), slots = static_cast<std::size_t>(R) * K;
+    DecoderState& s = state_;
+    const std::span<const std::int32_t> ids = on_host(s.ids_LRK + layer * u(s.rows) * K, slots, ids_);
+    const std::span<const std::uint8_t> kept = on_host(s.kept_RK, slots, kept_);
+    counts_.assign(u(model_.experts), 0);
+    for (std::size_t i = 0; i < slots; ++i) {
+        if (kept[i] != 0) {
+            ++counts_[static_cast<std::size_t>(ids[i])];
+        }
+    }
+    ops_.upload(s.counts_E, counts_.data(), counts_.size() * sizeof(std::uint32_t));
 }
 
 void Decoder::mix_experts(Rows rows, const LayerOffsets& at, std::size_t layer) {
@@ -390,20 +391,21 @@ void Decoder::mix_experts(Rows rows, const LayerOffsets& at, std::size_t layer) 
     shape.alpha = static_cast<float>(model_.swiglu_alpha);
     shape.limit = static_cast<float>(model_.swiglu_limit);
     route(rows, at, layer);
-    const std::int64_t sorted = dispatch_plan(s.offsets_E1, s.row_of_RK, s.token_of,
-                                              s.ids_LRK + i64(layer) * s.rows * K, s.kept_RK, s.counts_E, R, E, K);
-    gather_forward(s.sorted_D, s.norm_RD, s.token_of, sorted, D);
-    experts_forward(s.y_D, s.gu_2F, s.h_F, s.sorted_D,
-                    {parameters_ + at.gate_up, parameters_ + at.down, maybe(parameters_, at.gate_up_bias),
-                     maybe(parameters_, at.down_bias)},
-                    s.offsets_E1, shape);
-    combine_forward(s.x_RD, s.x_RD, s.y_D, s.weights_LRK + i64(layer) * s.rows * K, s.row_of_RK, R, K, D);
+    const ExpertRows sorted{s.offsets_E1, R * K};
+    ops_.dispatch_plan(s.offsets_E1, s.row_of_RK, s.token_of, s.ids_LRK + i64(layer) * s.rows * K, s.kept_RK,
+                       s.counts_E, R, E, K);
+    ops_.gather_forward(s.sorted_D, s.norm_RD, s.token_of, sorted, E, D);
+    ops_.experts_forward(s.y_D, s.gu_2F, s.h_F, s.sorted_D,
+                         {parameters_ + at.gate_up, parameters_ + at.down, maybe(parameters_, at.gate_up_bias),
+                          maybe(parameters_, at.down_bias)},
+                         sorted, shape);
+    ops_.combine_forward(s.x_RD, s.x_RD, s.y_D, s.weights_LRK + i64(layer) * s.rows * K, s.row_of_RK, R, K, D);
 }
 
 void Decoder::feed(Rows rows, const LayerOffsets& at, std::size_t layer) {
     const std::int64_t R = i64(rows.size());
-    rms_norm_forward(state_.norm_RD, state_.rstd_R, state_.x_RD, parameters_ + at.post_norm, R, model_.width,
-                     model_.rms_epsilon);
+    ops_.rms_norm_forward(state_.norm_RD, state_.rstd_R, state_.x_RD, parameters_ + at.post_norm, R, model_.width,
+                          model_.rms_epsilon);
     if (!at.has_experts()) {
         add_swiglu(R, parameters_ + at.dense_gate_up, parameters_ + at.dense_down, model_.dense_width);
         return;
@@ -429,25 +431,31 @@ void Decoder::check(const DecoderRow& row, std::size_t tokens) const {
 }
 
 void Decoder::compute(Rows rows) {
-    for (std::size_t r = 0; r < rows.size(); ++r) {
-        embedding_forward(state_.x_RD + i64(r) * model_.width, parameters_ + layout_.embedding, &rows[r].token, 1,
-                          model_.width);
+    places_.clear();
+    tokens_.clear();
+    for (const Row& row : rows) {
+        places_.push_back({row.sequence, row.position});
+        tokens_.push_back(row.token);
     }
+    ops_.upload(state_.places_R, places_.data(), places_.size() * sizeof(CachePlace));
+    ops_.upload(state_.tokens_R, tokens_.data(), tokens_.size() * sizeof(std::int32_t));
+    ops_.embedding_forward(state_.x_RD, parameters_ + layout_.embedding, state_.tokens_R, i64(rows.size()),
+                           model_.width);
     for (std::size_t layer = 0; layer < u(model_.layers); ++layer) {
         attend(rows, layout_.layers[layer], layer);
         feed(rows, layout_.layers[layer], layer);
     }
     for (const Row& row : rows) {
-        ++state_.lengths_N[row.sequence];
+        ++lengths_N_[u(row.sequence)];
     }
 }
 
-std::span<const float> Decoder::head(std::int64_t first, std::int64_t count) {
-    rms_norm_forward(state_.norm_RD, state_.rstd_R, state_.x_RD + first * model_.width,
-                     parameters_ + layout_.final_norm, count, model_.width, model_.rms_epsilon);
-    linear_forward(state_.logits_NV, state_.norm_RD, parameters_ + layout_.head, count, model_.width, model_.vocabulary,
-                   Write::assign);
-    return {state_.logits_NV, static_cast<std::size_t>(count) * u(model_.vocabulary)};
+std::span<const float> Decoder::head(std::int64_t first, std::int64_t count, float* logits) {
+    ops_.rms_norm_forward(state_.norm_RD, state_.rstd_R, state_.x_RD + first * model_.width,
+                          parameters_ + layout_.final_norm, count, model_.width, model_.rms_epsilon);
+    ops_.linear_forward(logits, state_.norm_RD, parameters_ + layout_.head, nullptr, count, model_.width,
+                        model_.vocabulary, Write::assign);
+    return on_host(logits, static_cast<std::size_t>(count) * u(model_.vocabulary), logits_);
 }
 
 std::span<const float> Decoder::decode(std::int32_t token) {
@@ -468,7 +476,7 @@ std::span<const float> Decoder::decode(std::span<const DecoderRow> rows) {
         now.push_back({row.sequence, position(row.sequence), row.token});
     }
     compute(now);
-    return head(0, i64(rows.size()));
+    return head(0, i64(rows.size()), state_.logits_NV);
 }
 
 std::span<const float> Decoder::read(int sequence, std::span<const std::int32_t> tokens,
@@ -486,7 +494,7 @@ std::span<const float> Decoder::read(int sequence, std::span<const std::int32_t>
         }
         compute(rows_);
     }
-    return tokens.empty() ? std::span<const float>() : head(i64(rows_.size()) - 1, 1);
+    return tokens.empty() ? std::span<const float>() : head(i64(rows_.size()) - 1, 1, state_.logits_NV);
 }
 
 std::span<const float> Decoder::read_each(int sequence, std::span<const std::int32_t> tokens) {
@@ -502,12 +510,12 @@ std::span<const float> Decoder::read_each(int sequence, std::span<const std::int
         return {};
     }
     compute(rows_);
-    each_.resize(tokens.size() * u(model_.vocabulary));
-    rms_norm_forward(state_.norm_RD, state_.rstd_R, state_.x_RD, parameters_ + layout_.final_norm, i64(tokens.size()),
-                     model_.width, model_.rms_epsilon);
-    linear_forward(each_.data(), state_.norm_RD, parameters_ + layout_.head, i64(tokens.size()), model_.width,
-                   model_.vocabulary, Write::assign);
-    return each_;
+    const std::uint64_t bytes = tokens.size() * u(model_.vocabulary) * sizeof(float);
+    if (each_.size() < bytes) {
+        ops_.wait();
+        each_ = Block(ops_, bytes);
+    }
+    return head(0, i64(tokens.size()), reinterpret_cast<float*>(each_.data()));
 }
 
 std::int32_t draw_token(std::span<const float> logits, double temperature, double unit) {

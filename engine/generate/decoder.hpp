@@ -4,38 +4,41 @@
 #include <atomic>
 #include <cstdint>
 #include <span>
+#include <type_traits>
 #include <vector>
 
 #include "engine/model/arena.hpp"
 #include "engine/model/config.hpp"
 #include "engine/model/parameters.hpp"
 #include "kernels/cpu/router.hpp"
+#include "kernels/ops.hpp"
 
 namespace moescope::engine {
 
-/// Buffers of one decoder for N texts (sequences) of which R tokens (rows) are computed at once; the same call plans
-/// and places (see arena.hpp).
+/// Buffers of one decoder for N texts (sequences) of which R tokens (rows) are computed at once, in the memory of the
+/// device that computes; the same call plans and places (see arena.hpp).
 struct DecoderState {
     /// `sequences` at least 1.
-    static DecoderState place(Arena& arena, const ModelConfig& model, int sequences);
+    static DecoderState place(Arena& arena, const kernels::Ops& ops, const ModelConfig& model, int sequences);
 
     int sequences = 0, rows = 0;  ///< N, R
     // Grouped attention: [layers][N][G][context][C]. Latent attention keeps the latent of a token instead of its keys
     // and values: keys holds the normed latents [layers][N][context][kv_rank], values the turned RoPE part
     // [layers][N][context][rope].
     float *keys = nullptr, *values = nullptr;
-    std::int32_t* lengths_N = nullptr;           ///< tokens of each text so far
     float *cos_SP = nullptr, *sin_SP = nullptr;  ///< [context][rope / 2]
+    kernels::CachePlace* places_R = nullptr;
+    std::int32_t* tokens_R = nullptr;
     float *x_RD = nullptr, *norm_RD = nullptr, *rstd_R = nullptr, *wide = nullptr, *query_latent = nullptr,
-          *q = nullptr, *k = nullptr;
+          *q = nullptr;
     float* attention = nullptr;  ///< [R][H Cv]
-    float* latent = nullptr;     ///< [H][R][kv_rank], queries, then outputs, in the space of the latents
-    float* scores = nullptr;     ///< [H][context]
-    float *z_RE = nullptr, *s_E = nullptr, *weights_LRK = nullptr;
-    std::int32_t* ids_LRK = nullptr;  ///< [layers][R][K]
+    float* attention_scratch = nullptr;
+    float *z_RE = nullptr, *s_RE = nullptr, *lse_R = nullptr, *weights_LRK = nullptr;
+    std::int32_t *ids_LRK = nullptr, *given_RK = nullptr;
     std::uint8_t* kept_RK = nullptr;
-    std::uint32_t *counts_E = nullptr, *row_counts_E = nullptr, *choices_E = nullptr;
+    std::uint32_t *counts_E = nullptr, *choices_E = nullptr;
     double* router_scratch = nullptr;
+    kernels::RouterLosses* losses = nullptr;
     std::int32_t *offsets_E1 = nullptr, *row_of_RK = nullptr, *token_of = nullptr;
     // Of the R K rows that experts work on.
     float *sorted_D = nullptr, *gu_2F = nullptr, *h_F = nullptr, *y_D = nullptr;
@@ -73,12 +76,13 @@ class RouterTap {
     virtual void weighed(const RoutedRow& row) = 0;
 };
 
-/// Not thread safe. `parameters`, `layout` and the memory behind `state` are owned by the caller and outlive the
-/// decoder. A model whose experts choose their tokens, or whose router balances over the batch, needs the whole text to
-/// do so; here every token is routed for itself. What a text gets does not depend on the other texts.
+/// Not thread safe. `ops`, `parameters` (of the device), `layout` and the memory behind `state` are owned by the caller
+/// and outlive the decoder. Who calls has entered `ops`, or uses the thread's own settings of the CPU. A model whose
+/// experts choose their tokens, or whose router balances over the batch, needs the whole text to do so; here every
+/// token is routed for itself. What a text gets does not depend on the other texts.
 class Decoder {
  public:
-    Decoder(const ModelConfig& model, const ParameterLayout& layout, const float* parameters,
+    Decoder(kernels::Ops& ops, const ModelConfig& model, const ParameterLayout& layout, const float* parameters,
             const DecoderState& state);
 
     /// Appends a token to the first text; gives the logits [V] of the one after it, valid until the next call. Throws
@@ -96,19 +100,21 @@ class Decoder {
     int most_rows() const { return state_.rows; }
     /// From now on; null: nobody looks. Outlives the calls.
     void set_tap(RouterTap* tap) { tap_ = tap; }
+    /// Of the device, [layers][E], 1: the expert is never chosen; null: all may be. Outlives the calls.
+    void set_disabled(const std::uint8_t* disabled_LE) { disabled_LE_ = disabled_LE; }
     /// Text `to` goes on from where `from` stands.
     void copy(int from, int to);
     /// Forgets everything decoded so far.
     void reset();
     /// Tokens of a text since reset.
-    int position(int sequence = 0) const { return state_.lengths_N[sequence]; }
+    int position(int sequence = 0) const { return lengths_N_[static_cast<std::size_t>(sequence)]; }
     int context() const { return model_.context; }
     int sequences() const { return state_.sequences; }
 
     /// Routing of row `row` of the last call in one layer: [K] expert ids, most probable first (-1 in dense layers),
-    /// and their applied weights.
-    std::span<const std::int32_t> expert_ids(int layer, int row = 0) const;
-    std::span<const float> expert_weights(int layer, int row = 0) const;
+    /// and their applied weights. Valid until the next call.
+    std::span<const std::int32_t> expert_ids(int layer, int row = 0);
+    std::span<const float> expert_weights(int layer, int row = 0);
 
  private:
     /// A token on its way through the layers.
@@ -117,35 +123,55 @@ class Decoder {
         std::int32_t token = 0;
     };
     using Rows = std::span<const Row>;
+    /// Room of the host for numbers of the device.
+    template <class Value>
+    using Room = std::vector<Value>;
 
     /// Throws Error unless the text exists, has room for `tokens` and the token is one of the model's.
     void check(const DecoderRow& row, std::size_t tokens) const;
     /// All layers: leaves x_RD; the texts have grown.
     void compute(Rows rows);
-    /// Logits of x_RD's rows [first, first + count), into logits_NV.
-    std::span<const float> head(std::int64_t first, std::int64_t count);
+    /// Logits of x_RD's rows [first, first + count), into `logits` of the device; as the host can read them.
+    std::span<const float> head(std::int64_t first, std::int64_t count, float* logits);
 
     void attend(Rows rows, const LayerOffsets& at, std::size_t layer);
     void attend_grouped(Rows rows, const LayerOffsets& at, std::size_t layer);
     void attend_latent(Rows rows, const LayerOffsets& at, std::size_t layer);
     void feed(Rows rows, const LayerOffsets& at, std::size_t layer);
     void route(Rows rows, const LayerOffsets& at, std::size_t layer);
-    /// Shows row r of the layer to the tap; the router chooses and weighs anew where it wrote other ids.
-    void show_tap(const Row& row, std::int64_t r, std::size_t layer, const kernels::RouterOutput& out,
-                  kernels::RouterInput in, kernels::RouterShape shape);
+    /// Shows the rows of the layer to the tap; the router weighs anew where it wrote other ids. Whether it did.
+    bool show_tap(Rows rows, std::size_t layer, const kernels::RouterOutput& out, const kernels::RouterInput& in,
+                  const kernels::RouterShape& shape);
+    /// counts_E of what is kept.
+    void count_again(std::int64_t R, std::size_t layer);
     void mix_experts(Rows rows, const LayerOffsets& at, std::size_t layer);
     /// x_RD += SwiGLU of norm_RD.
     void add_swiglu(std::int64_t R, const float* gate_up, const float* down, std::int64_t width);
-    int first_seen(std::size_t layer, int position) const;
-    std::int64_t work(Rows rows, std::int64_t width) const;
 
+    /// `count` values of the device as the host may read and write them: themselves where it can, a copy otherwise.
+    template <class Value>
+    std::span<Value> on_host(Value* device, std::size_t count, Room<std::remove_const_t<Value>>& room);
+    /// What was written to such a copy goes to the device.
+    template <class Value>
+    void to_device(Value* device, std::span<const Value> host);
+
+    kernels::Ops& ops_;
     ModelConfig model_;
     const ParameterLayout& layout_;
     const float* parameters_;
     DecoderState state_;
-    std::vector<Row> rows_;  ///< of the call in progress
+    std::vector<int> lengths_N_;  ///< tokens of each text so far
+    std::vector<Row> rows_;       ///< of the call in progress
+    std::vector<kernels::CachePlace> places_;
+    std::vector<std::int32_t> tokens_;
     RouterTap* tap_ = nullptr;
-    std::vector<float> each_;  ///< logits of read_each; empty until it is asked for
+    const std::uint8_t* disabled_LE_ = nullptr;
+    Block each_;  ///< logits of read_each; empty until it is asked for
+    // Copies for the host.
+    Room<float> logits_, z_, s_, bias_, weights_, all_weights_;
+    Room<std::int32_t> ids_, all_ids_;
+    Room<std::uint8_t> kept_;
+    Room<std::uint32_t> counts_;
 };
 
 /// A token drawn from softmax(logits / temperature); temperature 0 takes the largest, a tie the lower id. `unit` is in

@@ -13,14 +13,18 @@ class OwnedDecoder {
  public:
     explicit OwnedDecoder(std::shared_ptr<const LoadedModel> model, int sequences = 1)
         : OwnedDecoder(model, sequences, model->config.model.context) {}
-    /// For texts of at most `context` tokens, no more than the model's own context.
-    OwnedDecoder(std::shared_ptr<const LoadedModel> model, int sequences, int context);
+    /// For texts of at most `context` tokens, no more than the model's own context. Without operations the CPU's, with
+    /// the settings of the calling thread; those of another device get the parameters here.
+    OwnedDecoder(std::shared_ptr<const LoadedModel> model, int sequences, int context,
+                 std::unique_ptr<kernels::Ops> ops = nullptr);
     Decoder& operator*() { return *decoder_; }
     Decoder* operator->() { return decoder_.get(); }
     const Decoder* operator->() const { return decoder_.get(); }
 
  private:
     std::shared_ptr<const LoadedModel> model_;
+    std::unique_ptr<kernels::Ops> ops_;
+    Block parameters_;  ///< of a device that can't read the model's own
     Block memory_;
     std::unique_ptr<Decoder> decoder_;
 };

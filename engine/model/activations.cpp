@@ -29,7 +29,7 @@ struct Sizes {
           J(m.router_choice == Choice::expert ? E : K),
           F(u(m.expert_width)),
           R(rows(m, batch, length, ranks)),
-          owned(ranks.expert_ranks > 1 ? owned_rows(m, batch, length, ranks) : R),
+          owned(ranks.tokens_travel() ? owned_rows(m, batch, length, ranks) : R),
           wide(m.attention == AttentionKind::latent
                    ? std::max({H * (u(m.nope_width) + Cv), H * C, u(m.kv_rank) + u(m.rope_width)})
                    : (H + 2 * G) * C),
@@ -107,7 +107,7 @@ void place_experts(Arena& arena, LayerState& s, const ModelConfig& m, const Size
     s.gu_R2F = floats(arena, n.owned, 2 * n.F);
     s.h_RF = floats(arena, n.owned, n.F);
     s.y_RD = floats(arena, n.R, n.D);
-    if (ranks.ranks > 1) {
+    if (ranks.together()) {
         s.routed.q_sums_E = arena.take<double>(n.E);
         s.owned_offsets_E1 = arena.take<std::int32_t>(n.E + 1);
     }
@@ -250,7 +250,7 @@ void place_ranks(Arena& arena, kernels::Ops& ops, Activations& s, const ModelCon
     s.whole.scratch = arena.take<double>(static_cast<std::uint64_t>(ops.router_scratch(shape)));
     s.no_groups_T = arena.take<std::uint8_t>(n.T);
     s.others_LE = arena.take<std::uint64_t>(checked_product(s.layers.size(), n.E, marked("the counts")));
-    if (ranks.expert_ranks > 1) {
+    if (ranks.tokens_travel()) {
         s.sent_RD = floats(arena, n.R, n.D);
         s.owned_y_RD = floats(arena, n.owned, n.D);
         s.owned_drows_RD = floats(arena, n.owned, n.D);
@@ -312,7 +312,7 @@ Activations Activations::place(Arena& arena, kernels::Ops& ops, const ModelConfi
     if (model.dense_layers > 0 || n.shared > 0) {
         s.branch_TD = floats(arena, n.T, n.D);
     }
-    if (ranks.ranks > 1) {
+    if (ranks.together()) {
         place_ranks(arena, ops, s, model, n, batch, length, ranks);
     }
     if (mode == Mode::train) {

@@ -19,9 +19,12 @@ namespace moescope::engine {
 
 /// A process among those that train one model together; see rank_work.hpp.
 struct RankShape {
-    int ranks = 1, rank = 0;
-    int expert_ranks = 1;  ///< neighbours that share the experts
-    int expert_rank() const { return rank % expert_ranks; }
+    int ranks = 1, rank = 0;                ///< parts of the batch, and which of them this process takes
+    int expert_ranks = 1, expert_rank = 0;  ///< neighbours that share the experts
+    bool own_sequences = false;  ///< those neighbours take different sequences, and tokens go to their experts
+    bool together() const { return ranks > 1 || expert_ranks > 1; }
+    /// Rows of tokens come from other processes.
+    bool tokens_travel() const { return expert_ranks > 1 && own_sequences; }
 };
 
 /// What the forward of one layer leaves for the backward. Null where the model has no such part.

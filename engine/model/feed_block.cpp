@@ -147,8 +147,9 @@ void route(const BlockPass& pass, const LayerOffsets& at, LayerState& s, std::si
         pass.ops.hash_choice(state.given_TK, pass.tokens_T, shape.T, shape.E, shape.K, hash_seed(layer));
     }
     if (pass.ranks != nullptr) {
-        pass.ranks->looked_at_batch(layer, looks_at_batch(shape));
-        if (looks_at_batch(shape)) {
+        const bool whole = pass.ranks->shape().ranks > 1 && looks_at_batch(shape);
+        pass.ranks->looked_at_batch(layer, whole);
+        if (whole) {
             route_whole_batch(pass, at, s, layer, shape);
             return;
         }
@@ -194,14 +195,17 @@ bool shares_experts(const BlockPass& pass) {
 
 /// Rows of the experts here: of the tokens of all ranks that share them.
 ExpertRows owned_rows(const BlockPass& pass, const LayerState& s, const RouterShape& shape) {
+    const ExpertRows rows = expert_rows(pass, s, shape);
     if (!shares_experts(pass)) {
-        return expert_rows(pass, s, shape);
+        return rows;
     }
-    return {s.owned_offsets_E1, expert_rows(pass, s, shape).most * pass.ranks->shape().expert_ranks};
+    return {s.owned_offsets_E1, pass.ranks->tokens_travel() ? rows.most * pass.ranks->shape().expert_ranks : rows.most};
 }
 
-ExpertShape held_experts(const BlockPass& pass) {
-    return expert_shape(pass.model, pass.layout.experts, pass.model.expert_width);
+ExpertShape held_experts(const BlockPass& pass, std::size_t layer) {
+    ExpertShape shape = expert_shape(pass.model, pass.layout.experts, pass.model.expert_width);
+    shape.rows_of_all = shares_experts(pass) && !pass.ranks->tokens_travel() ? pass.ranks->all_rows(layer) : 0;
+    return shape;
 }
 
 void experts_of_layer(const BlockPass& pass, const LayerOffsets& at, LayerState& s, std::size_t layer, float* out_TD,
@@ -209,18 +213,24 @@ void experts_of_layer(const BlockPass& pass, const LayerOffsets& at, LayerState&
     const std::int64_t T = shape.T, D = pass.model.width, J = shape.slots();
     pass.ops.dispatch_plan(s.offsets_E1, s.row_of_TJ, s.token_of_R, s.routed.ids_TJ, s.routed.kept_TJ,
                            s.routed.counts_E, T, shape.E, J);
-    const bool shared = shares_experts(pass);
-    pass.ops.gather_forward(shared ? pass.state.sent_RD : s.rows_RD, s.norm2_TD, s.token_of_R,
+    const bool shared = shares_experts(pass), travel = shared && pass.ranks->tokens_travel();
+    pass.ops.gather_forward(travel ? pass.state.sent_RD : s.rows_RD, s.norm2_TD, s.token_of_R,
                             expert_rows(pass, s, shape), shape.E, D);
-    if (shared) {
+    std::int64_t first = 0;  // row of the experts here
+    if (travel) {
         pass.ranks->plan_rows(pass.ops, layer, s.routed.counts_E, s.owned_offsets_E1);
         pass.ranks->to_owners(pass.ops, layer, s.rows_RD, pass.state.sent_RD);
+    } else if (shared) {
+        first = pass.ranks->plan_own_rows(pass.ops, layer, s.routed.counts_E, s.owned_offsets_E1);
     }
-    float* y_RD = shared ? pass.state.owned_y_RD : s.y_RD;
-    pass.ops.experts_forward(y_RD, s.gu_R2F, s.h_RF, s.rows_RD, expert_weights(pass.p, at), owned_rows(pass, s, shape),
-                             held_experts(pass));
-    if (shared) {
+    const std::int64_t F = pass.model.expert_width;
+    float* y_RD = travel ? pass.state.owned_y_RD : s.y_RD + first * D;
+    pass.ops.experts_forward(y_RD, s.gu_R2F + first * 2 * F, s.h_RF + first * F, s.rows_RD + first * D,
+                             expert_weights(pass.p, at), owned_rows(pass, s, shape), held_experts(pass, layer));
+    if (travel) {
         pass.ranks->to_tokens(pass.ops, layer, s.y_RD, y_RD);
+    } else if (shared) {
+        pass.ranks->share_rows(pass.ops, layer, s.y_RD);
     }
     const float* residual_TD = s.middle_TD;
     if (at.shared_gate_up != kNoTensor) {
@@ -235,18 +245,22 @@ void experts_of_layer_backward(const BlockPass& pass, const LayerOffsets& at, La
     Activations& state = pass.state;
     const std::int64_t T = shape.T, D = pass.model.width, J = shape.slots();
     pass.ops.combine_backward(state.dy_RD, state.dw_TJ, state.dx_TD, s.y_RD, s.routed.w_TJ, s.row_of_TJ, T, J, D);
-    const bool shared = shares_experts(pass);
-    float *dy_RD = state.dy_RD, *drows_RD = state.drows_RD;
-    if (shared) {
+    const bool shared = shares_experts(pass), travel = shared && pass.ranks->tokens_travel();
+    const std::int64_t F = pass.model.expert_width, first = shared && !travel ? pass.ranks->first_own_row(layer) : 0;
+    float *dy_RD = state.dy_RD + first * D, *drows_RD = state.drows_RD + first * D;
+    if (travel) {
         dy_RD = state.owned_y_RD;
         drows_RD = state.owned_drows_RD;
         pass.ranks->to_owners(pass.ops, layer, dy_RD, state.dy_RD);
     }
-    pass.ops.experts_backward(drows_RD, expert_gradients(pass.g, at), state.dgu_R2F, state.dh_RF, dy_RD, s.rows_RD,
-                              s.gu_R2F, s.h_RF, expert_weights(pass.p, at), owned_rows(pass, s, shape),
-                              held_experts(pass));
-    if (shared) {
+    pass.ops.experts_backward(drows_RD, expert_gradients(pass.g, at), state.dgu_R2F + first * 2 * F,
+                              state.dh_RF + first * F, dy_RD, s.rows_RD + first * D, s.gu_R2F + first * 2 * F,
+                              s.h_RF + first * F, expert_weights(pass.p, at), owned_rows(pass, s, shape),
+                              held_experts(pass, layer));
+    if (travel) {
         pass.ranks->to_tokens(pass.ops, layer, state.drows_RD, drows_RD);
+    } else if (shared) {
+        pass.ranks->share_rows(pass.ops, layer, state.drows_RD);
     }
     pass.ops.gather_backward(state.dnorm_TD, state.drows_RD, s.row_of_TJ, T, J, D, false);
     if (at.shared_gate_up != kNoTensor) {

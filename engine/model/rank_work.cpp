@@ -14,8 +14,8 @@ int first_expert(const ModelConfig& model, int expert_ranks, int expert_rank) {
 }
 
 ExpertShare expert_share(const ModelConfig& model, const RankShape& ranks) {
-    const int first = first_expert(model, ranks.expert_ranks, ranks.expert_rank());
-    return {first, first_expert(model, ranks.expert_ranks, ranks.expert_rank() + 1) - first};
+    const int first = first_expert(model, ranks.expert_ranks, ranks.expert_rank);
+    return {first, first_expert(model, ranks.expert_ranks, ranks.expert_rank + 1) - first};
 }
 
 bool looks_at_batch(const RouterShape& shape) {
@@ -31,18 +31,18 @@ bool looks_at_batch(const RouterShape& shape) {
     return shape.capacity_factor > 0;
 }
 
-void check_ranks(const RunConfig& config, const RankShape& ranks) {
+void check_ranks(const RunConfig& config, const RankShape& ranks, int processes) {
     const auto refuse = [](bool wrong, const Sentence& sentence) {
         if (wrong) {
             throw Error(sentence);
         }
     };
+    refuse(ranks.expert_ranks < 1 || processes % ranks.expert_ranks != 0,
+           say("the experts can't be shared by groups of {} out of {} ranks: the ranks must be a multiple of it",
+               ranks.expert_ranks, processes));
     refuse(config.train.batch % ranks.ranks != 0,
            say("{} ranks can't share a batch of {} sequences evenly: choose a batch that is a multiple of the ranks",
                ranks.ranks, config.train.batch));
-    refuse(ranks.expert_ranks < 1 || ranks.ranks % ranks.expert_ranks != 0,
-           say("the experts can't be shared by groups of {} out of {} ranks: the ranks must be a multiple of it",
-               ranks.expert_ranks, ranks.ranks));
     refuse(ranks.expert_ranks > 1 && config.model.dense_layers >= config.model.layers,
            say("the model has no experts that {} ranks could share", ranks.expert_ranks));
     refuse(ranks.expert_ranks > config.model.experts,
@@ -50,12 +50,15 @@ void check_ranks(const RunConfig& config, const RankShape& ranks) {
                ranks.expert_ranks));
 }
 
-RankWork::RankWork(comm::Comm& world, int expert_ranks, const ModelConfig& model) : world_(world), model_(model) {
-    shape_.ranks = world.size();
-    shape_.rank = world.rank();
+RankWork::RankWork(comm::Comm& world, int expert_ranks, bool own_sequences, const ModelConfig& model)
+    : world_(world), model_(model) {
     shape_.expert_ranks = expert_ranks;
-    group_ = world.split(shape_.rank / expert_ranks);
-    replicas_ = world.split(shape_.expert_rank());
+    shape_.expert_rank = world.rank() % expert_ranks;
+    shape_.own_sequences = own_sequences;
+    group_ = world.split(world.rank() / expert_ranks);
+    replicas_ = world.split(shape_.expert_rank);
+    shape_.ranks = batch().size();
+    shape_.rank = batch().rank();
     const auto layers = static_cast<std::size_t>(model.layers + model.prediction_depth);
     counts_NE_.resize(layers);
     whole_.assign(layers, 0);
@@ -64,19 +67,60 @@ RankWork::RankWork(comm::Comm& world, int expert_ranks, const ModelConfig& model
 void RankWork::gather(Ops& ops, void* all, const void* mine, std::uint64_t bytes) {
     const std::uint64_t total = bytes * static_cast<std::uint64_t>(shape_.ranks);
     if (ops.host_memory()) {
-        world_.all_gather(all, mine, bytes);
+        batch().all_gather(all, mine, bytes);
         return;
     }
     sent_.resize(std::max(sent_.size(), bytes));
     received_.resize(std::max(received_.size(), total));
     ops.download(sent_.data(), mine, bytes);
-    world_.all_gather(received_.data(), sent_.data(), bytes);
+    batch().all_gather(received_.data(), sent_.data(), bytes);
     ops.upload(all, received_.data(), total);
+}
+
+std::int64_t RankWork::plan_own_rows(Ops& ops, std::size_t layer, const std::uint32_t* counts_E,
+                                     std::int32_t* owned_offsets_E1) {
+    std::vector<std::uint32_t>& counts = counts_NE_[layer];
+    counts.resize(static_cast<std::size_t>(model_.experts));
+    ops.download(counts.data(), counts_E, counts.size() * sizeof(std::uint32_t));
+    const ExpertShare share = expert_share(model_, shape_);
+    offsets_.assign(1, 0);
+    for (int e = share.first; e < share.first + share.count; ++e) {
+        offsets_.push_back(offsets_.back() + static_cast<std::int32_t>(counts[static_cast<std::size_t>(e)]));
+    }
+    ops.upload(owned_offsets_E1, offsets_.data(), offsets_.size() * sizeof(std::int32_t));
+    return first_own_row(layer);
+}
+
+std::int64_t RankWork::first_own_row(std::size_t layer) const {
+    const auto counts = counts_NE_[layer].begin();
+    return std::accumulate(counts, counts + expert_share(model_, shape_).first, std::int64_t{0});
+}
+
+std::int64_t RankWork::all_rows(std::size_t layer) const {
+    return std::accumulate(counts_NE_[layer].begin(), counts_NE_[layer].end(), std::int64_t{0});
+}
+
+void RankWork::share_rows(Ops& ops, std::size_t layer, float* rows_RD) {
+    own_.clear();
+    owned_.clear();
+    std::uint64_t row = 0;
+    for (int owner = 0; owner < shape_.expert_ranks; ++owner) {
+        const auto counts = counts_NE_[layer].begin();
+        const std::uint64_t rows =
+            std::accumulate(counts + first_expert(model_, shape_.expert_ranks, owner),
+                            counts + first_expert(model_, shape_.expert_ranks, owner + 1), std::uint64_t{0});
+        for (int other = 0; other < shape_.expert_ranks && owner == shape_.expert_rank; ++other) {
+            own_.push_back({other, row, rows});
+        }
+        owned_.push_back({owner, row, rows});
+        row += rows;
+    }
+    send_rows(ops, rows_RD, owned_, rows_RD, own_);
 }
 
 void RankWork::list_own(std::size_t layer) {
     const std::uint32_t* counts_E =
-        counts_NE_[layer].data() + static_cast<std::ptrdiff_t>(shape_.expert_rank()) * model_.experts;
+        counts_NE_[layer].data() + static_cast<std::ptrdiff_t>(shape_.expert_rank) * model_.experts;
     own_.clear();
     std::uint64_t row = 0;
     for (int owner = 0; owner < shape_.expert_ranks; ++owner) {
@@ -105,7 +149,7 @@ void RankWork::plan_rows(Ops& ops, std::size_t layer, const std::uint32_t* count
     const auto E = static_cast<std::size_t>(model_.experts), N = static_cast<std::size_t>(shape_.expert_ranks);
     std::vector<std::uint32_t>& counts_NE = counts_NE_[layer];
     counts_NE.resize(N * E);
-    std::uint32_t* mine = counts_NE.data() + static_cast<std::size_t>(shape_.expert_rank()) * E;
+    std::uint32_t* mine = counts_NE.data() + static_cast<std::size_t>(shape_.expert_rank) * E;
     ops.download(mine, counts_E, E * sizeof(std::uint32_t));
     group_->all_gather(counts_NE.data(), mine, E * sizeof(std::uint32_t));
     list_owned(layer);
@@ -134,7 +178,7 @@ void RankWork::send_rows(Ops& ops, float* into, const std::vector<Segment>& in, 
     in_.clear();
     for (const Segment& part : out) {
         out_.push_back({part.rank, source + part.row * width, part.rows * width});
-        row_bytes_ += part.rank != shape_.expert_rank() ? part.rows * width : 0;
+        row_bytes_ += part.rank != shape_.expert_rank ? part.rows * width : 0;
     }
     for (const Segment& part : in) {
         in_.push_back({part.rank, target + part.row * width, part.rows * width});
@@ -219,7 +263,7 @@ void RankWork::share_router(Ops& ops, const Activations& state, const ParameterL
                                         static_cast<double>(own.dropped)};
         std::copy(values, values + kLosses, sums + 2 * E);
     }
-    world_.all_reduce(std::span(values_));
+    this->batch().all_reduce(std::span(values_));
     for (std::size_t layer = 0; layer < L; ++layer) {
         if (!layout.layers[layer].has_experts()) {
             continue;

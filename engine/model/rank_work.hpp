@@ -1,8 +1,11 @@
 // What several ranks do together within a pass over one batch.
 //
-// Each rank takes an equal share of the batch's sequences, in order, so that the ranks' tokens behind each other are
-// the batch. A group of `expert_ranks` neighbours shares the experts: each keeps some of every layer, gets the rows of
-// the group's tokens that chose them, and sends the results back. Groups repeat each other's experts.
+// A group of `expert_ranks` neighbours shares the experts: each keeps some of every layer. Either the group takes the
+// same sequences, each rank works on the rows of its own experts and sends the results to the others: then a group has
+// the bytes that one rank would have. Or each rank takes sequences of its own, gets the rows of the group's tokens that
+// chose its experts, and sends the results back (own_sequences): less work for each, and the same but for rounding.
+// Groups, or all ranks with own sequences, take equal shares of the batch's sequences, in order, so that their tokens
+// behind each other are the batch; groups repeat each other's experts.
 //
 // A router that takes each token alone runs on the rank's own tokens. One that looks at the whole batch (capacity,
 // expert choice, Sinkhorn, quantiles) runs on every rank over the logits of all, so that it decides as one rank would.
@@ -24,8 +27,8 @@ namespace moescope::engine {
 
 struct RouterControls;
 
-/// Throws Error when a run with this batch and these experts can't be divided so.
-void check_ranks(const RunConfig& config, const RankShape& ranks);
+/// Throws Error when a run with this batch and these experts can't be divided so among `processes`.
+void check_ranks(const RunConfig& config, const RankShape& ranks, int processes);
 /// The experts that a rank keeps.
 ExpertShare expert_share(const ModelConfig& model, const RankShape& ranks);
 /// Whether the router needs the logits of the whole batch.
@@ -36,16 +39,31 @@ int first_expert(const ModelConfig& model, int expert_ranks, int expert_rank);
 class RankWork {
  public:
     /// Every rank calls it. `world` outlives this object.
-    RankWork(comm::Comm& world, int expert_ranks, const ModelConfig& model);
+    RankWork(comm::Comm& world, int expert_ranks, bool own_sequences, const ModelConfig& model);
 
     const RankShape& shape() const { return shape_; }
-    comm::Comm& world() { return world_; }
+    /// The ranks whose sequences together are the batch.
+    comm::Comm& batch() { return shape_.own_sequences ? world_ : *replicas_; }
     comm::Comm& group() { return *group_; }        ///< the ranks that share the experts with this one
     comm::Comm& replicas() { return *replicas_; }  ///< the ranks that keep the same experts
     bool shares_experts() const { return shape_.expert_ranks > 1; }
+    bool tokens_travel() const { return shape_.tokens_travel(); }
 
     /// Device memory: all [ranks][bytes].
     void gather(kernels::Ops& ops, void* all, const void* mine, std::uint64_t bytes);
+
+    // Rows of a layer whose tokens all ranks of the group have. Sorted by expert, those of this rank's experts follow
+    // each other.
+
+    /// From the rows per expert counts_E. Writes where the rows of each expert here begin, counted from the first of
+    /// them, whose number it gives.
+    std::int64_t plan_own_rows(kernels::Ops& ops, std::size_t layer, const std::uint32_t* counts_E,
+                               std::int32_t* owned_offsets_E1);
+    /// Of the last plan.
+    std::int64_t first_own_row(std::size_t layer) const;
+    std::int64_t all_rows(std::size_t layer) const;
+    /// Every rank's rows to all of the group.
+    void share_rows(kernels::Ops& ops, std::size_t layer, float* rows_RD);
 
     // Rows of a layer, between the ranks whose tokens they are and those that keep the experts. Rows are sorted by
     // expert on both sides; an expert sees the tokens in the order of the batch.

@@ -73,14 +73,14 @@ RunPlan plan_run(const RunConfig& config, kernels::Ops& ops, const RankShape& ra
     Arena arena;
     RunBuffers::place(arena, ops, config, make_layout(m, expert_share(m, ranks)), ranks);
     Arena samples;
-    DecoderState::place(samples, m, 1);
+    DecoderState::place(samples, ops, m, 1);
     constexpr std::uint64_t kMost = std::uint64_t{1} << 46;
     const std::uint64_t all = checked_sum(arena.used(), samples.used(), marked("the run"));
     if (all > kMost) {
         throw Error(say("{}: the run would need {} GiB of memory: choose smaller sizes", title_of(config), all >> 30));
     }
     RunPlan plan;
-    plan.device_bytes = arena.used();
+    plan.training_bytes = arena.used();
     plan.memory_bytes = all;
     plan.parameters_total = layout.parameters;
     const std::uint64_t per_expert =

@@ -14,8 +14,8 @@ namespace moescope::engine {
 struct RunPlan {
     std::uint64_t parameters_total = 0;
     std::uint64_t parameters_active = 0;  ///< per token
-    std::uint64_t device_bytes = 0;       ///< parameters, gradients, optimizer state and activations, on the device
-    std::uint64_t memory_bytes = 0;       ///< the same and what the host keeps for samples
+    std::uint64_t training_bytes = 0;     ///< parameters, gradients, optimizer state and activations
+    std::uint64_t memory_bytes = 0;       ///< the same and the cache for samples, all on the device
     double flops_per_token = 0;           ///< forward and backward
 };
 /// Throws Error when sizes overflow.

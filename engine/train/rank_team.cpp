@@ -17,9 +17,10 @@ std::string compared(RunConfig config) {
 
 comm::Comm& agreed(comm::Comm& world, const TrainingRanks& ranks, const RunConfig& config,
                    const std::string& start_from) {
-    const std::array<comm::Agreed, 3> texts = {{{marked("configuration"), compared(config)},
-                                                {marked("data and checkpoint"), start_from},
-                                                {marked("sharing of experts"), std::to_string(ranks.expert_ranks)}}};
+    const std::array<comm::Agreed, 3> texts = {
+        {{marked("configuration"), compared(config)},
+         {marked("data and checkpoint"), start_from},
+         {marked("sharing of experts"), fmt::format("{} {}", ranks.expert_ranks, ranks.own_sequences)}}};
     comm::require_same(world, texts);
     return world;
 }
@@ -45,10 +46,14 @@ void in_stretches(const ParameterLayout& layout, const Take& take) {
 RankShape shape_of(const TrainingRanks& ranks, const RunConfig& config) {
     RankShape shape;
     if (ranks.world != nullptr) {
-        shape.ranks = ranks.world->size();
-        shape.rank = ranks.world->rank();
+        const int processes = ranks.world->size(), process = ranks.world->rank();
         shape.expert_ranks = ranks.expert_ranks;
-        check_ranks(config, shape);
+        shape.expert_rank = process % ranks.expert_ranks;
+        shape.own_sequences = ranks.own_sequences;
+        const int sharing = ranks.own_sequences ? 1 : ranks.expert_ranks;  // of the same sequences
+        shape.ranks = processes / sharing;
+        shape.rank = process / sharing;
+        check_ranks(config, shape, processes);
     }
     return shape;
 }
@@ -56,7 +61,7 @@ RankShape shape_of(const TrainingRanks& ranks, const RunConfig& config) {
 RankTeam::RankTeam(const TrainingRanks& ranks, const RunConfig& config, const std::string& start_from)
     : world_(ranks.world),
       model_(config.model),
-      work_(agreed(*ranks.world, ranks, config, start_from), ranks.expert_ranks, config.model) {}
+      work_(agreed(*ranks.world, ranks, config, start_from), ranks.expert_ranks, ranks.own_sequences, config.model) {}
 
 RankTeam::~RankTeam() {
     if (lost_) {
@@ -109,7 +114,7 @@ RankOrder RankTeam::wait() {
 
 void RankTeam::add_gradients(kernels::Ops& ops, float* gradients, const ParameterLayout& layout) {
     in_stretches(layout, [&](bool experts, std::uint64_t first, std::uint64_t count) {
-        comm::Comm& ranks = experts ? work_.replicas() : work_.world();
+        comm::Comm& ranks = experts ? work_.replicas() : work_.batch();
         if (ranks.size() == 1) {
             return;
         }
@@ -129,7 +134,7 @@ void RankTeam::add_square_sums(std::vector<double>& sums, const ParameterLayout&
         return;
     }
     for (std::size_t i = 0; i < sums.size(); ++i) {
-        if (layout.tensors[i].part != TensorPart::experts && work_.shape().expert_rank() > 0) {
+        if (layout.tensors[i].part != TensorPart::experts && work_.shape().expert_rank > 0) {
             sums[i] = 0;  // the same on all
         }
     }
@@ -141,7 +146,7 @@ const float* RankTeam::whole(const float* mine, const ParameterLayout& layout) {
     if (!work_.shares_experts()) {
         return leads() ? mine : nullptr;
     }
-    if (shape.rank >= shape.expert_ranks) {
+    if (world_->rank() >= shape.expert_ranks) {
         return nullptr;  // the others have the same experts
     }
     const ParameterLayout all = make_layout(model_);
@@ -161,7 +166,8 @@ const float* RankTeam::whole(const float* mine, const ParameterLayout& layout) {
         std::copy_n(mine + tensor.here, tensor.count, whole_.data() + tensor.whole);
     }
     for (int rank = 1; rank < shape.expert_ranks; ++rank) {
-        const RankShape other{shape.ranks, rank, shape.expert_ranks};
+        RankShape other = shape;
+        other.expert_rank = rank;
         for (const HeldTensor& tensor : held_tensors(all, make_layout(model_, expert_share(model_, other)))) {
             if (tensor.experts) {
                 in.push_back({rank, whole_.data() + tensor.whole, tensor.count * sizeof(float)});

@@ -39,7 +39,7 @@ class RankTeam {
 
     RankWork& work() { return work_; }
     const RankWork& work() const { return work_; }
-    bool leads() const { return work_.shape().rank == 0; }
+    bool leads() const { return world_->rank() == 0; }
 
     /// Rank 0: has the others do the same, then does it. What it throws loses the team.
     template <class Do>
@@ -60,7 +60,7 @@ class RankTeam {
     void add_gradients(kernels::Ops& ops, float* gradients, const ParameterLayout& layout);
     /// Of each tensor; those of shared experts become sums over the ranks that share them.
     void add_square_sums(std::vector<double>& sums, const ParameterLayout& layout);
-    void add(std::vector<double>& values) { work_.world().all_reduce(std::span(values)); }
+    void add(std::vector<double>& values) { work_.batch().all_reduce(std::span(values)); }
     /// On rank 0 a flat buffer of the whole model, until the next call; null on the others. `mine` is the host's.
     const float* whole(const float* mine, const ParameterLayout& layout);
 

@@ -141,7 +141,7 @@ struct Trainer::Impl {
           layout(make_layout(config.model, expert_share(config.model, shape))),
           ops(device != nullptr ? std::move(device)
                                 : kernels::cpu_ops(ranks.threads > 0 ? ranks.threads : threads_of(config))),
-          memory(*ops, plan_run(config, *ops, shape).device_bytes, check),
+          memory(*ops, plan_run(config, *ops, shape).training_bytes, check),
           order(data->train_tokens.size(), static_cast<std::uint64_t>(config.model.context), config.train.seed,
                 data->in_order) {
         Arena arena(memory.data());
@@ -151,10 +151,10 @@ struct Trainer::Impl {
         }
         transformer.emplace(*ops, config.model, layout, buffers.state, team == nullptr ? nullptr : &team->work());
         Arena samples;
-        DecoderState::place(samples, config.model, 1);
-        decoder_memory = Block(samples.used(), check);
+        DecoderState::place(samples, *ops, config.model, 1);
+        decoder_memory = Block(*ops, samples.used(), check);
         Arena placed(decoder_memory.data());
-        decoder = DecoderState::place(placed, config.model, 1);
+        decoder = DecoderState::place(placed, *ops, config.model, 1);
         const auto tokens = static_cast<std::size_t>(own_batch()) * static_cast<std::size_t>(config.model.context);
         tokens_T.resize(tokens);
         targets_T.resize(tokens);
@@ -653,7 +653,17 @@ struct Trainer::Impl {
         if (tokens.size() > static_cast<std::size_t>(room)) {
             tokens.erase(tokens.begin(), tokens.end() - room);
         }
-        Decoder reader(config.model, whole, whole_of(FlatBuffer::parameters), decoder);
+        // With some of the experts here only, the whole model stands here for as long as the samples take.
+        Block copy;
+        const float* parameters = buffers.parameters;
+        if (team != nullptr && team->work().shares_experts()) {
+            const float* values = whole_of(FlatBuffer::parameters);
+            copy = Block(*ops, whole.floats * sizeof(float));
+            ops->upload(copy.data(), values, whole.floats * sizeof(float));
+            parameters = reinterpret_cast<const float*>(copy.data());
+        }
+        Decoder reader(*ops, config.model, whole, parameters, decoder);
+        reader.set_disabled(buffers.disabled_LE);
         std::span<const float> logits = reader.read(0, tokens);
         std::string text;
         for (int i = 0; i < max_tokens; ++i) {
@@ -881,8 +891,8 @@ struct Trainer::Impl {
     const ParameterLayout whole;
     ParameterLayout layout;  ///< of what this rank keeps
     std::unique_ptr<kernels::Ops> ops;
-    Block memory;          ///< of the device
-    Block decoder_memory;  ///< of the host, for samples
+    Block memory;
+    Block decoder_memory;  ///< for samples
     DecoderState decoder;
     BatchOrder order;
     RunBuffers buffers;

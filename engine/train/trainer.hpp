@@ -44,6 +44,7 @@ struct HeldOutLoss {
 struct TrainingRanks {
     std::shared_ptr<comm::Comm> world;  ///< null: this process alone
     int expert_ranks = 1;               ///< ranks that share the experts
+    bool own_sequences = false;         ///< see engine/model/rank_work.hpp
     int threads = 0;                    ///< of this rank, on the processor; 0: as the configuration says
 };
 /// The ranks as plans know them. Throws Error when the run can't be divided so.

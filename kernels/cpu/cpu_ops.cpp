@@ -51,6 +51,12 @@ class CpuOps final : public Ops {
     std::int64_t muon_scratch(std::int64_t rows, std::int64_t columns) const override {
         return kernels::muon_scratch(rows, columns) * threads_;
     }
+    std::int64_t grouped_decoding_scratch(const GroupedCache& shape) const override {
+        return kernels::grouped_decoding_scratch(shape);
+    }
+    std::int64_t latent_decoding_scratch(const LatentCache& shape) const override {
+        return kernels::latent_decoding_scratch(shape);
+    }
     std::int64_t operand_scratch() const override { return kOperandRoom * threads_; }
     void place_operands(std::uint16_t* scratch) override { room_ = scratch; }
 
@@ -129,6 +135,32 @@ class CpuOps final : public Ops {
                                     lse_BHS, scratch, shape);
     }
 
+    void cache_grouped(float* q, float* keys_NGSC, float* values_NGSC, float* scratch, const float* qkv,
+                       const float* q_norm, const float* k_norm, const float* cos_SP, const float* sin_SP,
+                       const CachePlace* places_R, const GroupedCache& shape) override {
+        kernels::cache_grouped(q, keys_NGSC, values_NGSC, scratch, qkv, q_norm, k_norm, cos_SP, sin_SP, places_R,
+                               shape);
+    }
+    void attend_grouped(float* o_RHC, const float* q, const float* keys_NGSC, const float* values_NGSC,
+                        const float* sinks_H, float* scratch, const CachePlace* places_R,
+                        const GroupedCache& shape) override {
+        kernels::attend_grouped(o_RHC, q, keys_NGSC, values_NGSC, sinks_H, scratch, places_R, shape);
+    }
+    void turn_latent_queries(float* q, float* scratch, const float* x_RHC, const float* cos_SP, const float* sin_SP,
+                             const CachePlace* places_R, const LatentCache& shape) override {
+        kernels::turn_latent_queries(q, scratch, x_RHC, cos_SP, sin_SP, places_R, shape);
+    }
+    void cache_latent(float* latents_NSL, float* turned_NSP, float* scratch, const float* down, const float* norm_L,
+                      const float* cos_SP, const float* sin_SP, const CachePlace* places_R,
+                      const LatentCache& shape) override {
+        kernels::cache_latent(latents_NSL, turned_NSP, scratch, down, norm_L, cos_SP, sin_SP, places_R, shape);
+    }
+    void attend_latent(float* o_RHV, const float* q, const float* latents_NSL, const float* turned_NSP,
+                       const float* up_H, float* scratch, const CachePlace* places_R,
+                       const LatentCache& shape) override {
+        kernels::attend_latent(o_RHV, q, latents_NSL, turned_NSP, up_H, scratch, places_R, shape);
+    }
+
     void hash_choice(std::int32_t* ids_TK, const std::int32_t* tokens_T, std::int64_t T, std::int64_t E, std::int64_t K,
                      std::uint64_t seed) override {
         kernels::hash_choice(ids_TK, tokens_T, T, E, K, seed);
@@ -170,6 +202,11 @@ class CpuOps final : public Ops {
         const std::int32_t whole[2] = {0, static_cast<std::int32_t>(rows.most)};
         kernels::experts_backward(dx_RD, g, dgu_R2F, dh_RF, dy_RD, x_RD, gu_R2F, h_RF, w,
                                   rows.offsets_E1 != nullptr ? rows.offsets_E1 : whole, shape);
+    }
+    void activate_rows(float* h_RF, const float* gu_R2F, std::int64_t R, const ExpertShape& shape) override {
+        for (std::int64_t r = 0; r < R; ++r) {
+            activate_row(h_RF + r * shape.F, gu_R2F + r * 2 * shape.F, shape);
+        }
     }
     void combine_forward(float* out_TD, const float* residual_TD, const float* y_RD, const float* w_TJ,
                          const std::int32_t* row_of_TJ, std::int64_t T, std::int64_t J, std::int64_t D) override {

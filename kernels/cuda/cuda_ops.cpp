@@ -8,6 +8,7 @@
 #include "kernels/cuda/combine.hpp"
 #include "kernels/cuda/counts.hpp"
 #include "kernels/cuda/cross_entropy.hpp"
+#include "kernels/cuda/decoding.hpp"
 #include "kernels/cuda/dispatch.hpp"
 #include "kernels/cuda/elementwise.hpp"
 #include "kernels/cuda/embedding.hpp"
@@ -98,6 +99,12 @@ class CudaOps final : public Ops {
     std::int64_t muon_scratch(std::int64_t rows, std::int64_t columns) const override {
         return cuda::muon_scratch(rows, columns);
     }
+    std::int64_t grouped_decoding_scratch(const GroupedCache& shape) const override {
+        return cuda::grouped_decoding_scratch(shape);
+    }
+    std::int64_t latent_decoding_scratch(const LatentCache& shape) const override {
+        return cuda::latent_decoding_scratch(shape);
+    }
     std::int64_t operand_scratch() const override { return 0; }
     void place_operands(std::uint16_t* /*scratch*/) override {}
 
@@ -186,6 +193,32 @@ class CudaOps final : public Ops {
                                  scratch, shape);
     }
 
+    void cache_grouped(float* q, float* keys_NGSC, float* values_NGSC, float* scratch, const float* qkv,
+                       const float* q_norm, const float* k_norm, const float* cos_SP, const float* sin_SP,
+                       const CachePlace* places_R, const GroupedCache& shape) override {
+        cuda::cache_grouped(stream(), q, keys_NGSC, values_NGSC, scratch, qkv, q_norm, k_norm, cos_SP, sin_SP, places_R,
+                            shape);
+    }
+    void attend_grouped(float* o_RHC, const float* q, const float* keys_NGSC, const float* values_NGSC,
+                        const float* sinks_H, float* scratch, const CachePlace* places_R,
+                        const GroupedCache& shape) override {
+        cuda::attend_grouped(stream(), o_RHC, q, keys_NGSC, values_NGSC, sinks_H, scratch, places_R, shape);
+    }
+    void turn_latent_queries(float* q, float* scratch, const float* x_RHC, const float* cos_SP, const float* sin_SP,
+                             const CachePlace* places_R, const LatentCache& shape) override {
+        cuda::turn_latent_queries(stream(), q, scratch, x_RHC, cos_SP, sin_SP, places_R, shape);
+    }
+    void cache_latent(float* latents_NSL, float* turned_NSP, float* scratch, const float* down, const float* norm_L,
+                      const float* cos_SP, const float* sin_SP, const CachePlace* places_R,
+                      const LatentCache& shape) override {
+        cuda::cache_latent(stream(), latents_NSL, turned_NSP, scratch, down, norm_L, cos_SP, sin_SP, places_R, shape);
+    }
+    void attend_latent(float* o_RHV, const float* q, const float* latents_NSL, const float* turned_NSP,
+                       const float* up_H, float* scratch, const CachePlace* places_R,
+                       const LatentCache& shape) override {
+        cuda::attend_latent(stream(), o_RHV, q, latents_NSL, turned_NSP, up_H, scratch, places_R, shape);
+    }
+
     void hash_choice(std::int32_t* ids_TK, const std::int32_t* tokens_T, std::int64_t T, std::int64_t E, std::int64_t K,
                      std::uint64_t seed) override {
         cuda::hash_choice(stream(), ids_TK, tokens_T, T, E, K, seed);
@@ -246,6 +279,9 @@ class CudaOps final : public Ops {
         if (g.down_bias_ED != nullptr) {
             bias_gradient(stream(), g.down_bias_ED, dy_RD, rows.offsets_E1, rows.most, shape.E, D, Write::assign);
         }
+    }
+    void activate_rows(float* h_RF, const float* gu_R2F, std::int64_t R, const ExpertShape& shape) override {
+        activate(stream(), h_RF, gu_R2F, nullptr, R, shape);
     }
     void combine_forward(float* out_TD, const float* residual_TD, const float* y_RD, const float* w_TJ,
                          const std::int32_t* row_of_TJ, std::int64_t T, std::int64_t J, std::int64_t D) override {

@@ -29,6 +29,7 @@
 #define blockIdx (::simt::block_index())
 #define blockDim (::simt::block_size())
 #define gridDim (::simt::grid_size())
+#define SIMT_UNROLL
 #define SIMT_SHARED(type, name, count) const auto name = ::simt::shared_array<type>(#name, count)
 #define SIMT_DYNAMIC_SHARED(type, name) const auto name = ::simt::dynamic_shared<type>(#name)
 #define SIMT_LAUNCH(kernel, ...) ::simt::launch(#kernel, kernel, __VA_ARGS__)

@@ -3,6 +3,7 @@
 //   SIMT_SHARED(float, part, 32);            an array in shared memory, 32 elements
 //   SIMT_DYNAMIC_SHARED(float, row);         the launch's bytes, at most one per kernel
 //   __syncthreads(), __syncwarp(), __shfl_xor_sync(...), __ballot_sync(...) as CUDA has them
+//   SIMT_UNROLL                              before a loop whose arrays are to stay in registers
 //   SIMT_LAUNCH(kernel, grid, block, bytes, stream, arguments...)
 // Shared arrays are indexed and offset (part[i], part + i), nothing else: in the emulation they are no pointers. There
 // is no atomicAdd of floats, because its order, and so its sum, would change from run to run.
@@ -20,6 +21,7 @@
 #define SIMT_DYNAMIC_SHARED(type, name)                    \
     extern __shared__ unsigned char simt_dynamic_shared[]; \
     type* const name = reinterpret_cast<type*>(simt_dynamic_shared)
+#define SIMT_UNROLL _Pragma("unroll")
 #define SIMT_LAUNCH(kernel, ...) ::simt::launch(#kernel, kernel, __VA_ARGS__)
 
 namespace simt {

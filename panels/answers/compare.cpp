@@ -500,7 +500,7 @@ void ComparePanel::draw_prompt(ui::Context& ctx) {
 
 void ComparePanel::draw_library(ui::Context& ctx) {
     ui::next_field(15 * ctx.em);
-    if (ImGui::BeginCombo("###compare.library", ctx.text("compare.library"), ImGuiComboFlags_HeightLarge)) {
+    if (ui::begin_combo("###compare.library", ctx.text("compare.library"), ImGuiComboFlags_HeightLarge)) {
         if (const json* prompts = prompt_library(ctx.snapshot)) {
             int row = 0;
             for (const json& item : *prompts) {
@@ -545,7 +545,7 @@ void ComparePanel::draw_library(ui::Context& ctx) {
 void ComparePanel::draw_earlier(ui::Context& ctx) {
     ui::flow(16 * ctx.em);
     ui::next_field(16 * ctx.em);
-    if (!ImGui::BeginCombo("###compare.earlier", ctx.text("compare.earlier"), ImGuiComboFlags_HeightLarge)) {
+    if (!ui::begin_combo("###compare.earlier", ctx.text("compare.earlier"), ImGuiComboFlags_HeightLarge)) {
         return;
     }
     // A session may have hundreds: titles are made of those in sight only.
@@ -679,7 +679,7 @@ void ComparePanel::draw_routing_setting(ui::Context& ctx) {
     const auto name = [&](std::size_t detail) {
         return ctx.text(std::string("compare.routing.") + kRoutingDetails[detail]);
     };
-    if (ImGui::BeginCombo("###compare.routing", name(static_cast<std::size_t>(settings_.routing)))) {
+    if (ui::begin_combo("###compare.routing", name(static_cast<std::size_t>(settings_.routing)))) {
         for (std::size_t i = 0; i < kRoutingDetails.size(); ++i) {
             const std::string label = std::string(name(i)) + "###detail." + kRoutingDetails[i];
             if (ImGui::Selectable(label.c_str(), static_cast<int>(i) == settings_.routing)) {

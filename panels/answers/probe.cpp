@@ -364,7 +364,7 @@ void ProbePanel::draw_settings(ui::Context& ctx) {
             set_title.resize(end);
         }
     }
-    if (ImGui::BeginCombo("###probe.set", set_title.c_str())) {
+    if (ui::begin_combo("###probe.set", set_title.c_str())) {
         for (std::size_t i = 0; sets && i < sets->size(); ++i) {
             if (ImGui::Selectable((title_of((*sets)[i]) + "###set" + std::to_string(i)).c_str(),
                                   base::text_of((*sets)[i], "name") == set_)) {
@@ -466,7 +466,7 @@ void ProbePanel::draw_plan_line(ui::Context& ctx) {
 void ProbePanel::draw_run_bar(ui::Context& ctx) {
     if (ctx.snapshot.probes.size() > 1) {
         ui::next_field(12 * ctx.em);
-        if (ImGui::BeginCombo("###probe.run", run_->name.c_str())) {
+        if (ui::begin_combo("###probe.run", run_->name.c_str())) {
             for (const auto& [id, run] : ctx.snapshot.probes) {
                 if (ImGui::Selectable((run->name + "###run" + std::to_string(id)).c_str(), id == run_->id)) {
                     ctx.selection.probe_run = id;

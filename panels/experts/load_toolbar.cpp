@@ -46,7 +46,7 @@ void draw_mode(ui::Context& ctx, LoadModel& model) {
 
 void draw_layer(ui::Context& ctx, const TrainingRun& run) {
     const std::size_t chosen = shown_layer(ctx.selection, run);
-    if (ImGui::BeginCombo("###load.layer", std::to_string(chosen).c_str())) {
+    if (ui::begin_combo("###load.layer", std::to_string(chosen).c_str())) {
         for (std::size_t layer = 0; layer < static_cast<std::size_t>(run.layers); ++layer) {
             if (ImGui::Selectable(std::to_string(layer).c_str(), layer == chosen)) {
                 ctx.selection.layer = static_cast<int>(layer);
@@ -66,7 +66,7 @@ void draw_window(const ui::Context& ctx, LoadModel& model) {
         return i == 0 ? std::string(text("load.window.one"))
                       : text.format("load.window.many", {{"steps", text.number(std::uint64_t{kLoadWindows[i]})}});
     };
-    if (ImGui::BeginCombo("###load.window", name(model.window).c_str())) {
+    if (ui::begin_combo("###load.window", name(model.window).c_str())) {
         for (std::size_t i = 0; i < kLoadWindows.size(); ++i) {
             if (ImGui::Selectable(name(i).c_str(), i == model.window)) {
                 model.window = i;
@@ -86,7 +86,7 @@ void draw_colors(const ui::Context& ctx, LoadModel& model) {
     const std::string shown = model.scale_locked()
                                   ? fixed(model.scale())
                                   : text.format("load.scale.auto", {{"scale", of_even(text, model.scale())}});
-    if (ImGui::BeginCombo("###load.scale", shown.c_str(), ImGuiComboFlags_HeightLarge)) {
+    if (ui::begin_combo("###load.scale", shown.c_str(), ImGuiComboFlags_HeightLarge)) {
         if (ImGui::Selectable(text.label("load.scale.fit"), !model.scale_locked())) {
             model.fit_scale_to_shown();
         }

@@ -231,7 +231,7 @@ void ExportForm::draw_precision(ui::Context& ctx) {
     }
     ui::text_dim(ctx, ctx.text("models.export.precision"));
     ImGui::SetNextItemWidth(-FLT_MIN);
-    if (ImGui::BeginCombo("###models.export.precision", precision_.c_str(), ImGuiComboFlags_HeightLarge)) {
+    if (ui::begin_combo("###models.export.precision", precision_.c_str(), ImGuiComboFlags_HeightLarge)) {
         for (const std::string& name : all) {
             if (ImGui::Selectable(name.c_str(), name == precision_)) {
                 precision_ = name;

@@ -220,7 +220,7 @@ bool model_combo(const ui::Context& ctx, const char* id, std::string& chosen, co
     // A model and the same with changes differ at their ends only.
     const float room = ImGui::CalcItemWidth() - ImGui::GetFrameHeight() - 2 * ImGui::GetStyle().FramePadding.x;
     const std::string preview = ui::elided_middle(shown, room);
-    if (!ImGui::BeginCombo(id, preview.c_str(), ImGuiComboFlags_HeightLarge)) {
+    if (!ui::begin_combo(id, preview.c_str(), ImGuiComboFlags_HeightLarge)) {
         if (preview != shown) {
             ui::tooltip(shown);
         }

@@ -136,7 +136,7 @@ void ServerForm::draw_fields(ui::Context& ctx) {
     ui::text_dim(ctx, ctx.text("servers.dialect"));
     ImGui::SetNextItemWidth(-FLT_MIN);
     const std::string shown = dialect_text(ctx, kDialects[static_cast<std::size_t>(dialect_)]);
-    if (ImGui::BeginCombo("###servers.dialect", shown.c_str())) {
+    if (ui::begin_combo("###servers.dialect", shown.c_str())) {
         for (std::size_t i = 0; i < kDialects.size(); ++i) {
             const std::string label = dialect_text(ctx, kDialects[i]) + "###" + kDialects[i];
             if (ImGui::Selectable(label.c_str(), static_cast<int>(i) == dialect_)) {
@@ -158,7 +158,7 @@ void ServerForm::draw_model(ui::Context& ctx) {
     ImGui::SetNextItemWidth(-FLT_MIN);
     if (models_.empty()) {
         ImGui::InputTextWithHint("###servers.model", ctx.text("servers.model_hint"), &model_);
-    } else if (ImGui::BeginCombo("###servers.model", model_.c_str())) {
+    } else if (ui::begin_combo("###servers.model", model_.c_str())) {
         for (std::size_t i = 0; i < models_.size(); ++i) {
             const std::string label = displayable(models_[i]) + "###" + std::to_string(i);
             if (ImGui::Selectable(label.c_str(), models_[i] == model_)) {

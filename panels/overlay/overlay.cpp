@@ -106,7 +106,7 @@ void OverlayPanel::draw_figures(Context& ctx, const std::vector<ShownRun>& runs)
     const float width = ImGui::CalcTextSize(label.c_str()).x + 3.2f * ctx.em;
     ui::flow(width);
     ui::next_field(width);
-    if (!ImGui::BeginCombo("###overlay.figures", label.c_str(), ImGuiComboFlags_HeightLargest)) {
+    if (!ui::begin_combo("###overlay.figures", label.c_str(), ImGuiComboFlags_HeightLargest)) {
         ui::tooltip(ctx.text("overlay.figures.help"));
         return;
     }
@@ -138,7 +138,7 @@ void OverlayPanel::draw_smoothing(Context& ctx) {
     const float width = ImGui::CalcTextSize(name(500).c_str()).x + 3.2f * ctx.em;
     ui::flow(width);
     ui::next_field(width);
-    if (ImGui::BeginCombo("###overlay.smoothing", name(settings_.window).c_str())) {
+    if (ui::begin_combo("###overlay.smoothing", name(settings_.window).c_str())) {
         for (const std::size_t steps : {std::size_t{1}, std::size_t{20}, std::size_t{100}, std::size_t{500}}) {
             if (ImGui::Selectable(name(steps).c_str(), settings_.window == steps)) {
                 settings_.window = steps;

@@ -63,7 +63,7 @@ void OverlayMaps::draw_toolbar(Context& ctx, StepRange range) {
     const float medium = 7.5f * ctx.em;
     ui::flow(medium);
     ui::next_field(medium);
-    if (ImGui::BeginCombo("###overlay.window", window(window_).c_str())) {
+    if (ui::begin_combo("###overlay.window", window(window_).c_str())) {
         for (std::size_t i = 0; i < kLoadWindows.size(); ++i) {
             if (ImGui::Selectable(window(i).c_str(), i == window_)) {
                 window_ = i;

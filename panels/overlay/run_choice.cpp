@@ -279,7 +279,7 @@ void RunChoice::draw_adding(Context& ctx) {
                          ctx.theme.text_dim);
     }
     ImGui::SetNextItemWidth(-1);
-    if (!ImGui::BeginCombo("###overlay.choose.add", ctx.text("overlay.choose.add"))) {
+    if (!ui::begin_combo("###overlay.choose.add", ctx.text("overlay.choose.add"))) {
         ui::tooltip(ctx.text("overlay.choose.add.help"));
         return;
     }

@@ -74,7 +74,7 @@ void ChangeEditor::draw_sets(ui::Context& ctx, EditedChanges& edited) {
     ui::tooltip(why_not == nullptr ? text("change.save.help") : "");
     ui::flow(9 * ctx.em);
     ui::next_field(9 * ctx.em);
-    if (ImGui::BeginCombo("###change.sets", text("change.sets"))) {
+    if (ui::begin_combo("###change.sets", text("change.sets"))) {
         if (sets.empty()) {
             ui::text_dim(ctx, text("change.sets.none"));
         }
@@ -185,7 +185,7 @@ void ChangeEditor::draw_replays(ui::Context& ctx) {
     const auto chosen = ctx.snapshot.routing.find(replayed_);
     const std::string shown = chosen == ctx.snapshot.routing.end() ? std::string(ctx.text("change.replay.choose"))
                                                                    : routing_name(ctx, *chosen->second);
-    if (ImGui::BeginCombo("###change.replay", shown.c_str(), ImGuiComboFlags_HeightLarge)) {
+    if (ui::begin_combo("###change.replay", shown.c_str(), ImGuiComboFlags_HeightLarge)) {
         for (auto entry = ctx.snapshot.routing.rbegin(); entry != ctx.snapshot.routing.rend(); ++entry) {
             if (entry->second->tokens == 0) {
                 continue;
@@ -203,7 +203,7 @@ void ChangeEditor::draw_replays(ui::Context& ctx) {
 void ChangeEditor::draw_form(ui::Context& ctx, EditedChanges& edited) {
     const ui::Language& text = ctx.text;
     ui::next_field(10 * ctx.em);
-    if (ImGui::BeginCombo("###change.kind", kind_label(ctx, kind_).c_str())) {
+    if (ui::begin_combo("###change.kind", kind_label(ctx, kind_).c_str())) {
         for (int i = 0; i < kChangeKinds; ++i) {
             const auto kind = static_cast<Kind>(i);
             const std::string label = kind_label(ctx, kind) + "###kind." + change_kind_name(kind);

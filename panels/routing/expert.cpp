@@ -126,7 +126,7 @@ void ExpertPanel::draw_choice(const View& view) {
     ui::tooltip(ctx.text("expert.previous.help"));
     ImGui::SameLine(0, 0.2f * ctx.em);
     ui::next_field(4.5f * ctx.em);
-    if (ImGui::BeginCombo("###expert.expert", std::to_string(expert).c_str(), ImGuiComboFlags_HeightLarge)) {
+    if (ui::begin_combo("###expert.expert", std::to_string(expert).c_str(), ImGuiComboFlags_HeightLarge)) {
         ImGuiListClipper clipper;
         clipper.Begin(static_cast<int>(experts));
         while (clipper.Step()) {
@@ -282,7 +282,7 @@ void ExpertPanel::draw_tokens(const View& view) {
     ui::tooltip(ctx.text("expert.ranks.help"));
     flow_field(ctx, "expert.least", 5 * ctx.em);
     ui::next_field(5 * ctx.em);
-    if (ImGui::BeginCombo("###expert.least", ctx.text.number(least).c_str())) {
+    if (ui::begin_combo("###expert.least", ctx.text.number(least).c_str())) {
         for (std::size_t i = 0; i < kLeast.size(); ++i) {
             if (ImGui::Selectable(ctx.text.number(kLeast[i]).c_str(), i == least_)) {
                 least_ = i;

@@ -73,7 +73,7 @@ bool ReadForm::draw(ui::Context& ctx) {
     const char* corpus = text.label("routing.read.corpus");
     ui::flow(ui::button_width(corpus) + 10 * ctx.em);
     ui::next_field(9 * ctx.em);
-    if (ImGui::BeginCombo(
+    if (ui::begin_combo(
             "###routing.read.tokens",
             text.format("routing.read.tokens", {{"n", text.number(static_cast<std::uint64_t>(tokens_))}}).c_str())) {
         for (const int offered : kOffered) {

@@ -108,7 +108,7 @@ void RoutingDiffPanel::draw_second(Context& ctx, const std::vector<RoutedRun>& r
     ui::next_field(22 * ctx.em);
     const std::string shown =
         second != nullptr ? routing_name(ctx, *second->routing) : std::string(ctx.text("routing_diff.choose"));
-    if (ImGui::BeginCombo("###routing_diff.second", shown.c_str(), ImGuiComboFlags_HeightLarge)) {
+    if (ui::begin_combo("###routing_diff.second", shown.c_str(), ImGuiComboFlags_HeightLarge)) {
         for (const RoutedRun& run : runs) {
             if (run.run() == first.run()) {
                 continue;
@@ -142,7 +142,7 @@ void RoutingDiffPanel::draw_second(Context& ctx, const std::vector<RoutedRun>& r
 void RoutingDiffPanel::model_list(Context& ctx, const RoutedRun& first) {
     const std::string shown = model_.empty() ? std::string(ctx.text("routing_diff.model")) : model_title(ctx, model_);
     ui::next_field(16 * ctx.em);
-    if (!ImGui::BeginCombo("###routing_diff.model", shown.c_str(), ImGuiComboFlags_HeightLarge)) {
+    if (!ui::begin_combo("###routing_diff.model", shown.c_str(), ImGuiComboFlags_HeightLarge)) {
         return;
     }
     const auto entry = [&](const std::string& name, bool available) {

@@ -274,7 +274,7 @@ std::string routing_name(const ui::Context& ctx, const RunRouting& routing) {
 void draw_routing_choice(ui::Context& ctx) {
     const std::shared_ptr<const RunRouting> shown = shown_routing(ctx);
     const std::string title = shown ? routing_name(ctx, *shown) : std::string(ctx.text("routing.none"));
-    if (ImGui::BeginCombo("###routing.choice", title.c_str(), ImGuiComboFlags_HeightLarge)) {
+    if (ui::begin_combo("###routing.choice", title.c_str(), ImGuiComboFlags_HeightLarge)) {
         if (ImGui::Selectable(ctx.text.label("routing.newest"), ctx.selection.routing_run == 0)) {
             ctx.selection.routing_run = 0;
             ctx.selection.routing_token = -1;

@@ -144,7 +144,7 @@ bool combo(const Context& ctx, const char* id, float width, const std::vector<st
     bool changed = false;
     ui::next_field(width * ctx.em);
     const std::string shown = current < names.size() ? names[current] : std::string();
-    if (ImGui::BeginCombo(id, shown.c_str(), ImGuiComboFlags_HeightLarge)) {
+    if (ui::begin_combo(id, shown.c_str(), ImGuiComboFlags_HeightLarge)) {
         for (std::size_t i = 0; i < names.size(); ++i) {
             ImGui::PushID(static_cast<int>(i));
             if (ImGui::Selectable(names[i].c_str(), i == current)) {

@@ -123,7 +123,7 @@ void SweepView::draw_layer(ui::Context& ctx) {
     if (std::find(layers.begin(), layers.end(), layer_) == layers.end()) {
         layer_ = layers.front();
     }
-    if (ImGui::BeginCombo("###sweep.layer", std::to_string(layer_).c_str())) {
+    if (ui::begin_combo("###sweep.layer", std::to_string(layer_).c_str())) {
         for (const int layer : layers) {
             if (ImGui::Selectable(std::to_string(layer).c_str(), layer == layer_)) {
                 layer_ = layer;
@@ -170,8 +170,8 @@ void SweepView::draw_choice(ui::Context& ctx) {
     const RouteRun* now = shown(ctx);
     ui::field_label(ctx, "sweep.results");
     ui::next_field(24 * ctx.em);
-    if (ImGui::BeginCombo("###sweep.results", now != nullptr ? name_of(ctx, *now).c_str() : "",
-                          ImGuiComboFlags_HeightLarge)) {
+    if (ui::begin_combo("###sweep.results", now != nullptr ? name_of(ctx, *now).c_str() : "",
+                        ImGuiComboFlags_HeightLarge)) {
         for (const RouteRun* run : sweeps_of(ctx.snapshot)) {
             const std::string label = name_of(ctx, *run) + "###sweep " + std::to_string(run->id);
             if (ImGui::Selectable(label.c_str(), run == now)) {

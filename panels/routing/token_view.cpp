@@ -524,7 +524,7 @@ void RoutingPanel::draw_colouring(ui::Context& ctx, const RunRouting& routing) {
     const auto name = [&](TokenColour colour) {
         return text(std::string("routing.colour.") + token_colour_name(colour));
     };
-    if (ImGui::BeginCombo("###routing.colour", name(colour_))) {
+    if (ui::begin_combo("###routing.colour", name(colour_))) {
         for (int i = 0; i < kTokenColours; ++i) {
             const auto colour = static_cast<TokenColour>(i);
             const std::string label = std::string(name(colour)) + "###colour." + token_colour_name(colour);
@@ -552,7 +552,7 @@ void RoutingPanel::draw_colouring(ui::Context& ctx, const RunRouting& routing) {
         ui::flow(ui::field_label_width(ctx, "routing.rank") + 3.8f * ctx.em);
         ui::field_label(ctx, "routing.rank");
         ui::next_field(3.8f * ctx.em);
-        if (ImGui::BeginCombo("###routing.rank", std::to_string(rank_ + 1).c_str())) {
+        if (ui::begin_combo("###routing.rank", std::to_string(rank_ + 1).c_str())) {
             for (int rank = 0; rank < spec.experts_per_token; ++rank) {
                 if (ImGui::Selectable(std::to_string(rank + 1).c_str(), rank == rank_)) {
                     rank_ = rank;

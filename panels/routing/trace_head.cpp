@@ -70,7 +70,7 @@ std::optional<std::size_t> chosen_expert(const ui::Selection& selection, const r
 bool layer_combo(const ui::Context& ctx, const char* id, const routing::RouterSpec& spec, std::size_t& place) {
     bool changed = false;
     ui::next_field(4.2f * ctx.em);
-    if (ImGui::BeginCombo(id, std::to_string(spec.routed_layers[place]).c_str(), ImGuiComboFlags_HeightLarge)) {
+    if (ui::begin_combo(id, std::to_string(spec.routed_layers[place]).c_str(), ImGuiComboFlags_HeightLarge)) {
         for (std::size_t i = 0; i < spec.routed_layers.size(); ++i) {
             if (ImGui::Selectable(std::to_string(spec.routed_layers[i]).c_str(), i == place)) {
                 changed = i != place;

@@ -387,8 +387,8 @@ void TrialView::draw_choice(ui::Context& ctx) {
     const Trial* now = shown();
     ui::field_label(ctx, "change.trials");
     ui::next_field(26 * ctx.em);
-    if (ImGui::BeginCombo("###change.trials", now != nullptr ? name(*now).c_str() : ctx.text("change.trials.none"),
-                          ImGuiComboFlags_HeightLarge)) {
+    if (ui::begin_combo("###change.trials", now != nullptr ? name(*now).c_str() : ctx.text("change.trials.none"),
+                        ImGuiComboFlags_HeightLarge)) {
         ImGuiListClipper clipper;
         clipper.Begin(static_cast<int>(trials_.size()));
         std::string chosen;

@@ -31,8 +31,8 @@ void ExperimentPart::draw_key(ui::Context& ctx, const std::vector<FieldGroup>& g
     ImGui::TextUnformatted(ctx.text("runs.experiment.key"));
     ImGui::SameLine();
     ui::next_field(16 * ctx.em);
-    if (!ImGui::BeginCombo("###runs.experiment.key", experiment_key_label(ctx.text, key_).c_str(),
-                           ImGuiComboFlags_HeightLarge)) {
+    if (!ui::begin_combo("###runs.experiment.key", experiment_key_label(ctx.text, key_).c_str(),
+                         ImGuiComboFlags_HeightLarge)) {
         ui::tooltip(ctx.text("runs.experiment.key.help"));
         return;
     }

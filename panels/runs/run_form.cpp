@@ -397,7 +397,7 @@ void RunForm::start(Context& ctx) {
 }
 
 void RunForm::draw_presets(Context& ctx) {
-    if (!ImGui::BeginCombo("###runs.preset", preset_.c_str())) {
+    if (!ui::begin_combo("###runs.preset", preset_.c_str())) {
         return;
     }
     const json& presets = base::member(*ctx.snapshot.catalogue, "presets");
@@ -415,7 +415,7 @@ void RunForm::draw_checkpoints(Context& ctx) {
         return ctx.text.format("runs.fork.parent.value", {{"name", fork_->name}, {"step", ctx.text.number(step)}});
     };
     const auto parent = ctx.snapshot.training.find(fork_->run);
-    if (!ImGui::BeginCombo("###runs.fork.step", name(fork_->step).c_str())) {
+    if (!ui::begin_combo("###runs.fork.step", name(fork_->step).c_str())) {
         return;
     }
     if (parent != ctx.snapshot.training.end()) {
@@ -616,7 +616,7 @@ void RunForm::draw_number(Context& ctx, const ConfigField& field, const json& va
 
 void RunForm::draw_choice(Context& ctx, const ConfigField& field, const json& value) {
     const std::string id = "###" + field.label_key, current = base::setting_text(value);
-    if (!ImGui::BeginCombo(id.c_str(), choice_label(ctx.text, field.key, current).c_str())) {
+    if (!ui::begin_combo(id.c_str(), choice_label(ctx.text, field.key, current).c_str())) {
         return;
     }
     for (const std::string& choice : field.choices) {

@@ -125,6 +125,18 @@ bool begin_table(const Context& ctx, const char* id, const std::vector<TableColu
     return true;
 }
 
+bool begin_combo(const char* id, std::string_view shown, ImGuiComboFlags flags) {
+    const ImGuiStyle& style = ImGui::GetStyle();
+    const float room = ImGui::CalcItemWidth() - ImGui::GetFrameHeight() - 2 * style.FramePadding.x;
+    const std::string fitting =
+        (flags & ImGuiComboFlags_WidthFitPreview) != 0 ? std::string(shown) : elided(shown, room);
+    const bool open = ImGui::BeginCombo(id, fitting.c_str(), flags);
+    if (!open && fitting != shown) {
+        tooltip(shown);
+    }
+    return open;
+}
+
 void align_right(float width) {
     ImGui::SameLine();
     const float room = ImGui::GetContentRegionAvail().x;

@@ -35,6 +35,9 @@ struct TableColumn {
 /// are added; with ScrollY the header stays in place. EndTable belongs to the caller when true.
 bool begin_table(const Context& ctx, const char* id, const std::vector<TableColumn>& columns, ImGuiTableFlags flags = 0,
                  ImVec2 size = {0, 0});
+/// ImGui::BeginCombo whose shown choice ends with an ellipsis where it is longer than the field; the whole of it is the
+/// tooltip then. EndCombo belongs to the caller when true.
+bool begin_combo(const char* id, std::string_view shown, ImGuiComboFlags flags = 0);
 /// Moves the cursor so that an item of `width` pixels ends at the right edge, on the line of the last item; where there
 /// is no room for it, to the next line.
 void align_right(float width);

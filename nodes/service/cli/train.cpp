@@ -209,7 +209,7 @@ std::optional<Wanted> wanted_by_all(const TrainOptions& options, const Paths& pa
         engine::RunConfig compared = wanted.config;
         compared.train.threads = 1;  // machines may differ
         settings = json::array({engine::to_json(compared), options.data, wanted.init.string(), options.resume,
-                                options.expert_parallel})
+                                options.expert_parallel, options.all_to_all})
                        .dump(-1, ' ', false, json::error_handler_t::replace);
     } catch (const std::exception& error) {
         problem = std::current_exception();
@@ -229,7 +229,10 @@ int train_command(const Paths& paths, const TrainOptions& options) {
     if (engine::comm::launched_ranks() > 1) {
         held.emplace();  // before MPI starts threads of its own
     }
-    const auto ranks = join_ranks(paths, options.expert_parallel, options.threads);
+    engine::TrainingRanks sharing;
+    sharing.expert_ranks = options.expert_parallel;
+    sharing.own_sequences = options.all_to_all;
+    const auto ranks = join_ranks(paths, sharing, options.threads);
     auto wanted = wanted_by_all(options, paths, ranks.get());
     if (!wanted) {
         return 1;
@@ -313,6 +316,8 @@ void add_train(CLI::App& app, Chosen& chosen) {
                      "Under mpirun or srun: this many neighbouring processes share the experts")
         ->check(whole_number(1, 1024))
         ->capture_default_str();
+    train->add_flag("--all-to-all", options->all_to_all,
+                    "With --expert-parallel: each process takes sequences of its own, and tokens go to their experts");
     train->add_flag("--resume", options->resume, "Go on from the last complete checkpoint in the session");
     train->add_flag("--json", options->json, "JSON Lines on standard output");
     train->callback([&chosen, options] {

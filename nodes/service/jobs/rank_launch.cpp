@@ -23,9 +23,10 @@ int threads_of_rank(const engine::comm::Comm& world) {
 
 }  // namespace
 
-RankLaunch::RankLaunch(const Paths& paths, std::shared_ptr<engine::comm::Comm> world, int expert_ranks,
-                       std::optional<int> threads)
-    : program_(paths.program), ranks_{std::move(world), expert_ranks, 0} {
+RankLaunch::RankLaunch(const Paths& paths, std::shared_ptr<engine::comm::Comm> world,
+                       const engine::TrainingRanks& sharing, std::optional<int> threads)
+    : program_(paths.program), ranks_(sharing) {
+    ranks_.world = std::move(world);
     ranks_.threads = threads.value_or(threads_of_rank(*ranks_.world));
 }
 
@@ -71,18 +72,19 @@ std::optional<nlohmann::json> RankLaunch::wait() {
     return base::parse_object(text, kMostOrder);
 }
 
-std::shared_ptr<RankLaunch> join_ranks(const Paths& paths, int expert_ranks, std::optional<int> threads) {
+std::shared_ptr<RankLaunch> join_ranks(const Paths& paths, const engine::TrainingRanks& sharing,
+                                       std::optional<int> threads) {
     if (engine::comm::launched_ranks() == 1) {
-        if (expert_ranks > 1) {
+        if (sharing.expert_ranks > 1) {
             throw CommandError(say("--expert-parallel {} needs as many processes: start them with mpirun -n {}",
-                                   expert_ranks, expert_ranks));
+                                   sharing.expert_ranks, sharing.expert_ranks));
         }
         return nullptr;
     }
     engine::comm::MpiSettings settings;
     settings.plugin = engine::comm::mpi_plugin_here();
     std::shared_ptr<engine::comm::Comm> world = engine::comm::open_mpi(settings);
-    return std::make_shared<RankLaunch>(paths, std::move(world), expert_ranks, threads);
+    return std::make_shared<RankLaunch>(paths, std::move(world), sharing, threads);
 }
 
 void follow_training(const Paths& paths, RankLaunch& launch) {

@@ -17,7 +17,7 @@ namespace moescope::node {
 class RankLaunch {
  public:
     /// Every rank calls it; waits for all. Throws base::Error.
-    RankLaunch(const Paths& paths, std::shared_ptr<engine::comm::Comm> world, int expert_ranks,
+    RankLaunch(const Paths& paths, std::shared_ptr<engine::comm::Comm> world, const engine::TrainingRanks& sharing,
                std::optional<int> threads);
     /// Rank 0: the others go when they were given nothing to do.
     ~RankLaunch();
@@ -42,7 +42,8 @@ class RankLaunch {
 };
 
 /// Null when this process is alone. Throws base::Error.
-std::shared_ptr<RankLaunch> join_ranks(const Paths& paths, int expert_ranks, std::optional<int> threads);
+std::shared_ptr<RankLaunch> join_ranks(const Paths& paths, const engine::TrainingRanks& sharing,
+                                       std::optional<int> threads);
 
 /// What the ranks but the first do from here on: load the data, build the trainer and follow. Throws base::Error.
 void follow_training(const Paths& paths, RankLaunch& launch);

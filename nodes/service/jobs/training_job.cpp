@@ -436,7 +436,8 @@ void TrainingJob::announce(bool with_data) {
     }
     if (order_.ranks) {
         manifest["ranks"] = {{"processes", order_.ranks->ranks().world->size()},
-                             {"expert_parallel", order_.ranks->ranks().expert_ranks}};
+                             {"expert_parallel", order_.ranks->ranks().expert_ranks},
+                             {"all_to_all", order_.ranks->ranks().own_sequences}};
     }
     if (!order_.disabled.empty()) {
         manifest["disabled_experts"] = order_.disabled;

@@ -94,6 +94,31 @@ TEST_P(DecoderVariants, TextsSideBySideAreTheTextsAlone) {
     }
 }
 
+TEST_P(DecoderVariants, DisabledExpertsAreNotChosen) {
+    RunConfig config = tiny_config();
+    GetParam().change(config);
+    const auto model = trained_model(config);
+    const int E = config.model.experts;
+    std::vector<std::uint8_t> disabled(static_cast<std::size_t>(config.model.layers * E));
+    for (int layer = 0; layer < config.model.layers; ++layer) {
+        disabled[static_cast<std::size_t>(layer * E + layer % E)] = 1;
+    }
+    OwnedDecoder decoder(model);
+    decoder->set_disabled(disabled.data());
+    int chosen = 0;
+    for (const std::int32_t token : {84, 104, 101, 32, 114, 228, 184, 128}) {
+        decoder->decode(token);
+        for (int layer = 0; layer < config.model.layers; ++layer) {
+            for (const std::int32_t expert : decoder->expert_ids(layer)) {
+                EXPECT_NE(expert, layer % E);
+                chosen += expert >= 0 ? 1 : 0;
+            }
+        }
+    }
+    const auto& layers = model->layout.layers;
+    EXPECT_EQ(chosen > 0, std::any_of(layers.begin(), layers.end(), [](const auto& at) { return at.has_experts(); }));
+}
+
 // Experts that choose their tokens need the whole text; see decoder.hpp.
 std::vector<Variant> causal_variants() {
     std::vector<Variant> list;

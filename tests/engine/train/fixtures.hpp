@@ -51,6 +51,14 @@ inline std::shared_ptr<Dataset> byte_dataset() {
     return data;
 }
 
+/// The same with a tokenizer, of `vocabulary` tokens, that has nothing to do with the tokens: for samples.
+inline std::shared_ptr<Dataset> dataset_with_tokenizer(int vocabulary) {
+    auto data = byte_dataset();
+    data->tokenizer =
+        Tokenizer::train({"the router sends each token to a few experts\n", "a token returns\n"}, vocabulary);
+    return data;
+}
+
 inline RunConfig tiny_config() {
     RunConfig config;
     config.name = "tiny";

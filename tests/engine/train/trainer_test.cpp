@@ -332,6 +332,31 @@ TEST(Trainer, SeveralKnobsAreTurnedTogetherOrNotAtAll) {
     EXPECT_EQ(trainer.config().model.experts_per_token, 2);
 }
 
+TEST(Trainer, SamplesAreOfTheModelWithoutItsDisabledExperts) {
+    RunConfig config = tiny_config();
+    config.model.vocabulary = 512;
+    config.train.learning_rate = 0.05;
+    Trainer trainer(config, dataset_with_tokenizer(config.model.vocabulary));
+    for (int i = 0; i < 5; ++i) {
+        trainer.step();
+    }
+    const std::string before = trainer.sample("the", 12);
+    EXPECT_FALSE(before.empty());
+    for (int layer = 0; layer < config.model.layers; ++layer) {
+        for (const int expert : {0, 1, 2}) {
+            trainer.set_expert_disabled(layer, expert, true);
+        }
+    }
+    const std::string without = trainer.sample("the", 12);
+    EXPECT_NE(without, before);
+    for (int layer = 0; layer < config.model.layers; ++layer) {
+        for (const int expert : {0, 1, 2}) {
+            trainer.set_expert_disabled(layer, expert, false);
+        }
+    }
+    EXPECT_EQ(trainer.sample("the", 12), before);
+}
+
 TEST(Trainer, AForkThatCannotWorkIsFoundWithoutLoadingIt) {
     const RunConfig config = tiny_config();
     Trainer trainer(config, byte_dataset());

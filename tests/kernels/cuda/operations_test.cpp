@@ -448,5 +448,129 @@ TEST(DeviceOperations, Counts) {
     }
 }
 
+/// Rows of a prompt, then of several texts at once, over a cache that they leave behind.
+std::vector<std::vector<CachePlace>> decoding_calls(std::int64_t S) {
+    std::vector<std::vector<CachePlace>> calls(3);
+    const auto last = static_cast<std::int32_t>(S) - 1;
+    for (std::int32_t position = 0; position < last; ++position) {
+        calls[0].push_back({1, position});
+    }
+    calls[1] = {{2, 0}, {0, 0}};
+    calls[2] = {{0, 1}, {1, last}, {2, 1}};
+    return calls;
+}
+
+std::vector<std::int32_t> flat(const std::vector<CachePlace>& rows) {
+    std::vector<std::int32_t> values;
+    for (const CachePlace& row : rows) {
+        values.push_back(row.sequence);
+        values.push_back(row.position);
+    }
+    return values;
+}
+
+TEST(DeviceOperations, GroupedDecoding) {
+    struct Case {
+        std::int64_t H, G, C, S, window;
+        QkNorm norm;
+        RopeOrder order;
+        bool sinks;
+    };
+    // One head and several of a group, fewer and more than a warp takes at once; one piece of a text and several.
+    for (const Case& n : {Case{1, 1, 2, 3, 0, QkNorm::none, RopeOrder::half, false},
+                          Case{6, 2, 10, 150, 0, QkNorm::head, RopeOrder::half, true},
+                          Case{5, 1, 34, 70, 9, QkNorm::full, RopeOrder::interleaved, true},
+                          Case{2, 2, 130, 20, 64, QkNorm::none, RopeOrder::interleaved, false},
+                          Case{1, 1, 512, 5, 0, QkNorm::head, RopeOrder::half, false}}) {
+        constexpr std::int64_t N = 3;
+        expect_same(
+            [&](Ops& ops) {
+                GroupedCache shape;
+                shape.H = n.H;
+                shape.G = n.G;
+                shape.C = shape.rope = n.C;
+                shape.S = n.S;
+                shape.window = n.window;
+                shape.scale = 1.0 / std::sqrt(static_cast<double>(n.C));
+                shape.norm = n.norm;
+                shape.order = n.order;
+                shape.R = std::max<std::int64_t>(n.S, 3);  // the most rows of a call
+                const std::int64_t width = (n.H + 2 * n.G) * n.C, norms = n.norm == QkNorm::full ? n.H * n.C : n.C;
+                const Floats cosines(ops, n.S * n.C), sines(ops, n.S * n.C), keys(ops, N * n.G * n.S * n.C),
+                    values(ops, N * n.G * n.S * n.C), q_norm(ops, random_floats(norms, 3)),
+                    k_norm(ops, random_floats(norms, 4)), sinks(ops, random_floats(n.H, 5)),
+                    scratch(ops, ops.grouped_decoding_scratch(shape));
+                ops.rope_tables(cosines.at(), sines.at(), n.S, n.C, {});
+                Left left;
+                std::uint64_t seed = 10;
+                for (const std::vector<CachePlace>& rows : decoding_calls(n.S)) {
+                    shape.R = static_cast<std::int64_t>(rows.size());
+                    const Floats x(ops, random_floats(shape.R * width, seed++)), q(ops, shape.R * n.H * n.C),
+                        o(ops, shape.R * n.H * n.C);
+                    const Integers places(ops, flat(rows));
+                    const auto* at = reinterpret_cast<const CachePlace*>(places.at());
+                    ops.cache_grouped(q.at(), keys.at(), values.at(), scratch.at(), x.at(), q_norm.at(), k_norm.at(),
+                                      cosines.at(), sines.at(), at, shape);
+                    ops.attend_grouped(o.at(), q.at(), keys.at(), values.at(), n.sinks ? sinks.at() : nullptr,
+                                       scratch.at(), at, shape);
+                    left.add(o);
+                }
+                left.add(keys);
+                left.add(values);
+                return left;
+            },
+            3e-5, 3e-5, "decoding " + std::to_string(n.H) + " heads of " + std::to_string(n.C));
+    }
+}
+
+TEST(DeviceOperations, LatentDecoding) {
+    struct Case {
+        std::int64_t H, nope, rope, rank, Cv, S, window;
+    };
+    // The last two are too wide for registers: by the value, and by the key alone.
+    for (const Case& n : {Case{1, 1, 2, 1, 1, 2, 0}, Case{5, 7, 6, 40, 9, 140, 0}, Case{4, 16, 8, 64, 20, 70, 30},
+                          Case{2, 3, 4, 600, 5, 9, 0}, Case{1, 3, 70, 510, 5, 66, 0}}) {
+        constexpr std::int64_t N = 3;
+        expect_same(
+            [&](Ops& ops) {
+                LatentCache shape;
+                shape.H = n.H;
+                shape.nope = n.nope;
+                shape.rope = n.rope;
+                shape.rank = n.rank;
+                shape.Cv = n.Cv;
+                shape.S = n.S;
+                shape.window = n.window;
+                shape.scale = 1.0 / std::sqrt(static_cast<double>(n.nope + n.rope));
+                shape.R = std::max<std::int64_t>(n.S, 3);  // the most rows of a call
+                const std::int64_t C = n.nope + n.rope;
+                const Floats cosines(ops, n.S * n.rope), sines(ops, n.S * n.rope), latents(ops, N * n.S * n.rank),
+                    turned(ops, N * n.S * n.rope), norm(ops, random_floats(n.rank, 3)),
+                    up(ops, random_floats(n.H * (n.nope + n.Cv) * n.rank, 4)),
+                    scratch(ops, ops.latent_decoding_scratch(shape));
+                ops.rope_tables(cosines.at(), sines.at(), n.S, n.rope, {});
+                Left left;
+                std::uint64_t seed = 10;
+                for (const std::vector<CachePlace>& rows : decoding_calls(n.S)) {
+                    shape.R = static_cast<std::int64_t>(rows.size());
+                    const Floats x(ops, random_floats(shape.R * n.H * C, seed++)),
+                        down(ops, random_floats(shape.R * (n.rank + n.rope), seed++)), q(ops, shape.R * n.H * C),
+                        o(ops, shape.R * n.H * n.Cv);
+                    const Integers places(ops, flat(rows));
+                    const auto* at = reinterpret_cast<const CachePlace*>(places.at());
+                    ops.turn_latent_queries(q.at(), scratch.at(), x.at(), cosines.at(), sines.at(), at, shape);
+                    ops.cache_latent(latents.at(), turned.at(), scratch.at(), down.at(), norm.at(), cosines.at(),
+                                     sines.at(), at, shape);
+                    ops.attend_latent(o.at(), q.at(), latents.at(), turned.at(), up.at(), scratch.at(), at, shape);
+                    left.add(o);
+                }
+                left.add(latents);
+                left.add(turned);
+                return left;
+            },
+            1e-4, 1e-4, "latent decoding of rank " + std::to_string(n.rank));
+    }
+}
+
 }  // namespace
 }  // namespace moescope::kernels::test

@@ -89,10 +89,10 @@ TEST_F(Resend, OutlivesTheNode) {
 }
 
 TEST_F(Resend, ANodeKilledInTheMiddleDoesNotKnow) {
-    // Steps of some seconds: a knob waits for the end of the step, unless it comes between two.
+    // Steps of some seconds in little memory: a knob waits for the end of the step, unless it comes between two.
     json config = tiny_config(1000, 1000);
-    config["model"].update({{"width", 256}, {"expert_width", 256}, {"context", 256}, {"layers", 4}});
-    config["train"]["batch"] = 64;
+    config["train"]["accumulation"] = 1024;
+    config["train"]["batch"] = 16;
     const json knob = {{"run", 1}, {"learning_rate", 0.001}};
     unsigned id = 1;
     {
