@@ -15,6 +15,7 @@ namespace moescope::panels {
     PANEL(knobs)               \
     PANEL(training)            \
     PANEL(expert_load)         \
+    PANEL(placement)           \
     PANEL(overlay)             \
     PANEL(routing)             \
     PANEL(change)              \

@@ -12,6 +12,7 @@
 #include "base/settings.hpp"
 #include "base/text.hpp"
 #include "engine/error.hpp"
+#include "kernels/devices.hpp"
 
 namespace moescope::engine {
 namespace {
@@ -54,6 +55,12 @@ void check_real(double value, const Sentence& where, double low, double high) {
     }
 }
 
+void check_device(const Json& value, const Sentence& where) {
+    if (!value.is_string() || !kernels::is_device_name(value.get_ref<const std::string&>())) {
+        throw Error(say("{} is {}, but must be cpu, or cuda:0 and so on for a GPU", where, shown(value)));
+    }
+}
+
 /// One function per type of member; std::visit picks it.
 template <class... Functions>
 struct Overloaded : Functions... {
@@ -87,6 +94,10 @@ void read(const Row& row, const Json& value, const Sentence& where, RunConfig& i
                 }
                 member(into) = value.get<std::uint64_t>();
             },
+            [&](Member<std::string> member) {
+                check_device(value, where);
+                member(into) = value.get<std::string>();
+            },
             [&](const Choices& choices) {
                 const auto& names = choices.names;
                 const auto found = value.is_string()
@@ -116,6 +127,8 @@ void check_range(const Row& row, RunConfig& config, const Sentence& where) {
         check_real(value.get<double>(), where, row.low, row.high);
     } else if (value.is_number() && (value.get<double>() < row.low || value.get<double>() > row.high)) {
         refuse_range(where, shown(value), row.low, row.high);
+    } else if (std::holds_alternative<Member<std::string>>(row.member)) {
+        check_device(value, where);
     }
 }
 
@@ -155,6 +168,7 @@ ConfigField field_of(const Row& row) {
                       row.more.fork || row.section == std::string_view("train"),
                       base::old_settings(row.key)};
     field.type = std::visit(Overloaded{[](Member<double>) { return "number"; }, [](Member<bool>) { return "flag"; },
+                                       [](Member<std::string>) { return "device"; },
                                        [](const Choices&) { return "choice"; }, [](auto) { return "integer"; }},
                             row.member);
     if (const auto* choices = std::get_if<Choices>(&row.member)) {

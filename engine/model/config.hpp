@@ -120,7 +120,8 @@ struct TrainConfig {
     int sample_every = 100;
     int checkpoint_every = 200;
     std::uint64_t seed = 1;
-    int threads = 0;  ///< 0: as many as the machine has
+    int threads = 0;             ///< 0: as many as the machine has
+    std::string device = "cpu";  ///< what computes: kernels/devices.hpp
 };
 
 struct RunConfig {
@@ -180,7 +181,9 @@ struct Choices {
 };
 template <class Value>
 using Member = Value& (*)(RunConfig&);
-using AnyMember = std::variant<Member<int>, Member<double>, Member<bool>, Member<std::uint64_t>, Choices>;
+/// A text is the name of a device.
+using AnyMember =
+    std::variant<Member<int>, Member<double>, Member<bool>, Member<std::uint64_t>, Member<std::string>, Choices>;
 
 /// What a setting may have besides its name and range; see ConfigField.
 struct More {
@@ -204,6 +207,10 @@ constexpr Row number_row(const char* group, const char* key, double low, double 
 template <auto Member>
 constexpr Row flag_row(const char* group, const char* key, More more = {}) {
     return {Reach<Member>::kSection, group, key, &Reach<Member>::of, 0, 1, more};
+}
+template <auto Member>
+constexpr Row device_row(const char* group, const char* key, More more = {}) {
+    return {Reach<Member>::kSection, group, key, &Reach<Member>::of, 0, 0, more};
 }
 template <auto Member>
 constexpr Row choice_row(const char* group, const char* key, std::span<const char* const> names, More more = {}) {
@@ -311,7 +318,8 @@ inline constexpr Row kRows[] = {
     number_row<&T::final_learning_rate_ratio>("schedule", "final_learning_rate_ratio", 0, 1),
     number_row<&T::decay_fraction>("schedule", "decay_fraction", 0, 1, {.when = "schedule = warmup_stable_decay"}),
     choice_row<&T::precision>("schedule", "precision", kPrecisions),
-    number_row<&T::threads>("schedule", "threads", 0, 1024),
+    device_row<&T::device>("schedule", "device"),
+    number_row<&T::threads>("schedule", "threads", 0, 1024, {.when = "device = cpu"}),
 
     choice_row<&T::optimizer>("optimizer", "optimizer", kOptimizers),
     number_row<&T::learning_rate>("optimizer", "learning_rate", 0, 1, {.live = Live::yes}),
@@ -344,7 +352,7 @@ struct ConfigField {
     std::string section;  ///< "model" or "train"
     std::string group;    ///< of a form: "size", "router", ...
     std::string key;
-    std::string type;          ///< "integer", "number", "flag", "choice"
+    std::string type;          ///< "integer", "number", "flag", "choice", "device"
     double low = 0, high = 0;  ///< integer and number; 2^64 stands for the largest whole number of 64 bits
     std::vector<std::string> choices;
     std::string unit;  ///< empty: none

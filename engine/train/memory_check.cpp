@@ -13,10 +13,13 @@
 namespace moescope::engine {
 namespace {
 
+/// Which bytes of a run are looked at.
+using Part = std::uint64_t RunPlan::*;
+
 /// Bytes of the run, or nothing when the configuration is not valid.
-std::optional<std::uint64_t> planned(const RunConfig& config) {
+std::optional<std::uint64_t> planned(const RunConfig& config, kernels::Ops& ops, Part part) {
     try {
-        return plan_run(config).memory_bytes;
+        return plan_run(config, ops).*part;
     } catch (const Error&) {
         return std::nullopt;
     }
@@ -30,12 +33,13 @@ struct Field {
 };
 
 /// The largest value below the current one with which the run fits; 0 when there is none.
-int largest_that_fits(const RunConfig& config, const Field& field, std::uint64_t available) {
+int largest_that_fits(const RunConfig& config, const Field& field, kernels::Ops& ops, Part part,
+                      std::uint64_t available) {
     RunConfig changed = config;
     const int now = field.of(changed) / field.unit;
     const auto fits = [&](int units) {
         field.of(changed) = units * field.unit;
-        const auto bytes = planned(changed);
+        const auto bytes = planned(changed, ops, part);
         return bytes && *bytes <= available;
     };
     int low = 0, high = now;  // low fits or is 0, high does not fit
@@ -46,13 +50,8 @@ int largest_that_fits(const RunConfig& config, const Field& field, std::uint64_t
     return low * field.least_share >= now ? low * field.unit : 0;
 }
 
-}  // namespace
-
-void check_memory(const RunConfig& config, std::uint64_t available) {
-    const std::uint64_t bytes = plan_run(config).memory_bytes;
-    if (bytes <= available) {
-        return;
-    }
+/// "it would fit with one of train.batch 4, model.context 64"
+Sentence what_fits(const RunConfig& config, kernels::Ops& ops, Part part, std::uint64_t available) {
     constexpr int kMuch = 16;
     const std::array<Field, 4> fields = {
         {{"train.batch", [](RunConfig& c) -> int& { return c.train.batch; }, config.train.batch, 1},
@@ -61,14 +60,32 @@ void check_memory(const RunConfig& config, std::uint64_t available) {
          {"model.layers", [](RunConfig& c) -> int& { return c.model.layers; }, kMuch, 1}}};
     std::string fitting;
     for (const Field& field : fields) {
-        if (const int value = largest_that_fits(config, field, available); value > 0) {
+        if (const int value = largest_that_fits(config, field, ops, part, available); value > 0) {
             base::append_to_list(fitting, fmt::format("{} {}", field.name, value));
         }
     }
-    const Sentence wish = fitting.empty() ? say("several sizes of the model must become smaller")
-                                          : say("it would fit with one of {}", fitting);
-    throw Error(say("the run needs {} of memory, and {} can be had here: {}", memory_text(bytes),
-                    memory_text(available), wish));
+    return fitting.empty() ? say("several sizes of the model must become smaller")
+                           : say("it would fit with one of {}", fitting);
+}
+
+}  // namespace
+
+void check_memory(const RunConfig& config, std::uint64_t available) {
+    check_memory(config, *kernels::cpu_ops(threads_of(config)), available);
+}
+
+void check_memory(const RunConfig& config, kernels::Ops& ops, std::uint64_t available) {
+    const RunPlan plan = plan_run(config, ops);
+    const std::uint64_t of_device = ops.available_memory();
+    if (!ops.host_memory() && plan.memory_bytes > of_device) {
+        throw Error(say("the run needs {} of memory on {}, and {} can be had there: {}", memory_text(plan.memory_bytes),
+                        ops.device(), memory_text(of_device),
+                        what_fits(config, ops, &RunPlan::memory_bytes, of_device)));
+    }
+    if (plan.host_bytes > available) {
+        throw Error(say("the run needs {} of memory, and {} can be had here: {}", memory_text(plan.host_bytes),
+                        memory_text(available), what_fits(config, ops, &RunPlan::host_bytes, available)));
+    }
 }
 
 void check_rank_memory(const RunConfig& config, const TrainingRanks& ranks, std::uint64_t available) {

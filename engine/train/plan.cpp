@@ -82,6 +82,9 @@ RunPlan plan_run(const RunConfig& config, kernels::Ops& ops, const RankShape& ra
     RunPlan plan;
     plan.training_bytes = arena.used();
     plan.memory_bytes = all;
+    // Of a device's memory the host has copies while a checkpoint is written: two flat buffers at a time.
+    plan.host_bytes =
+        ops.host_memory() ? all : 2 * checked_product(layout.floats, sizeof(float), marked("the run"));
     plan.parameters_total = layout.parameters;
     const std::uint64_t per_expert =
         std::uint64_t{3} * static_cast<std::uint64_t>(m.width) * static_cast<std::uint64_t>(m.expert_width) +

@@ -16,9 +16,10 @@ struct RunPlan {
     std::uint64_t parameters_active = 0;  ///< per token
     std::uint64_t training_bytes = 0;     ///< parameters, gradients, optimizer state and activations
     std::uint64_t memory_bytes = 0;       ///< the same and the cache for samples, all on the device
+    std::uint64_t host_bytes = 0;         ///< of this machine: all of it, unless the device has memory of its own
     double flops_per_token = 0;           ///< forward and backward
 };
-/// Throws Error when sizes overflow.
+/// Of a run on the device of `ops`; without, on the processor. Throws Error when sizes overflow.
 RunPlan plan_run(const RunConfig& config);
 /// Of several ranks: device and memory bytes are those of one, which all need at most.
 RunPlan plan_run(const RunConfig& config, kernels::Ops& ops, const RankShape& ranks = {});

@@ -20,6 +20,7 @@
 #include "engine/train/plan.hpp"
 #include "engine/train/rank_team.hpp"
 #include "kernels/cpu/cpu_ops.hpp"
+#include "kernels/devices.hpp"
 #include "kernels/ops.hpp"
 #include "kernels/random.hpp"
 
@@ -123,14 +124,19 @@ double rate_share(const TrainConfig& train, std::uint64_t step) {
     return last + (1.0 - last) * 0.5 * (1.0 + std::cos(std::numbers::pi * done));
 }
 
+RunConfig on_device(RunConfig config, const kernels::Ops* ops) {
+    config.train.device = ops == nullptr ? kernels::kProcessor : ops->device();
+    return config;
+}
+
 }  // namespace
 
 struct Trainer::Impl {
     /// `start_from`: besides the data, what must be the same on all ranks.
     Impl(const RunConfig& run, std::shared_ptr<const Dataset> dataset, const StopCheck& check,
          std::unique_ptr<kernels::Ops> device, const TrainingRanks& ranks, const std::string& start_from = {})
-        : config(run),
-          now(run),
+        : config(on_device(run, device.get())),
+          now(config),
           data(std::move(dataset)),
           shape(shape_of(ranks, config)),
           team(ranks.world == nullptr
@@ -926,10 +932,10 @@ Trainer::Trainer(const RunConfig& config, std::shared_ptr<const Dataset> data, c
 }
 
 Trainer::Trainer(const RunConfig& config, std::shared_ptr<const Dataset> data, std::span<const float> parameters,
-                 const StopCheck& check, const TrainingRanks& ranks) {
+                 const StopCheck& check, std::unique_ptr<kernels::Ops> ops, const TrainingRanks& ranks) {
     validate(config, title_of(config));
     check_data(config, data.get());
-    impl_ = std::make_unique<Impl>(config, std::move(data), check, nullptr, ranks);
+    impl_ = std::make_unique<Impl>(config, std::move(data), check, std::move(ops), ranks);
     if (parameters.size() != impl_->whole.floats) {
         throw Error(say("the parameters to start from have {} values, but {} are needed: they belong to another model",
                         parameters.size(), impl_->whole.floats));

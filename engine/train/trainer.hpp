@@ -55,18 +55,20 @@ RankShape shape_of(const TrainingRanks& ranks, const RunConfig& config);
 class Trainer {
  public:
     /// Allocates everything (see plan_run) and initialises the parameters from the seed. Throws Error. Here and below:
-    /// `check` is called between pieces of that and throws to end it; `ops` computes, null: the processor.
+    /// `check` is called between pieces of that and throws to end it; `ops` computes, null: the processor. What
+    /// computes is train.device of config(), whatever the given configuration says.
     Trainer(const RunConfig& config, std::shared_ptr<const Dataset> data, const StopCheck& check = {},
             std::unique_ptr<kernels::Ops> ops = nullptr, const TrainingRanks& ranks = {});
-    /// From a checkpoint folder; the next step is bit-equal to what it would have been without the break. With
-    /// `changed`, a fork: its settings hold from now on; they must leave every tensor's name and shape as they are.
-    /// Throws Error.
+    /// From a checkpoint folder; on the same device, the next step is bit-equal to what it would have been without the
+    /// break. With `changed`, a fork: its settings hold from now on; they must leave every tensor's name and shape as
+    /// they are. Throws Error.
     static std::unique_ptr<Trainer> load(const std::filesystem::path& checkpoint, std::shared_ptr<const Dataset> data,
                                          const RunConfig* changed = nullptr, const StopCheck& check = {},
                                          std::unique_ptr<kernels::Ops> ops = nullptr, const TrainingRanks& ranks = {});
     /// Starts with these parameters (flat buffer of make_layout(config.model)) instead of random ones. Throws Error.
     Trainer(const RunConfig& config, std::shared_ptr<const Dataset> data, std::span<const float> parameters,
-            const StopCheck& check = {}, const TrainingRanks& ranks = {});
+            const StopCheck& check = {}, std::unique_ptr<kernels::Ops> ops = nullptr,
+            const TrainingRanks& ranks = {});
     ~Trainer();
 
     /// Of the other ranks: does what rank 0 does. Throws Error.

@@ -53,6 +53,7 @@ __global__ void attend(float* o_THC, float* lse_BHS, const float* q_BHSC, const 
         p_32[lane] = p;
         __syncwarp();
         const std::int64_t count = row.s - begin + 1 < kLanes ? row.s - begin + 1 : kLanes;
+        SIMT_UNROLL
         for (int i = 0; i < kPerLane; ++i) {
             const std::int64_t c = lane + i * static_cast<std::int64_t>(kLanes);
             if (c < n.Cv) {
@@ -66,6 +67,7 @@ __global__ void attend(float* o_THC, float* lse_BHS, const float* q_BHSC, const 
         __syncwarp();
     }
     float* o = o_THC + ((row.b * n.S + row.s) * n.H + row.h) * n.Cv;
+    SIMT_UNROLL
     for (int i = 0; i < kPerLane; ++i) {
         const std::int64_t c = lane + i * static_cast<std::int64_t>(kLanes);
         if (c < n.Cv) {
@@ -109,6 +111,7 @@ __global__ void attend_backward_queries(float* dq_BHSC, float* delta_BHS, const 
         ds_32[lane] = ds;
         __syncwarp();
         const std::int64_t count = row.s - begin + 1 < kLanes ? row.s - begin + 1 : kLanes;
+        SIMT_UNROLL
         for (int i = 0; i < kPerLane; ++i) {
             const std::int64_t c = lane + i * static_cast<std::int64_t>(kLanes);
             for (std::int64_t k = 0; c < n.C && k < count; ++k) {
@@ -117,6 +120,7 @@ __global__ void attend_backward_queries(float* dq_BHSC, float* delta_BHS, const 
         }
         __syncwarp();
     }
+    SIMT_UNROLL
     for (int i = 0; i < kPerLane; ++i) {
         const std::int64_t c = lane + i * static_cast<std::int64_t>(kLanes);
         if (c < n.C) {
@@ -158,6 +162,7 @@ __global__ void attend_backward_keys(float* dk_BGSC, float* dv, const float* del
             ds_32[lane] = ds;
             __syncwarp();
             const std::int64_t count = end - begin < kLanes ? end - begin : kLanes;
+            SIMT_UNROLL
             for (int i = 0; i < kPerLane; ++i) {
                 const std::int64_t c = lane + i * static_cast<std::int64_t>(kLanes);
                 for (std::int64_t k = 0; c < n.C && k < count; ++k) {
@@ -171,6 +176,7 @@ __global__ void attend_backward_keys(float* dk_BGSC, float* dv, const float* del
         }
     }
     float* out = dv + (b * n.S + j) * n.R + g * n.stride;
+    SIMT_UNROLL
     for (int i = 0; i < kPerLane; ++i) {
         const std::int64_t c = lane + i * static_cast<std::int64_t>(kLanes);
         if (c < n.C) {

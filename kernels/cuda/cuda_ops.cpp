@@ -63,7 +63,7 @@ class CudaOps final : public Ops {
           margins_(*device_) {}
 
     std::string device() const override { return device_->name(); }
-    void enter() override {}
+    void enter() override { device_->enter(); }
     Operands operands() const override { return operands_; }
     void set_operands(Operands operands) override {
         operands_ = operands;
@@ -105,8 +105,8 @@ class CudaOps final : public Ops {
     std::int64_t latent_decoding_scratch(const LatentCache& shape) const override {
         return cuda::latent_decoding_scratch(shape);
     }
-    std::int64_t operand_scratch() const override { return 0; }
-    void place_operands(std::uint16_t* /*scratch*/) override {}
+    std::int64_t operand_scratch() const override { return products_->operand_scratch(); }
+    void place_operands(std::uint16_t* scratch) override { products_->place_operands(scratch); }
 
     void embedding_forward(float* x_TD, const float* table_VD, const std::int32_t* tokens_T, std::int64_t T,
                            std::int64_t D) override {

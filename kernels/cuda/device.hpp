@@ -16,6 +16,8 @@ class Device {
     virtual ~Device() = default;
 
     virtual std::string name() const = 0;  ///< "cuda:0"
+    /// The calling thread starts kernels from now on.
+    virtual void enter() {}
     virtual simt::Stream stream() const = 0;
     virtual std::uint64_t available_memory() const = 0;
     /// Null when there is not enough. Not zeroed.

@@ -2,7 +2,9 @@
 
 #include <cstdlib>
 #include <cstring>
-#include <limits>
+#include <map>
+#include <stdexcept>
+#include <utility>
 
 #include "kernels/cpu/host_memory.hpp"
 #include "kernels/cuda/cuda_ops.hpp"
@@ -14,22 +16,41 @@ namespace {
 /// Memory of this machine, not to be read by the host all the same.
 class EmulatedDevice final : public Device {
  public:
-    std::string name() const override { return "cuda-emulated"; }
+    explicit EmulatedDevice(EmulatedGpu gpu) : gpu_(std::move(gpu)) {}
+    std::string name() const override { return gpu_.name; }
     simt::Stream stream() const override { return {}; }
-    std::uint64_t available_memory() const override { return std::numeric_limits<std::uint64_t>::max(); }
+    std::uint64_t available_memory() const override { return gpu_.memory - used_; }
     void* allocate(std::uint64_t bytes) override {
-        void* memory = std::malloc(bytes > 0 ? bytes : 1);
+        void* memory = bytes > available_memory() ? nullptr : std::malloc(bytes > 0 ? bytes : 1);
         if (memory != nullptr) {
             std::memset(memory, 0xff, bytes);  // as a device's: not zero
+            used_ += bytes;
+            taken_[memory] = bytes;
         }
         return memory;
     }
-    void free(void* memory) override { std::free(memory); }
+    void free(void* memory) override {
+        if (const auto found = taken_.find(memory); found != taken_.end()) {
+            used_ -= found->second;
+            taken_.erase(found);
+        }
+        std::free(memory);
+    }
     void upload(void* device, const void* host, std::uint64_t bytes) override { copy_bytes(device, host, bytes); }
-    void download(void* host, const void* device, std::uint64_t bytes) override { copy_bytes(host, device, bytes); }
+    void download(void* host, const void* device, std::uint64_t bytes) override {
+        if (downloads_++ >= gpu_.lost_after) {
+            throw std::runtime_error("cudaErrorDeviceUnavailable");
+        }
+        copy_bytes(host, device, bytes);
+    }
     void copy(void* to, const void* from, std::uint64_t bytes) override { copy_bytes(to, from, bytes); }
     void zero(void* at, std::uint64_t bytes) override { zero_bytes(at, bytes); }
     void wait() override {}
+
+ private:
+    const EmulatedGpu gpu_;
+    std::uint64_t used_ = 0, downloads_ = 0;
+    std::map<void*, std::uint64_t> taken_;
 };
 
 /// The CPU's products in the place of a library's.
@@ -75,13 +96,17 @@ class CpuProducts final : public Products {
 }  // namespace
 
 std::unique_ptr<Ops> emulated_ops(bool library_products) {
+    return emulated_ops(EmulatedGpu(), library_products);
+}
+
+std::unique_ptr<Ops> emulated_ops(const EmulatedGpu& gpu, bool library_products) {
     std::unique_ptr<Products> products;
     if (library_products) {
         products = std::make_unique<CpuProducts>();
     } else {
         products = tiled_products({});
     }
-    return cuda_ops(std::make_unique<EmulatedDevice>(), std::move(products));
+    return cuda_ops(std::make_unique<EmulatedDevice>(gpu), std::move(products));
 }
 
 }  // namespace moescope::kernels::cuda

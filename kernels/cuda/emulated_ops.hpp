@@ -1,7 +1,10 @@
 // The operations of a GPU without one: the very kernels, run on the CPU (emulation.hpp). For tests; slow.
 #pragma once
 
+#include <cstdint>
+#include <limits>
 #include <memory>
+#include <string>
 
 #include "kernels/ops.hpp"
 
@@ -10,5 +13,14 @@ namespace moescope::kernels::cuda {
 /// "cuda-emulated". `library_products`: products as the CPU computes them, in place of a library's; otherwise those of
 /// the own tiled kernel.
 std::unique_ptr<Ops> emulated_ops(bool library_products = true);
+
+/// What a test wants of it besides.
+struct EmulatedGpu {
+    std::string name = "cuda-emulated";
+    std::uint64_t memory = std::numeric_limits<std::uint64_t>::max();  ///< bytes
+    /// Copies to the host that go well; then it is lost, and each throws.
+    std::uint64_t lost_after = std::numeric_limits<std::uint64_t>::max();
+};
+std::unique_ptr<Ops> emulated_ops(const EmulatedGpu& gpu, bool library_products = true);
 
 }  // namespace moescope::kernels::cuda

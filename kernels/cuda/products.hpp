@@ -21,6 +21,9 @@ class Products {
     virtual ~Products() = default;
     /// How operands enter from now on; sums are single precision.
     virtual void set_operands(Operands operands) = 0;
+    /// Elements of two bytes that rounded operands are to be given room for, as Ops::operand_scratch() has it.
+    virtual std::int64_t operand_scratch() const { return 0; }
+    virtual void place_operands(std::uint16_t* /*scratch*/) {}
     /// C[m,n] = op(A)[m,k] op(B)[k,n] + beta C, as kernels::gemm has it.
     virtual void multiply(Transpose op_a, Transpose op_b, std::int64_t m, std::int64_t n, std::int64_t k,
                           const float* a, std::int64_t lda, const float* b, std::int64_t ldb, float beta, float* c,

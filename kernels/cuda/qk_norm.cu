@@ -100,16 +100,22 @@ __global__ void head_backward(float* dx, float* partial, const float* dy_BNSC, c
         }
         dot = block_sum<float>(dot, parts);
         const float rstd = rstd_BNS[row], shared = dot * rstd * rstd * rstd / static_cast<float>(C);
-        int column = 0;
-        for (std::int64_t c = threadIdx.x; c < C; c += blockDim.x, ++column) {
-            const float value = gradient[c];
-            dw[column] += value * x[at + c] * rstd;
-            dx[at + c] = rstd * value * w_C[c] - shared * x[at + c];
+        SIMT_UNROLL
+        for (int column = 0; column < kColumnsPerThread; ++column) {
+            const std::int64_t c = threadIdx.x + column * static_cast<std::int64_t>(kRowThreads);
+            if (c < C) {
+                const float value = gradient[c];
+                dw[column] += value * x[at + c] * rstd;
+                dx[at + c] = rstd * value * w_C[c] - shared * x[at + c];
+            }
         }
     }
-    int column = 0;
-    for (std::int64_t c = threadIdx.x; normed && c < C; c += blockDim.x, ++column) {
-        partial[(static_cast<std::int64_t>(blockIdx.x) * shape.N + n) * C + c] = dw[column];
+    SIMT_UNROLL
+    for (int column = 0; column < kColumnsPerThread; ++column) {
+        const std::int64_t c = threadIdx.x + column * static_cast<std::int64_t>(kRowThreads);
+        if (normed && c < C) {
+            partial[(static_cast<std::int64_t>(blockIdx.x) * shape.N + n) * C + c] = dw[column];
+        }
     }
 }
 

@@ -1,3 +1,4 @@
+#include "kernels/cuda/bfloat16.hpp"
 #include "kernels/cuda/sums.hpp"
 #include "kernels/cuda/tiled_products.hpp"
 
@@ -15,15 +16,6 @@ struct ProductShape {
     std::int64_t b_stride, c_stride;  ///< from one expert's matrix to the next one's
     float beta;
 };
-
-/// To bfloat16 and back, to nearest, ties to even; NaN stays NaN.
-__device__ float rounded(float value) {
-    const unsigned bits = __float_as_uint(value);
-    if ((bits & 0x7fffffffu) > 0x7f800000u) {
-        return value;
-    }
-    return __uint_as_float((bits + 0x7fffu + (bits >> 16 & 1u)) & 0xffff0000u);
-}
 
 __global__ void multiply_tiles(float* c, const float* a, const float* b, const std::int32_t* offsets_E1,
                                ProductShape shape) {
@@ -58,7 +50,7 @@ __global__ void multiply_tiles(float* c, const float* a, const float* b, const s
             if (a_row < shape.m && a_k < shape.k) {
                 value = shape.transpose_a ? a[a_k * shape.lda + a_row] : a[a_row * shape.lda + a_k];
             }
-            tile_a[(a_row - row_0) * kStride + a_k - step] = shape.rounded ? rounded(value) : value;
+            tile_a[(a_row - row_0) * kStride + a_k - step] = shape.rounded ? bfloat16_rounded(value) : value;
             const std::int64_t first = column - threadIdx.x;
             const std::int64_t b_column = first + (shape.transpose_b ? static_cast<unsigned>(i) : threadIdx.x);
             const std::int64_t b_k = step + (shape.transpose_b ? threadIdx.x : static_cast<unsigned>(i));
@@ -66,7 +58,7 @@ __global__ void multiply_tiles(float* c, const float* a, const float* b, const s
             if (b_column < shape.n && b_k < shape.k) {
                 value = shape.transpose_b ? b[b_column * shape.ldb + b_k] : b[b_k * shape.ldb + b_column];
             }
-            tile_b[(b_k - step) * kStride + b_column - first] = shape.rounded ? rounded(value) : value;
+            tile_b[(b_k - step) * kStride + b_column - first] = shape.rounded ? bfloat16_rounded(value) : value;
         }
         __syncthreads();
         for (int k = 0; k < kTile; ++k) {

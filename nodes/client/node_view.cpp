@@ -9,7 +9,6 @@ namespace moescope::client {
 
 namespace {
 
-using base::as_texts;
 using base::count_of;
 using base::flag_of;
 using base::integer_of;
@@ -31,11 +30,10 @@ NodeInfo node_info(const json& entry) {
     node.cores = integer_of(entry, "cores", 0);
     node.memory_total = count_of(entry, "memory_total");
     node.memory_used = count_of(entry, "memory_used");
-    const std::vector<std::string> devices = as_texts(member(entry, "devices"));
-    const json& sentences = member(entry, "devices_id");
-    for (std::size_t i = 0; i < devices.size(); ++i) {
-        node.devices.push_back(
-            base::sentence_from_json(sentences.is_array() && i < sentences.size() ? sentences[i] : json(), devices[i]));
+    for (const json& device : member(entry, "device_list")) {
+        if (device.is_object()) {
+            node.devices.push_back(protocol::device_from_json(device));
+        }
     }
     node.journal_bytes = count_of(entry, "journal_bytes");
     node.process = static_cast<std::int64_t>(count_of(entry, "process"));

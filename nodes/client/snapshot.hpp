@@ -59,7 +59,7 @@ struct NodeInfo {
     base::Sentence state;  ///< "up", or why nothing can be stored
     int cores = 0;
     std::uint64_t memory_total = 0, memory_used = 0;  ///< bytes; used is the node's resident set
-    std::vector<base::Sentence> devices;
+    std::vector<protocol::DeviceEntry> devices;       ///< empty: an older node, which trains on its processor alone
     std::uint64_t journal_bytes = 0;
     std::int64_t process = 0;  ///< process id, local nodes only
     bool read_only = false;    ///< the session is open for reading; commands that would write to it are refused

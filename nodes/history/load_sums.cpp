@@ -1,9 +1,18 @@
 #include "nodes/history/load_sums.hpp"
 
 #include <algorithm>
+#include <functional>
 #include <utility>
 
 namespace moescope::history {
+
+std::vector<double> tokens(const Loads& loads) {
+    std::vector<double> result(loads.layers * loads.experts, 0.0);
+    for (const auto& counts : loads.counts) {
+        std::transform(counts.begin(), counts.end(), result.begin(), result.begin(), std::plus<>());
+    }
+    return result;
+}
 
 std::vector<double> shares(const Loads& loads) {
     std::vector<double> result(loads.layers * loads.experts, 0.0);

@@ -19,6 +19,8 @@ struct Loads {
     std::array<std::vector<double>, protocol::kTextLanguages> totals;  ///< [layers]
 };
 
+/// Tokens of both languages that went to each expert, [layers][experts].
+std::vector<double> tokens(const Loads& loads);
 /// Share of the routed tokens of both languages that went to each expert, [layers][experts]: each row sums to 1, or is
 /// 0 where no token went anywhere.
 std::vector<double> shares(const Loads& loads);

@@ -115,6 +115,39 @@ std::optional<ProcessMemory> process_memory_from_json(const nlohmann::json& valu
     return memory;
 }
 
+nlohmann::json to_json(const DeviceEntry& device) {
+    nlohmann::json value = {{"name", device.name},
+                            {"title", device.title},
+                            {"memory_total", device.memory_total},
+                            {"memory_free", device.memory_free},
+                            {"driver", device.driver},
+                            {"driver_cuda", device.driver_cuda},
+                            {"toolkit", device.toolkit},
+                            {"capability", device.capability},
+                            {"multiprocessors", device.multiprocessors},
+                            {"usable", device.usable()}};
+    base::put_sentence(value, "why_not", device.why_not);
+    return value;
+}
+
+DeviceEntry device_from_json(const nlohmann::json& value) {
+    DeviceEntry device;
+    device.name = base::text_of(value, "name");  // goes into commands as it is
+    device.title = base::shown_name(base::text_of(value, "title"));
+    device.memory_total = base::count_of(value, "memory_total");
+    device.memory_free = base::count_of(value, "memory_free");
+    device.driver = base::shown_name(base::text_of(value, "driver"));
+    device.driver_cuda = base::shown_name(base::text_of(value, "driver_cuda"));
+    device.toolkit = base::shown_name(base::text_of(value, "toolkit"));
+    device.capability = base::shown_name(base::text_of(value, "capability"));
+    device.multiprocessors = base::integer_of(value, "multiprocessors");
+    device.why_not = base::sentence_in(value, "why_not");
+    if (device.usable() && !base::flag_of(value, "usable")) {
+        device.why_not = base::say("the node does not say why");
+    }
+    return device;
+}
+
 const char* model_state_name(ModelState state) {
     switch (state) {
         case ModelState::ready:

@@ -73,6 +73,20 @@ nlohmann::json to_json(const ProcessMemory& memory);
 /// Nothing for a kind of a later version.
 std::optional<ProcessMemory> process_memory_from_json(const nlohmann::json& value);
 
+/// What can compute on the node's machine, or why it can't.
+struct DeviceEntry {
+    std::string name;   ///< as train.device has it: "cpu", "cuda:0"; "cuda" where no GPU can be told
+    std::string title;  ///< of the processor or GPU
+    std::uint64_t memory_total = 0, memory_free = 0;  ///< bytes, when it was looked at; 0: not known
+    std::string driver, driver_cuda, toolkit;         ///< "580.65.06", "13.0", "13.5"; empty: none, or not known
+    std::string capability;                           ///< "9.0", of a GPU
+    int multiprocessors = 0;                          ///< of a GPU
+    base::Sentence why_not;                           ///< empty: it can be used
+    bool usable() const { return why_not.empty(); }
+};
+nlohmann::json to_json(const DeviceEntry& device);
+DeviceEntry device_from_json(const nlohmann::json& value);
+
 /// Of a model that another program computes. Its key stays in the environment.
 struct ServerEntry {
     std::string key_variable;                            ///< of the environment, with the key

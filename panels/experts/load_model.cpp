@@ -105,19 +105,23 @@ CellValue cell_value(LoadMode mode, const ByLanguage& count, const ByLanguage& t
     return {all > 0 ? tokens / all : 0, 0, false};
 }
 
-void LoadModel::update(const TrainingRun& run, std::optional<std::uint64_t> pinned) {
+bool LoadWindow::update(const TrainingRun& run, std::optional<std::uint64_t> pinned, std::size_t steps) {
     const std::size_t last = shown_index(run, pinned);
-    const Key key{run.id, run.counts[last]->step, run.counts.size(), window};
-    const bool moved = key != key_;
-    if (moved) {
-        if (key.run != key_.run) {
-            sums_.clear();
-        }
-        key_ = key;
-        const auto newest = run.counts.begin() + static_cast<std::ptrdiff_t>(last) + 1;
-        const std::size_t steps = std::min(kLoadWindows[window], last + 1);
-        sums_.update({newest - static_cast<std::ptrdiff_t>(steps), newest}, run.layers, run.experts);
+    const Key key{run.id, run.counts[last]->step, run.counts.size(), steps};
+    if (key == key_) {
+        return false;
     }
+    if (key.run != key_.run) {
+        sums_.clear();
+    }
+    key_ = key;
+    const auto newest = run.counts.begin() + static_cast<std::ptrdiff_t>(last) + 1;
+    sums_.update({newest - static_cast<std::ptrdiff_t>(std::min(steps, last + 1)), newest}, run.layers, run.experts);
+    return true;
+}
+
+void LoadModel::update(const TrainingRun& run, std::optional<std::uint64_t> pinned) {
+    const bool moved = window_.update(run, pinned, kLoadWindows[window]);
     if (moved || mode != cells_mode_) {
         cells_mode_ = mode;
         fill_cells();

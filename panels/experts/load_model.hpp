@@ -38,6 +38,25 @@ struct CellValue {
 };
 CellValue cell_value(LoadMode mode, const ByLanguage& count, const ByLanguage& total);
 
+/// The loads of the step on show and of some before it, for panels that are drawn once a frame.
+class LoadWindow {
+ public:
+    /// Sums the `steps` latest of the steps up to the one on show, fewer where no more are kept. The run must have
+    /// counts, layers and experts. Works only when the run, the step or `steps` is another; true then.
+    bool update(const history::TrainingRun& run, std::optional<std::uint64_t> pinned, std::size_t steps);
+    const history::Loads& loads() const { return sums_.loads(); }
+
+ private:
+    struct Key {
+        std::uint32_t run = 0;
+        std::uint64_t step = 0;
+        std::size_t size = 0, steps = 0;
+        bool operator==(const Key&) const = default;
+    };
+    history::LoadSums sums_;
+    Key key_;
+};
+
 class LoadModel {
  public:
     struct Cells {
@@ -65,7 +84,7 @@ class LoadModel {
     /// the run, the mode or the window has changed.
     void update(const history::TrainingRun& run, std::optional<std::uint64_t> pinned);
 
-    const history::Loads& loads() const { return sums_.loads(); }
+    const history::Loads& loads() const { return window_.loads(); }
     const Cells& cells() const { return cells_; }
     /// Of one of the cells, layer * experts() + expert.
     CellValue value_of(std::size_t cell) const {
@@ -99,12 +118,6 @@ class LoadModel {
     double beyond_by_chance() const;
 
  private:
-    struct Key {
-        std::uint32_t run = 0;
-        std::uint64_t step = 0;
-        std::size_t size = 0, window = 0;
-        bool operator==(const Key&) const = default;
-    };
     struct Scale {
         double scale = 0;
         bool locked = false;
@@ -116,8 +129,7 @@ class LoadModel {
     void raise_scale();
     double wanted_scale() const;
 
-    history::LoadSums sums_;
-    Key key_;
+    LoadWindow window_;
     Cells cells_;
     LoadMode cells_mode_ = LoadMode::all;
     Scale share_scale_{2}, difference_scale_{1};

@@ -11,27 +11,6 @@ namespace {
 
 using history::TrainingRun;
 
-void draw_step(ui::Context& ctx, const TrainingRun& run) {
-    const ui::Language& text = ctx.text;
-    ImGui::AlignTextToFramePadding();
-    const std::string step = text.number(run.counts[shown_index(run, ctx.selection.pinned_step)]->step);
-    if (ctx.selection.pinned_step) {
-        ui::text_colored(ctx.theme.accent,
-                         std::string(ui::icon::pin) + " " + text.format("load.step.pinned", {{"step", step}}));
-        ui::tooltip(text("load.step.pinned.help"));
-        ImGui::SameLine();
-        const std::string key = alive(run) ? "load.live" : "load.last";
-        if (ImGui::Button(text.label(key))) {
-            ctx.run("load.live");
-        }
-        ui::command_tooltip(ctx, text(key + ".help"), "load.live");
-    } else {
-        const std::string key = alive(run) ? "load.step.live" : "load.step.last";
-        ui::text_dim(ctx, text.format(key, {{"step", step}}));
-        ui::tooltip(text(key + ".help"));
-    }
-}
-
 void draw_mode(ui::Context& ctx, LoadModel& model) {
     const ui::Language& text = ctx.text;
     int mode = static_cast<int>(model.mode);
@@ -42,39 +21,6 @@ void draw_mode(ui::Context& ctx, LoadModel& model) {
         model.mode = static_cast<LoadMode>(mode);
     }
     ui::tooltip(text("load.mode.help"));
-}
-
-void draw_layer(ui::Context& ctx, const TrainingRun& run) {
-    const std::size_t chosen = shown_layer(ctx.selection, run);
-    if (ui::begin_combo("###load.layer", std::to_string(chosen).c_str())) {
-        for (std::size_t layer = 0; layer < static_cast<std::size_t>(run.layers); ++layer) {
-            if (ImGui::Selectable(std::to_string(layer).c_str(), layer == chosen)) {
-                ctx.selection.layer = static_cast<int>(layer);
-            }
-            if (layer == chosen) {
-                ImGui::SetItemDefaultFocus();
-            }
-        }
-        ImGui::EndCombo();
-    }
-    ui::command_tooltip(ctx, ctx.text("load.layer.help"), "load.layer_next");
-}
-
-void draw_window(const ui::Context& ctx, LoadModel& model) {
-    const ui::Language& text = ctx.text;
-    const auto name = [&](std::size_t i) {
-        return i == 0 ? std::string(text("load.window.one"))
-                      : text.format("load.window.many", {{"steps", text.number(std::uint64_t{kLoadWindows[i]})}});
-    };
-    if (ui::begin_combo("###load.window", name(model.window).c_str())) {
-        for (std::size_t i = 0; i < kLoadWindows.size(); ++i) {
-            if (ImGui::Selectable(name(i).c_str(), i == model.window)) {
-                model.window = i;
-            }
-        }
-        ImGui::EndCombo();
-    }
-    ui::tooltip(text("load.window.help"));
 }
 
 /// How far the colours go, and whether that stays so.
@@ -107,6 +53,77 @@ std::size_t shown_layer(const ui::Selection& selection, const TrainingRun& run) 
     return static_cast<std::size_t>(std::min(std::max(0, selection.layer), static_cast<int>(run.layers) - 1));
 }
 
+float layer_choice_width(const ui::Context& ctx) {
+    return ImGui::CalcTextSize(ctx.text("load.layer")).x + 4.6f * ctx.em;
+}
+
+float window_choice_width(const ui::Context& ctx) {
+    return 7.5f * ctx.em;
+}
+
+float shown_step_width(const ui::Context& ctx) {
+    return ImGui::CalcTextSize(ctx.text("load.step.live")).x + 4 * ctx.em;
+}
+
+void draw_shown_step(ui::Context& ctx, const TrainingRun& run) {
+    const ui::Language& text = ctx.text;
+    ImGui::AlignTextToFramePadding();
+    const std::string step = text.number(run.counts[shown_index(run, ctx.selection.pinned_step)]->step);
+    if (ctx.selection.pinned_step) {
+        ui::text_colored(ctx.theme.accent,
+                         std::string(ui::icon::pin) + " " + text.format("load.step.pinned", {{"step", step}}));
+        ui::tooltip(text("load.step.pinned.help"));
+        ImGui::SameLine();
+        const std::string key = alive(run) ? "load.live" : "load.last";
+        if (ImGui::Button(text.label(key))) {
+            ctx.run("load.live");
+        }
+        ui::command_tooltip(ctx, text(key + ".help"), "load.live");
+    } else {
+        const std::string key = alive(run) ? "load.step.live" : "load.step.last";
+        ui::text_dim(ctx, text.format(key, {{"step", step}}));
+        ui::tooltip(text(key + ".help"));
+    }
+}
+
+void draw_layer_choice(ui::Context& ctx, const TrainingRun& run, const char* help) {
+    const std::size_t chosen = shown_layer(ctx.selection, run);
+    ImGui::AlignTextToFramePadding();
+    ImGui::TextUnformatted(ctx.text("load.layer"));
+    ImGui::SameLine(0, 0.4f * ctx.em);
+    ui::next_field(4.2f * ctx.em);
+    if (ui::begin_combo("###load.layer", std::to_string(chosen))) {
+        for (std::size_t layer = 0; layer < static_cast<std::size_t>(run.layers); ++layer) {
+            if (ImGui::Selectable(std::to_string(layer).c_str(), layer == chosen)) {
+                ctx.selection.layer = static_cast<int>(layer);
+            }
+            if (layer == chosen) {
+                ImGui::SetItemDefaultFocus();
+            }
+        }
+        ImGui::EndCombo();
+    }
+    ui::command_tooltip(ctx, ctx.text(help), "load.layer_next");
+}
+
+void draw_window_choice(const ui::Context& ctx, std::size_t& window) {
+    const ui::Language& text = ctx.text;
+    const auto name = [&](std::size_t i) {
+        return i == 0 ? std::string(text("load.window.one"))
+                      : text.format("load.window.many", {{"steps", text.number(std::uint64_t{kLoadWindows[i]})}});
+    };
+    ui::next_field(window_choice_width(ctx));
+    if (ui::begin_combo("###load.window", name(window))) {
+        for (std::size_t i = 0; i < kLoadWindows.size(); ++i) {
+            if (ImGui::Selectable(name(i).c_str(), i == window)) {
+                window = i;
+            }
+        }
+        ImGui::EndCombo();
+    }
+    ui::tooltip(text("load.window.help"));
+}
+
 bool draw_load_toolbar(ui::Context& ctx, const TrainingRun& run, LoadModel& model) {
     const ui::Language& text = ctx.text;
     const float right = ImGui::GetCursorScreenPos().x + ImGui::GetContentRegionAvail().x;
@@ -116,16 +133,10 @@ bool draw_load_toolbar(ui::Context& ctx, const TrainingRun& run, LoadModel& mode
         }
     };
     draw_mode(ctx, model);
-    const float small = 4.2f * ctx.em, medium = 7.5f * ctx.em;
-    flow(ImGui::CalcTextSize(text("load.layer")).x + small + 0.4f * ctx.em);
-    ImGui::AlignTextToFramePadding();
-    ImGui::TextUnformatted(text("load.layer"));
-    ImGui::SameLine(0, 0.4f * ctx.em);
-    ui::next_field(small);
-    draw_layer(ctx, run);
-    flow(medium);
-    ui::next_field(medium);
-    draw_window(ctx, model);
+    flow(layer_choice_width(ctx));
+    draw_layer_choice(ctx, run, "load.layer.help");
+    flow(window_choice_width(ctx));
+    draw_window_choice(ctx, model.window);
     const float wide = 9.5f * ctx.em;
     flow(wide);
     ui::next_field(wide);
@@ -134,8 +145,8 @@ bool draw_load_toolbar(ui::Context& ctx, const TrainingRun& run, LoadModel& mode
     flow(ui::button_width(menu));
     const bool open = ImGui::Button(menu);
     ui::tooltip(text("load.menu.help"));
-    flow(ImGui::CalcTextSize(text("load.step.live")).x + 4 * ctx.em);
-    draw_step(ctx, run);
+    flow(shown_step_width(ctx));
+    draw_shown_step(ctx, run);
     return open;
 }
 

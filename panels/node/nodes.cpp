@@ -24,6 +24,8 @@ class NodesPanel : public ui::Panel {
 
  private:
     void draw_link(ui::Context& ctx);
+    static std::string device_text(const ui::Context& ctx, const protocol::DeviceEntry& device);
+    void draw_devices(ui::Context& ctx);
     void draw_machine(ui::Context& ctx);
     void draw_tasks(ui::Context& ctx);
 };
@@ -94,9 +96,11 @@ void NodesPanel::draw(ui::Context& ctx) {
         draw_machine(ctx);
         ImGui::TableNextColumn();
         draw_link(ctx);
+        draw_devices(ctx);
         ImGui::EndTable();
     } else {
         draw_machine(ctx);
+        draw_devices(ctx);
         draw_link(ctx);
     }
     draw_tasks(ctx);
@@ -113,11 +117,6 @@ void NodesPanel::draw_machine(ui::Context& ctx) {
         row("nodes.state", ctx.text.has(state_key) ? ctx.text(state_key) : ctx.text.message(node.state));
         row("nodes.cpu", node.cpu);
         row("nodes.cores", node.cores > 0 ? std::to_string(node.cores) : std::string());
-        std::string devices;
-        for (const base::Sentence& device : node.devices) {
-            devices += (devices.empty() ? "" : "\n") + ctx.text.message(device);
-        }
-        row("nodes.devices", devices.empty() ? ctx.text("nodes.no_devices") : devices);
         row("nodes.version", node.version);
         row("nodes.process", node.process > 0 ? std::to_string(node.process) : std::string());
         row("nodes.session", node.session);
@@ -134,6 +133,50 @@ void NodesPanel::draw_machine(ui::Context& ctx) {
             ui::tooltip(memory_lines(ctx));
         }
     }
+}
+
+/// What is known of a device, a line each.
+std::string NodesPanel::device_text(const ui::Context& ctx, const protocol::DeviceEntry& device) {
+    std::string text = device.title;
+    const auto line = [&](const std::string& more) { text += (text.empty() ? "" : "\n") + more; };
+    // The processor's memory stands above, with what is in use.
+    if (device.memory_total > 0 && !device.capability.empty()) {
+        line(ctx.text.format("nodes.device.memory", {{"total", ui::bytes_text(ctx.text, device.memory_total)},
+                                                     {"free", ui::bytes_text(ctx.text, device.memory_free)}}));
+    }
+    if (!device.capability.empty()) {
+        line(
+            ctx.text.format("nodes.device.capability",
+                            {{"capability", device.capability},
+                             {"n", ctx.text.number(static_cast<std::uint64_t>(std::max(0, device.multiprocessors)))}}));
+    }
+    if (!device.driver_cuda.empty()) {
+        line(ctx.text.format("nodes.device.driver",
+                             {{"driver", device.driver.empty() ? ctx.text("nodes.not_known") : device.driver},
+                              {"cuda", device.driver_cuda},
+                              {"toolkit", device.toolkit}}));
+    }
+    if (!device.usable()) {
+        line(std::string(ui::icon::warning) + " " +
+             ctx.text.format("nodes.device.unusable", {{"why", ctx.text.message(device.why_not)}}));
+    }
+    return text;
+}
+
+void NodesPanel::draw_devices(ui::Context& ctx) {
+    const auto& devices = ctx.snapshot.node.devices;
+    ui::section(ctx, ctx.text("nodes.devices"));
+    if (devices.empty()) {
+        ui::text_dim(ctx, ctx.text("nodes.no_devices"));
+        return;
+    }
+    if (!ui::begin_properties("devices")) {
+        return;
+    }
+    for (const protocol::DeviceEntry& device : devices) {
+        ui::property(ctx, device.name, device_text(ctx, device));
+    }
+    ui::end_properties();
 }
 
 void NodesPanel::draw_link(ui::Context& ctx) {

@@ -45,8 +45,10 @@ void ExperimentPart::draw_key(ui::Context& ctx, const std::vector<FieldGroup>& g
     for (const FieldGroup& group : groups) {
         for (const ConfigField& field : group.fields) {
             const std::string label = experiment_key_label(ctx.text, field.key);
-            const bool shown = search_.empty() || base::contains_any_case(label, search_) ||
-                               base::contains_any_case(field.key, search_);
+            // Devices are no question to a training.
+            const bool shown = field.type != ConfigField::Type::device &&
+                               (search_.empty() || base::contains_any_case(label, search_) ||
+                                base::contains_any_case(field.key, search_));
             if (shown && ImGui::Selectable((label + "###" + field.key).c_str(), field.key == key_)) {
                 key_ = field.key;
             }

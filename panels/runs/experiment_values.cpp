@@ -136,6 +136,16 @@ std::string run_title(const ui::Language& text, const history::TrainingRun& run)
     return place.name + text("common.colon") + experiment_value_label(text, place.key, place.value);
 }
 
+namespace {
+
+/// On which a run with this configuration computes.
+std::string device_of(const json& config) {
+    const json* device = base::setting(config, "device");
+    return device == nullptr ? "cpu" : base::setting_text(*device);
+}
+
+}  // namespace
+
 std::optional<double> run_seconds(const client::Snapshot& snapshot, const json& plan, const json& config) {
     const double flops = base::number_of(plan, "flops_per_token");
     double tokens = 1;
@@ -144,8 +154,12 @@ std::optional<double> run_seconds(const client::Snapshot& snapshot, const json& 
         tokens *= value == nullptr ? std::nan("") : base::as_number(*value).value_or(std::nan(""));
     }
     constexpr std::size_t kMeasured = 20;  // steps; the first of a run are slower
+    const std::string device = device_of(config);
     for (auto entry = snapshot.training.rbegin(); entry != snapshot.training.rend(); ++entry) {
         const history::TrainingRun& run = *entry->second;
+        if (device_of(base::member(run.manifest, "config")) != device) {
+            continue;
+        }
         const history::Column& speed = run[&base::StepValues::tokens_per_second];
         const double of_run = base::number_of(base::member(run.manifest, "plan"), "flops_per_token");
         double sum = 0, count = 0;

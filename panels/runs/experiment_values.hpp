@@ -45,8 +45,8 @@ std::string experiment_key_label(const ui::Language& text, const std::string& ke
 /// the node has "e: loss_free".
 std::string run_title(const ui::Language& text, const history::TrainingRun& run);
 
-/// How long a run of this plan and configuration takes, by the speed of the newest run of the session that has one:
-/// floating-point operations are what both have in common. Nothing before any run was measured.
+/// How long a run of this plan and configuration takes, by the speed of the newest run of the session on its device
+/// that has one: floating-point operations are what both have in common. Nothing before any run was measured.
 std::optional<double> run_seconds(const client::Snapshot& snapshot, const nlohmann::json& plan,
                                   const nlohmann::json& config);
 

@@ -20,6 +20,7 @@ using nlohmann::json;
 using Type = ConfigField::Type;
 
 constexpr std::size_t kLargestPaste = 1 << 20;
+constexpr std::size_t kLongestDevice = 64;
 
 /// Those with a name in the languages, in the form's order.
 constexpr const char* kGroups[] = {"size",    "attention", "position",  "experts", "router",
@@ -42,6 +43,8 @@ std::optional<ConfigField> field_of(const json& entry) {
         field.type = type == "integer" ? Type::integer : Type::number;
     } else if (type == "flag" || type == "choice") {
         field.type = type == "flag" ? Type::flag : Type::choice;
+    } else if (type == "device") {
+        field.type = Type::device;
     } else {
         return {};
     }
@@ -193,6 +196,9 @@ bool fits(const ConfigField& field, const json& value) {
                 }
             }
             return false;
+        case Type::device:  // which there are only the node knows
+            return value.is_string() && !value.get_ref<const std::string&>().empty() &&
+                   value.get_ref<const std::string&>().size() <= kLongestDevice;
         case Type::integer:
             if (!value.is_number_integer()) {
                 return false;

@@ -11,7 +11,7 @@
 namespace moescope::panels {
 
 struct ConfigField {
-    enum class Type { integer, number, flag, choice };
+    enum class Type { integer, number, flag, choice, device };
     /// How a run that goes on may change it.
     struct Live {
         double low = 0;

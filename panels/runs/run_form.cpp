@@ -32,6 +32,7 @@ constexpr const char* kBuiltInData = "manpages";
 constexpr float kWidth = 63, kHeight = 40, kLeastWidth = 34, kLeastHeight = 22;
 constexpr float kColumn = 27;  ///< least width of a column of fields
 constexpr float kLabel = 13.5f;
+constexpr float kWhyNot = 24;      ///< width of the reason why a device can't be used
 constexpr float kLeastHead = 33;   ///< three fields beside each other
 constexpr float kLeastFields = 8;  ///< height of the list of fields; in a smaller window the whole form scrolls
 
@@ -51,6 +52,9 @@ std::string range_text(const ui::Language& text, const ConfigField& field) {
 
 /// What a field may hold: its range, or its choices.
 std::string possible_text(const ui::Language& text, const ConfigField& field) {
+    if (field.type == Type::device) {
+        return "cpu, cuda:0, cuda:1 \u2026";
+    }
     std::string choices = field.type == Type::flag ? "true, false" : "";
     for (const std::string& choice : field.choices) {
         base::append_to_list(choices, choice);
@@ -631,11 +635,42 @@ void RunForm::draw_choice(Context& ctx, const ConfigField& field, const json& va
     ImGui::EndCombo();
 }
 
+void RunForm::draw_devices(Context& ctx, const ConfigField& field, const json& value) {
+    const auto& devices = ctx.snapshot.node.devices;
+    const std::string id = "###" + field.label_key, current = base::setting_text(value);
+    const auto label = [](const protocol::DeviceEntry& device) {
+        return device.title.empty() ? device.name : device.name + " \u2013 " + device.title;
+    };
+    const auto chosen = std::find_if(devices.begin(), devices.end(),
+                                     [&](const protocol::DeviceEntry& device) { return device.name == current; });
+    const std::string shown = chosen == devices.end() ? current : label(*chosen);
+    if (!ui::begin_combo(id.c_str(), shown.c_str())) {
+        return;
+    }
+    if (devices.empty() && ImGui::Selectable("cpu", current == "cpu")) {
+        set(ctx, field, "cpu");
+    }
+    for (const protocol::DeviceEntry& device : devices) {
+        const std::string item = label(device) + "###device." + device.name;
+        const ImGuiSelectableFlags locked = device.usable() ? 0 : ImGuiSelectableFlags_Disabled;
+        if (ImGui::Selectable(item.c_str(), device.name == current, locked)) {
+            set(ctx, field, device.name);
+        }
+        if (!device.usable()) {
+            ui::text_wrapped(ctx.text.message(device.why_not), ctx.theme.text_dim, kWhyNot * ctx.em);
+        }
+    }
+    ImGui::EndCombo();
+}
+
 void RunForm::draw_value(Context& ctx, const ConfigField& field) {
     const json* found_value = base::setting(config_, field.key);
     const json value = found_value == nullptr ? json() : *found_value;
     if (field.type == Type::choice) {
         return draw_choice(ctx, field, value);
+    }
+    if (field.type == Type::device) {
+        return draw_devices(ctx, field, value);
     }
     if (field.type != Type::flag) {
         return draw_number(ctx, field, value);
@@ -798,8 +833,16 @@ void RunForm::draw_plan(const Context& ctx) {
     cell("runs.plan.total", "runs.plan.total.help", short_number(ctx.text, number("parameters_total")));
     cell("runs.plan.active", "runs.plan.active.help", short_number(ctx.text, number("parameters_active")));
     cell("runs.plan.flops", "runs.plan.flops.help", short_number(ctx.text, number("flops_per_token")));
-    cell("runs.plan.memory", "runs.plan.memory.help",
-         ui::bytes_text(ctx.text, static_cast<std::uint64_t>(std::clamp(number("memory_bytes"), 0.0, 1e18))));
+    const auto bytes = [&](const char* key) {
+        return ui::bytes_text(ctx.text, static_cast<std::uint64_t>(std::clamp(number(key), 0.0, 1e18)));
+    };
+    // An older node tells of the processor's memory alone, and trains there.
+    const json* device = base::setting(config_, "device");
+    if (device != nullptr && *device != "cpu" && planned_.contains("host_bytes")) {
+        cell("runs.plan.device_memory", "runs.plan.device_memory.help", bytes("memory_bytes"));
+    } else {
+        cell("runs.plan.memory", "runs.plan.memory.help", bytes("memory_bytes"));
+    }
     const std::size_t runs = experiment() ? experiment_.runs() : 1;
     if (experiment()) {
         cell("runs.plan.runs", "runs.plan.runs.help", ctx.text.number(std::uint64_t{runs}));

@@ -66,6 +66,8 @@ class RunForm {
     void draw_value(ui::Context& ctx, const ConfigField& field);
     void draw_number(ui::Context& ctx, const ConfigField& field, const nlohmann::json& value);
     void draw_choice(ui::Context& ctx, const ConfigField& field, const nlohmann::json& value);
+    /// The node's devices; those that can't be used say why.
+    void draw_devices(ui::Context& ctx, const ConfigField& field, const nlohmann::json& value);
     void draw_undo(ui::Context& ctx, const ConfigField& field);
     std::string explanation(const ui::Context& ctx, const FieldGroup& group, const ConfigField& field) const;
     /// Red sentences above the plan.

@@ -36,7 +36,8 @@ const std::set<std::string> kSpoken = {"planned", "running", "paused", "done", "
 
 std::vector<fs::path> sources() {
     std::vector<fs::path> files;
-    for (const char* folder : {"base", "engine", "sessions", "probes", "routing", "report", "nodes", "panels", "app"}) {
+    for (const char* folder :
+         {"base", "kernels", "engine", "sessions", "probes", "routing", "report", "nodes", "panels", "app"}) {
         for (const auto& entry : fs::recursive_directory_iterator(kAssets.parent_path() / folder)) {
             const fs::path extension = entry.path().extension();
             if ((extension == ".cpp" || extension == ".hpp") && !is_for_a_terminal(entry.path().string())) {

@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <utility>
 
+#include "tests/kernels/gpu/places.hpp"
 #include "tests/paths.hpp"
 
 namespace moescope::gui_test {
@@ -13,6 +14,7 @@ void register_shell(Harness& harness);
 void register_panels(Harness& harness);
 void register_answers(Harness& harness);
 void register_overlay(Harness& harness);
+void register_placement(Harness& harness);
 void register_structure(Harness& harness);
 void register_routing(Harness& harness);
 void register_servers(Harness& harness);
@@ -63,6 +65,7 @@ Harness::Harness(std::filesystem::path folder) : folder_(std::move(folder)) {
     register_panels(*this);
     register_answers(*this);
     register_overlay(*this);
+    register_placement(*this);
     register_structure(*this);
     register_routing(*this);
     register_servers(*this);
@@ -202,6 +205,9 @@ int main(int argc, char** argv) {
         std::fprintf(stderr, "cannot create a folder in /tmp\n");
         return 1;
     }
+    // The same devices on every machine: the emulated GPU and one that can't be used.
+    setenv("MOESCOPE_CUDA_PLUGIN", moescope::test::gpu_plugin().c_str(), 1);
+    setenv("MOESCOPE_CUDA_DRIVER", moescope::test::gpu_driver().c_str(), 1);
     int failed = 1;
     try {
         moescope::gui_test::Harness harness(folder);

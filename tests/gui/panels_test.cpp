@@ -606,6 +606,59 @@ void copy_and_paste_a_preset(Harness& h, ImGuiTestContext* ctx) {
 }
 
 /// What the engine can be told, the form knows: a place, a label and a sentence in both languages.
+/// What stands on the screen in windows whose name begins so, without white space.
+std::string on_screen(Harness& h, ImGuiTestContext* ctx, const std::string& window) {
+    std::string text;
+    for (const ScreenLine& line : h.screen(ctx)) {
+        if (line.window.rfind(window, 0) == 0 || line.owner.rfind(window, 0) == 0) {
+            text += squeezed(line.text);
+        }
+    }
+    return text;
+}
+
+void choose_a_device(Harness& h, ImGuiTestContext* ctx) {
+    open_form(h, ctx);
+    IM_CHECK(h.wait(ctx, 20, [&] { return h.snapshot().node.devices.size() == 3; }));
+    IM_CHECK(h.wait(ctx, 20, [&] { return can_start(ctx); }));
+    find_field(ctx, "device");
+    const ImGuiID fields = ctx->WindowInfo("//###runs.form/fields").ID;
+    const ImGuiID combo = ctx->GetID("runs.group.schedule/###runs.field.device", fields);
+    ctx->ItemClick(combo);
+    const ImGuiWindow* list = ctx->GetWindowByRef("//$FOCUSED");
+    IM_CHECK(list != nullptr && std::string(list->Name).rfind("##Combo", 0) == 0);
+    const std::string items = "//" + std::string(list->Name) + "/**/###device.";
+    IM_CHECK((ctx->ItemInfo((items + "cuda:1").c_str()).ItemFlags & ImGuiItemFlags_Disabled) != 0);
+    IM_CHECK((ctx->ItemInfo((items + "cuda:0").c_str()).ItemFlags & ImGuiItemFlags_Disabled) == 0);
+    const std::string offered = on_screen(h, ctx, "##Combo");
+    IM_CHECK(offered.find(squeezed("cuda:1 \u2013 Emulated GPU 1")) != std::string::npos);
+    IM_CHECK(offered.find(squeezed("compute capability 3.5 is too old")) != std::string::npos);
+    ctx->ItemClick((items + "cuda:0").c_str());
+    ctx->Yield(2);
+    IM_CHECK(h.wait(ctx, 20,
+                    [&] { return can_start(ctx) && latest_plan(h)["host_bytes"] < latest_plan(h)["memory_bytes"]; }));
+    IM_CHECK(on_screen(h, ctx, "runs.form").find(squeezed("planned GPU memory")) != std::string::npos);
+    ctx->ItemClick("//###runs.form/**/###runs.field.device.undo");
+    IM_CHECK(h.wait(ctx, 20,
+                    [&] { return can_start(ctx) && latest_plan(h)["host_bytes"] == latest_plan(h)["memory_bytes"]; }));
+    ctx->ItemClick("//###runs.form/###runs.cancel");
+}
+
+void list_the_devices(Harness& h, ImGuiTestContext* ctx) {
+    h.settle(ctx);
+    h.workbench().show_panel("nodes");
+    IM_CHECK(h.wait(ctx, 20, [&] { return h.snapshot().node.devices.size() == 3; }));
+    ctx->Yield(4);
+    ctx->ScrollToBottom("//###panel.nodes");
+    std::string seen = on_screen(h, ctx, "panel.nodes");
+    ctx->ScrollToTop("//###panel.nodes");
+    seen += on_screen(h, ctx, "panel.nodes");
+    for (const char* part : {"Emulated GPU 0", "driver", "up to CUDA 13.0; built with CUDA 13.5",
+                             "cannot be used: compute capability 3.5 is too old"}) {
+        IM_CHECK_SILENT(seen.find(squeezed(part)) != std::string::npos);
+    }
+}
+
 void every_key_is_explained(Harness& h, ImGuiTestContext* ctx) {
     h.settle(ctx);
     const auto groups = panels::field_groups(*h.snapshot().catalogue);
@@ -703,6 +756,8 @@ void register_panels(Harness& harness) {
     add("layers and experts by keys", walk_over_experts);
     add("a new run has every key explained in both languages", every_key_is_explained);
     add("a new run with changed fields", start_with_changes);
+    add("a device is chosen, and one that cannot be used says why", choose_a_device);
+    add("the node's devices with what is known of them", list_the_devices);
     add("a fork from a checkpoint with changed fields", fork_a_run);
     add("a new run from copied and pasted JSON", copy_and_paste_a_preset);
     add("compare with typed Chinese, then cancel", compare_chinese);

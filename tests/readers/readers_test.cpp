@@ -24,12 +24,14 @@
 #include "engine/text/dataset.hpp"
 #include "engine/text/token_cache.hpp"
 #include "engine/train/trainer.hpp"
+#include "kernels/devices.hpp"
 #include "nodes/client/child_process.hpp"
 #include "nodes/service/cli/console.hpp"
 #include "nodes/service/commands/service.hpp"
 #include "nodes/service/jobs/probe_job.hpp"
 #include "nodes/service/library/model_library.hpp"
 #include "probes/probes.hpp"
+#include "routing/expert_loads.hpp"
 #include "routing/imports/import.hpp"
 #include "routing/trace_file.hpp"
 #include "routing/trace_lines.hpp"
@@ -107,6 +109,11 @@ TEST(Readers, OfTheGroundFloor) {
          .place = "proc/meminfo",
          .good = "MemAvailable: 1000 kB\n",
          .read = [](const fs::path& f) { engine::available_memory(f); },
+         .tolerant = true},
+        {.name = READER("gpu-driver"),
+         .place = "version",
+         .good = "NVRM version: NVIDIA UNIX x86_64 Kernel Module  580.65.06  Sun Jul 27 07:08:28 UTC 2025\n",
+         .read = [](const fs::path& f) { kernels::driver_version(f / "version"); },
          .tolerant = true},
     });
 }
@@ -329,6 +336,8 @@ TEST(Readers, OfRouting) {
         {READER("imatrix"), "t", imatrix, [](const fs::path& f) { engine::import_imatrix(f / "t", {}); }},
         {READER("model-shape"), "t", "{\"num_hidden_layers\": 2, \"num_experts\": 4, \"num_experts_per_tok\": 2}",
          [](const fs::path& f) { routing::read_model_shape(f / "t"); }},
+        {READER("expert-loads"), "t", "[[90, 132.5, 0], [20, 1e3, 104]]",
+         [](const fs::path& f) { routing::read_expert_loads(f / "t"); }},
     });
 }
 

@@ -11,7 +11,6 @@
 #include "base/text.hpp"
 #include "engine/model/balancings.hpp"
 #include "engine/model/machine_memory.hpp"
-#include "engine/train/memory_check.hpp"
 #include "nodes/history/run_figures.hpp"
 #include "nodes/service/cli/console.hpp"
 #include "nodes/service/cli/local_node.hpp"
@@ -36,6 +35,7 @@ struct ExperimentOptions {
     std::vector<std::string> values, settings;
     std::optional<int> steps, threads;
     std::optional<std::uint64_t> seed;
+    std::optional<std::string> device;
     bool json = false;
 
     bool begins() const { return !preset.empty() || !config.empty(); }
@@ -55,6 +55,7 @@ ExperimentWish wish_of(const ExperimentOptions& options, const Paths& paths) {
     train.seed = options.seed.value_or(train.seed);
     train.threads = options.threads.value_or(train.threads);
     train.threads = train.threads == 0 ? cores() : train.threads;
+    train.device = options.device.value_or(train.device);
     wish.name = options.name;
     wish.key = options.key;
     wish.data = options.data;
@@ -72,21 +73,28 @@ ExperimentWish wish_of(const ExperimentOptions& options, const Paths& paths) {
     return wish;
 }
 
-void check(const history::Experiment& experiment) {
+void check(const history::Experiment& experiment, const Paths& paths) {
+    kernels::Devices devices(device_places(paths));
     for (const history::Experiment::Run& run : experiment.runs) {
         TrainingRequest order;
         order.config = engine::parse_run_config(run.config, base::say("the configuration"));
         order.data = experiment.data;
         check_request(order);
-        engine::check_memory(order.config, engine::available_memory());
+        check_room(devices, order.config, engine::available_memory());
     }
+}
+
+/// As it is written today: an earlier program knew fewer settings.
+json written_today(const json& config) {
+    return engine::to_json(engine::parse_run_config(config, base::say("the configuration")));
 }
 
 /// Whether the two ask for the same runs.
 bool same(const history::Experiment& a, const history::Experiment& b) {
     return a.key == b.key && a.data == b.data &&
-           std::equal(a.runs.begin(), a.runs.end(), b.runs.begin(), b.runs.end(),
-                      [](const auto& x, const auto& y) { return x.value == y.value && x.config == y.config; });
+           std::equal(a.runs.begin(), a.runs.end(), b.runs.begin(), b.runs.end(), [](const auto& x, const auto& y) {
+               return x.value == y.value && written_today(x.config) == written_today(y.config);
+           });
 }
 
 CommandError no_experiment(const std::string& session) {
@@ -136,7 +144,7 @@ ExperimentCommand::ExperimentCommand(const Paths& paths, const ExperimentOptions
     std::optional<ExperimentWish> wish;
     if (options.begins()) {  // a bad one is found before a session folder is made
         wish = wish_of(options, paths);
-        check(planned_experiment(*wish, {}));
+        check(planned_experiment(*wish, {}), paths);
     } else {
         require_session(options.session);
     }
@@ -238,7 +246,7 @@ void ExperimentCommand::run_one(const ExperimentQueue::Next& next) {
         const history::Session history = history::read_runs(node_->session->journal());
         order = experiment_order(*node_->session, next, history.trainings().at(next.run.run).value);
         check_request(order);
-        engine::check_memory(order.config, engine::available_memory());
+        check_room(node_->devices, order.config, engine::available_memory());
     } catch (const base::Error& error) {
         return not_begun(error.sentence());
     }
@@ -399,6 +407,11 @@ void add_experiment(CLI::App& app, Chosen& chosen) {
         ->check(range_of("seed"));
     command->add_option("--threads", options->threads, "Compute threads; as many as the machine has when left out")
         ->check(range_of("threads"));
+    command
+        ->add_option("--device", options->device,
+                     "What computes: cpu, or cuda:0 and so on (moescope-node devices); left out: as the configuration "
+                     "says")
+        ->check(filled());
     command->add_option("--name", options->name, "Name of the experiment")->check(filled());
     command
         ->add_option("--session", options->session,

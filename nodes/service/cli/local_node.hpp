@@ -11,6 +11,7 @@
 #include "nodes/service/cli/console.hpp"
 #include "nodes/service/jobs/job.hpp"
 #include "nodes/service/jobs/training_job.hpp"
+#include "nodes/service/library/device_list.hpp"
 
 namespace moescope::node {
 
@@ -46,7 +47,8 @@ struct LocalNode {
           datasets(paths.cache),
           models(paths),
           workers(paths.program),
-          parts{paths, *session, sink, board, datasets, models, workers, threads, turns, holds} {
+          devices(device_places(paths)),
+          parts{paths, *session, sink, board, datasets, models, workers, threads, turns, holds, devices} {
         print_warnings(session->problems());
         print_warnings(session->notes());
     }
@@ -64,6 +66,7 @@ struct LocalNode {
     ThreadShare threads;
     GenerationQueue turns;
     CheckpointHolds holds;
+    kernels::Devices devices;
     NodeParts parts;
 };
 

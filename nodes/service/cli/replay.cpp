@@ -101,6 +101,9 @@ TrainingRequest order_to_replay(const Replay& replay, const TrainOptions& option
     if (options.threads) {
         order.config.train.threads = *options.threads;
     }
+    if (options.device) {
+        order.config.train.device = *options.device;
+    }
     // A run from other weights, and a fork, keep their beginning as their first checkpoint.
     if (manifest.contains("init") || manifest.contains("fork")) {
         const auto checkpoints = replay.session->checkpoints(run.id, true);
@@ -153,7 +156,9 @@ int replay_command(const Paths& paths, const TrainOptions& options) {
                                }
                            }
                        });
-        TrainingJob job(node.parts, order_to_replay(replay, options, node));
+        TrainingRequest order = order_to_replay(replay, options, node);
+        node.devices.check(order.config.train.device);
+        TrainingJob job(node.parts, std::move(order));
         wait_for(job, signals);
         result = job.result();
         finish(node, result);

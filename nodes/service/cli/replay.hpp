@@ -17,6 +17,7 @@ struct TrainOptions {
     std::optional<std::uint64_t> seed;
     int expert_parallel = 1;  ///< ranks of mpirun that share the experts
     bool all_to_all = false;  ///< each of them with sequences of its own
+    std::optional<std::string> device;
     bool resume = false, json = false;
 };
 

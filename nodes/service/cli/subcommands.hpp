@@ -30,11 +30,13 @@ void add_inspect(CLI::App& app, Chosen& chosen);
 void add_import(CLI::App& app, Chosen& chosen);
 void add_trace(CLI::App& app, Chosen& chosen);
 void add_diff(CLI::App& app, Chosen& chosen);
+void add_place(CLI::App& app, Chosen& chosen);
 void add_models(CLI::App& app, Chosen& chosen);
+void add_devices(CLI::App& app, Chosen& chosen);
 
 /// In the order of --help.
 inline constexpr std::array kSubcommands = {
     add_serve, add_train, add_experiment, add_export,  add_generate, add_tokenize, add_logits, add_route, add_sweep,
-    add_probe, add_label, add_report,     add_inspect, add_import,   add_trace,    add_diff,   add_models};
+    add_probe, add_label, add_report,     add_inspect, add_import,   add_trace,    add_diff,   add_place, add_models, add_devices};
 
 }  // namespace moescope::node

@@ -71,14 +71,20 @@ engine::RunConfig config_from(const TrainOptions& options, const fs::path& init,
     if (config.train.threads == 0) {
         config.train.threads = cores();
     }
+    if (options.device) {
+        config.train.device = *options.device;
+    }
     // The options are held to the same ranges as the file.
     return engine::parse_run_config(engine::to_json(config), !options.config.empty()   ? options.config
                                                              : !options.preset.empty() ? "preset " + options.preset
                                                                                        : options.init);
 }
 
-/// --resume must mean the same run: other settings are refused instead of being ignored.
+/// --resume must mean the same run: other settings are refused instead of being ignored. It goes on where it was,
+/// unless
+/// --device says another place.
 void check_same_run(const TrainOptions& options, engine::RunConfig wanted, const TrainingRequest& order) {
+    wanted.train.device = order.config.train.device;
     if (!options.threads && engine::comm::launched_ranks() > 1) {
         wanted.train.threads = order.config.train.threads;  // each rank has its own
     }
@@ -91,6 +97,17 @@ void check_same_run(const TrainOptions& options, engine::RunConfig wanted, const
     if (options.data != order.data) {
         throw CommandError(say("the run in {} was trained on {}, not {}; give the same --data to resume it",
                                options.out, order.data, options.data));
+    }
+}
+
+void check_device(const TrainOptions& options, const TrainingRequest& order, LocalNode& node) {
+    try {
+        node.devices.check(order.config.train.device);
+    } catch (const base::Error& error) {
+        if (!options.device) {
+            throw CommandError(base::say("{}; give --device to go on on another one", error));
+        }
+        throw;
     }
 }
 
@@ -161,6 +178,16 @@ TrainingRequest order_from(const TrainOptions& options, engine::RunConfig config
                            ? training_order(*known)
                            : order_to_continue(*node.session, *known, [&] { signals.stop_if_taken(); });
         check_same_run(options, order.config, earlier);
+        if (known->state != RunState::done) {
+            move_to_device(earlier, options.device.value_or(earlier.config.train.device));
+            check_device(options, earlier, node);
+        }
+        if (!earlier.earlier_device.empty()) {
+            print_warnings(
+                {base::say("the run goes on on {} and no longer on {}: its numbers will not be bit-equal to "
+                           "those that it would have had",
+                           earlier.config.train.device, earlier.earlier_device)});
+        }
         return earlier;
     }
     order.data = options.data;
@@ -181,10 +208,14 @@ Wanted wanted_from(const TrainOptions& options, const Paths& paths, const RankLa
     Wanted wanted;
     wanted.init = init_path(options, paths);
     wanted.config = config_from(options, wanted.init, paths);
+    if (ranks != nullptr && wanted.config.train.device != kernels::kProcessor) {
+        throw CommandError(say("several ranks train on processors; leave out --device {}", wanted.config.train.device));
+    }
     if (ranks != nullptr) {
         engine::check_rank_memory(wanted.config, ranks->ranks(), engine::available_memory());
     } else if (!options.resume) {
-        engine::check_memory(wanted.config, engine::available_memory());
+        kernels::Devices devices(device_places(paths));
+        check_room(devices, wanted.config, engine::available_memory());
     }
     if (!options.resume) {
         TrainingRequest request;
@@ -318,6 +349,11 @@ void add_train(CLI::App& app, Chosen& chosen) {
         ->capture_default_str();
     train->add_flag("--all-to-all", options->all_to_all,
                     "With --expert-parallel: each process takes sequences of its own, and tokens go to their experts");
+    train
+        ->add_option("--device", options->device,
+                     "What computes: cpu, or cuda:0 and so on (moescope-node devices); left out: as the configuration "
+                     "says, and with --resume or --replay where the run was")
+        ->check(filled());
     train->add_flag("--resume", options->resume, "Go on from the last complete checkpoint in the session");
     train->add_flag("--json", options->json, "JSON Lines on standard output");
     train->callback([&chosen, options] {
@@ -327,7 +363,7 @@ void add_train(CLI::App& app, Chosen& chosen) {
             throw CLI::ValidationError(options->replay.empty()
                                            ? "train needs --out, and --preset, --config or --init"
                                            : "train --replay takes its settings from the session; only --out, "
-                                             "--threads and --json go with it");
+                                             "--device, --threads and --json go with it");
         }
         chosen.command = [options](const Paths& paths) {
             return options->replay.empty() ? train_command(paths, *options) : replay_command(paths, *options);

@@ -131,7 +131,8 @@ Service::Service(const Paths& paths, ServeOptions options)
                                                                             : sessions::Journal::Mode::read_write)),
       datasets_(paths_.cache),
       models_(paths_, &board_),
-      workers_(paths_.program, options_.keep_models) {
+      workers_(paths_.program, options_.keep_models),
+      devices_(device_places(paths_)) {
     if (!options_.read_only) {
         journal_ = std::make_unique<JournalWriter>(session_->journal());
     }
@@ -160,6 +161,7 @@ Service::Service(const Paths& paths, ServeOptions options)
     server.features = "train,generate,probe,report,route";
     server_ = std::make_unique<transport::NodeServer>(server, session_->journal(), *this);
     lane(Lane::slow).post(kNode, {[this] { count_probes(); }, [] {}});
+    look_at_devices();
 }
 
 Service::~Service() {
@@ -172,7 +174,7 @@ Service::~Service() {
 }
 
 NodeParts Service::parts() {
-    return {paths_, *session_, *journal_, board_, datasets_, models_, workers_, threads_, turns_, holds_};
+    return {paths_, *session_, *journal_, board_, datasets_, models_, workers_, threads_, turns_, holds_, devices_};
 }
 
 void Service::run(const std::function<bool()>& stop) {
@@ -330,6 +332,24 @@ void Service::look_at_models() {
                       [this] { looking_at_models_ = false; }});
 }
 
+void Service::look_at_devices() {
+    if (looking_at_devices_.exchange(true)) {
+        return;
+    }
+    lane(Lane::devices)
+        .post(kNode, {[this] {
+                          looking_at_devices_ = false;  // who asks from here on may know more
+                          try {
+                              std::vector<protocol::DeviceEntry> list = device_list(devices_);
+                              const std::lock_guard lock(device_list_mutex_);
+                              device_list_ = std::move(list);
+                          } catch (const std::exception& error) {
+                              log("warning", "node", base::sentence_of(error));
+                          }
+                      },
+                      [this] { looking_at_devices_ = false; }});
+}
+
 void Service::read_new_events() {
     history::for_each_record(
         session_->journal(), protocol::Channel::events, read_to_, [&](const sessions::Record& record) {
@@ -484,6 +504,10 @@ void Service::reap() {
         }
     };
     const std::lock_guard lock(jobs_mutex_);
+    if (std::any_of(trainings_.begin(), trainings_.end(),
+                    [](const auto& one) { return one.second->finished() && !one.second->on_processor(); })) {
+        look_at_devices();  // memory of a device is free again
+    }
     take(trainings_);
     take(generations_);
     take(probes_);
@@ -563,7 +587,15 @@ json Service::process_gauges() {
 }
 
 json Service::node_gauges() {
+    // The sentence is for windows that know of no list.
     const Sentence device = say("CPU: {}, {} cores", processor_name(), cores());
+    json list = json::array();
+    {
+        const std::lock_guard lock(device_list_mutex_);
+        for (const protocol::DeviceEntry& entry : device_list_) {
+            list.push_back(protocol::to_json(entry));
+        }
+    }
     json value = {{"name", host_name()},
                   {"version", MOESCOPE_VERSION},
                   {"address", options_.socket.empty() ? std::string("stdio") : options_.socket.string()},
@@ -575,6 +607,7 @@ json Service::node_gauges() {
                   {"processes", process_gauges()},
                   {"devices", json::array({device.english()})},
                   {"devices_id", json::array({base::sentence_to_json(device)})},
+                  {"device_list", list},
                   {"journal_bytes", session_->journal().bytes()},
                   {"dropped_records", journal_ ? journal_->dropped() : 0},
                   {"read_only", !journal_},

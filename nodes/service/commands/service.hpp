@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "kernels/devices.hpp"
 #include "nodes/history/checkpoint_name.hpp"
 #include "nodes/history/journal_reader.hpp"
 #include "nodes/service/commands/fair_lane.hpp"
@@ -23,6 +24,7 @@
 #include "nodes/service/jobs/probe_job.hpp"
 #include "nodes/service/jobs/route_job.hpp"
 #include "nodes/service/jobs/training_job.hpp"
+#include "nodes/service/library/device_list.hpp"
 #include "nodes/service/library/parameters.hpp"
 #include "nodes/transport/node_server.hpp"
 
@@ -62,11 +64,12 @@ class Service final : public transport::RequestHandler {
     enum class Lane {
         quick,
         slow,  ///< reads or writes files
-        // Seconds and more. All but the first show a task that can be cancelled.
+        // Seconds and more. All but the first and the last show a task that can be cancelled.
         servers,  ///< asks another program
         reports,
         traces,
-        models,  ///< exports of models
+        models,   ///< exports of models
+        devices,  ///< opens GPUs, to look at them and to plan runs for them; shows no task
         count
     };
     struct Command {
@@ -106,7 +109,13 @@ class Service final : public transport::RequestHandler {
     void train_set(const nlohmann::json& parameters, Reply reply);
     void train_expert(const nlohmann::json& parameters, Reply reply);
     void train_fork(const nlohmann::json& parameters, Reply reply);
+    void begin_experiment(history::Experiment experiment, const Reply& reply);
+    /// Does it on this lane, or on that of devices where one of the runs would have to open another device than the
+    /// processor: that may take a second.
+    void where_device_may_be_opened(bool on_processor, const Reply& reply, std::function<void()> work);
     std::uint64_t memory_for_runs() const;
+    /// Throws when the run's device can't be used or when there is not enough memory.
+    engine::RunPlan check_room(const engine::RunConfig& config);
     /// Throws CommandError once the node ends, for what takes long.
     void refuse_at_the_end() const;
     /// Gives the run its number and name and starts it.
@@ -142,6 +151,8 @@ class Service final : public transport::RequestHandler {
     void read_new_events();  ///< into history_
     void show_earlier_runs();
     void close_interrupted_run(history::RunHeader& run, std::uint64_t checkpoint);
+    /// On their lane: what devices there are, for the gauges.
+    void look_at_devices();
     void count_probes();  ///< statistics of the probe runs that no job looks after; on the slow lane
     /// Of a session that is open for reading only: what another program has written since the last look.
     void follow_writer();
@@ -216,6 +227,7 @@ class Service final : public transport::RequestHandler {
     ThreadShare threads_;
     GenerationQueue turns_;
     CheckpointHolds holds_;
+    kernels::Devices devices_;
     ExperimentQueue experiments_;
     std::unique_ptr<JournalWriter> journal_;  ///< null while the session is open for reading only
 
@@ -235,11 +247,15 @@ class Service final : public transport::RequestHandler {
     bool closing_ = false;                   ///< no new jobs
     std::atomic<std::uint32_t> outputs_{0};  ///< reports and exports so far: their tasks are numbered
 
+    std::mutex experiment_mutex_;  ///< of one that begins: their numbers follow each other
+    std::mutex device_list_mutex_;
+    std::vector<protocol::DeviceEntry> device_list_;  ///< of the latest look; empty before the first
+
     std::mutex sets_mutex_;
     std::map<std::string, nlohmann::json> sets_;  ///< of changes to routers that the session has: items by name
 
     std::atomic<bool> stop_{false}, ending_{false};
-    std::atomic<bool> looking_at_models_{false};
+    std::atomic<bool> looking_at_models_{false}, looking_at_devices_{false};
     std::atomic<bool> experiment_begins_{false};            ///< a run is on its way to its job
     std::map<std::string, std::string> shown_experiments_;  ///< their tasks as they stand on the board
     std::uint64_t published_board_ = 0, published_models_ = 0;
@@ -265,6 +281,6 @@ engine::RunConfig find_preset(const std::string& name, const Paths& paths);
 engine::RunConfig wanted_config(const Parameters& parameters, const Paths& paths);
 /// Names of all presets.
 std::vector<std::string> preset_names(const Paths& paths);
-nlohmann::json plan_json(const engine::RunConfig& config);
+nlohmann::json plan_json(const engine::RunPlan& plan);
 
 }  // namespace moescope::node

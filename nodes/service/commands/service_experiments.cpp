@@ -2,8 +2,6 @@
 #include <limits>
 
 #include "base/json_guard.hpp"
-#include "engine/train/memory_check.hpp"
-#include "engine/train/plan.hpp"
 #include "nodes/history/run_title.hpp"
 #include "nodes/service/commands/service.hpp"
 #include "nodes/service/jobs/experiment_queue.hpp"
@@ -35,17 +33,29 @@ void Service::experiment_start(const json& value, Reply reply) {
     wish.name = parameters.text("name", "");
     wish.key = parameters.text("key", "");
     wish.values = parameters.at("values");
-    history::Experiment experiment = planned_experiment(wish, experiments_.names());
+    const history::Experiment experiment = planned_experiment(wish, experiments_.names());
+    std::vector<TrainingRequest> orders;
+    bool on_processor = true;
     for (const history::Experiment::Run& run : experiment.runs) {
-        TrainingRequest order;
+        TrainingRequest& order = orders.emplace_back();
         order.config = engine::parse_run_config(run.config, say("the configuration"));
         order.data = experiment.data;
         check_request(order);
-        engine::check_memory(order.config, memory_for_runs());
+        on_processor = on_processor && order.config.train.device == kernels::kProcessor;
     }
+    where_device_may_be_opened(on_processor, reply, [this, experiment, orders, reply] {
+        for (const TrainingRequest& order : orders) {
+            check_room(order.config);
+        }
+        begin_experiment(experiment, reply);
+    });
+}
+
+void Service::begin_experiment(history::Experiment experiment, const Reply& reply) {
     if (ending_) {
         throw CommandError(say("the node is about to end and starts nothing new"));
     }
+    const std::lock_guard lock(experiment_mutex_);
     experiment.number = experiments_.next_number();
     json runs = json::array();
     for (history::Experiment::Run& run : experiment.runs) {
@@ -139,8 +149,7 @@ void Service::begin_experiment_run(const ExperimentQueue::Next& next) {
     try {
         TrainingRequest order = experiment_order(*session_, next, known_run(run));
         check_request(order);
-        engine::check_memory(order.config, memory_for_runs());
-        workers_.make_room(engine::plan_run(order.config).memory_bytes);
+        workers_.make_room(check_room(order.config).host_bytes);
         const std::lock_guard lock(jobs_mutex_);
         // It may have been cancelled meanwhile, or a person has let it go on.
         if (closing_ || trainings_.contains(run) || !experiments_.begun(run)) {

@@ -9,7 +9,6 @@
 #include "base/text.hpp"
 #include "engine/model/balancings.hpp"
 #include "engine/model/machine_memory.hpp"
-#include "engine/train/memory_check.hpp"
 #include "engine/train/plan.hpp"
 #include "nodes/service/commands/service.hpp"
 #include "nodes/service/jobs/limits.hpp"
@@ -153,16 +152,17 @@ json balancings_json() {
 
 }  // namespace
 
-json plan_json(const engine::RunConfig& config) {
-    const auto plan = engine::plan_run(config);
+json plan_json(const engine::RunPlan& plan) {
     return {{"parameters_total", plan.parameters_total},
             {"parameters_active", plan.parameters_active},
             {"memory_bytes", plan.memory_bytes},
+            {"host_bytes", plan.host_bytes},
             {"flops_per_token", plan.flops_per_token}};
 }
 
 void Service::catalogue(const json& parameters, Reply reply) {
     const Parameters none(parameters, {});
+    look_at_devices();  // whoever comes sees what is there now
     auto presets = json::array(), sets = json::array(), prompts = json::array();
     const auto complain = [this](const std::exception& error) {
         log("warning", "catalogue", base::sentence_of(error));
@@ -170,7 +170,8 @@ void Service::catalogue(const json& parameters, Reply reply) {
     for (const auto& name : preset_names(paths_)) {
         try {
             const auto config = find_preset(name, paths_);
-            presets.push_back({{"name", name}, {"config", engine::to_json(config)}, {"plan", plan_json(config)}});
+            presets.push_back(
+                {{"name", name}, {"config", engine::to_json(config)}, {"plan", plan_json(engine::plan_run(config))}});
         } catch (const std::exception& error) {
             complain(error);
         }
@@ -209,11 +210,20 @@ engine::RunConfig wanted_config(const Parameters& parameters, const Paths& paths
                                     : find_preset(parameters.text("preset"), paths);
 }
 
+namespace {
+
+bool on_processor(const engine::RunConfig& config) {
+    return config.train.device == kernels::kProcessor;
+}
+
+}  // namespace
+
 void Service::train_plan(const json& value, Reply reply) {
     const Parameters parameters(value, {"config", "preset"});
     const auto config = wanted_config(parameters, paths_);
-    engine::check_memory(config, memory_for_runs());
-    reply({plan_json(config), {}});
+    where_device_may_be_opened(on_processor(config), reply, [this, config, reply] {
+        reply({plan_json(check_room(config)), {}});
+    });
 }
 
 void Service::train_start(const json& value, Reply reply) {
@@ -226,7 +236,20 @@ void Service::train_start(const json& value, Reply reply) {
     order.data = parameters.path("data", "manpages");
     order.paused = parameters.flag("paused", false);
     const std::string title = parameters.text("name", "");
-    start_run(std::move(order), title, reply);
+    where_device_may_be_opened(on_processor(order.config), reply,
+                               [this, order, title, reply] { start_run(order, title, reply); });
+}
+
+void Service::where_device_may_be_opened(bool on_processor, const Reply& reply, std::function<void()> work) {
+    if (on_processor) {
+        work();
+        return;
+    }
+    go_on(Lane::devices, asker(Lane::quick), reply, std::move(work));
+}
+
+engine::RunPlan Service::check_room(const engine::RunConfig& config) {
+    return node::check_room(devices_, config, memory_for_runs());
 }
 
 /// Idle models give way to a run.
@@ -245,8 +268,7 @@ void Service::start_run(TrainingRequest order, const std::string& title, const R
     if (order.config.train.threads == 0) {
         order.config.train.threads = cores();
     }
-    engine::check_memory(order.config, memory_for_runs());
-    workers_.make_room(engine::plan_run(order.config).memory_bytes);
+    workers_.make_room(check_room(order.config).host_bytes);
     std::uint32_t run = 0;
     {
         const std::lock_guard lock(jobs_mutex_);
@@ -270,11 +292,21 @@ void Service::refuse_at_the_end() const {
 }
 
 void Service::train_continue(const json& value, Reply reply) {
-    const std::uint32_t run = Parameters(value, {"run"}).run();
+    const Parameters parameters(value, {"run", "device"});
+    const std::uint32_t run = parameters.run();
     if (const auto job = training(run); job && !job->finished()) {
         throw CommandError(say("run {} is still going on", name_in(board_.run_list(), run)));
     }
     auto order = order_to_continue(*session_, known_run(run), [this] { refuse_at_the_end(); });
+    move_to_device(order, parameters.text("device", order.config.train.device));
+    try {
+        devices_.check(order.config.train.device);
+    } catch (const base::Error& error) {
+        if (!parameters.has("device")) {
+            throw CommandError(say("{}; a fork of this run can go on on another device", error));
+        }
+        throw;
+    }
     const std::lock_guard lock(jobs_mutex_);
     if (closing_) {
         throw CommandError(say("the node is about to end and starts nothing new"));

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "kernels/devices.hpp"
 #include "nodes/service/jobs/checkpoint_holds.hpp"
 #include "nodes/service/jobs/dataset_store.hpp"
 #include "nodes/service/jobs/generation_queue.hpp"
@@ -40,6 +41,7 @@ struct NodeParts {
     ThreadShare& threads;
     GenerationQueue& turns;  ///< of generations
     CheckpointHolds& holds;
+    kernels::Devices& devices;
 };
 
 /// Long work on a thread of its own. Destruction asks it to stop and waits.

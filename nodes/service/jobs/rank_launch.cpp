@@ -97,7 +97,7 @@ void follow_training(const Paths& paths, RankLaunch& launch) {
     const Beginning beginning = open_beginning(request);
     const auto data = datasets.load(request.data, request.config.model.vocabulary, beginning.tokenizer,
                                     [](double, const Sentence&) { return true; });
-    make_trainer(request, data, beginning, {}, launch.ranks())->follow();
+    make_trainer(request, data, beginning, {}, nullptr, launch.ranks())->follow();
 }
 
 }  // namespace moescope::node

@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <cmath>
 #include <fmt/format.h>
+#include <system_error>
 #include <unistd.h>
+#include <utility>
 
 #include "base/atomic_files.hpp"
 #include "base/json_fields.hpp"
@@ -13,11 +15,13 @@
 #include "engine/checkpoint/checkpoint.hpp"
 #include "engine/error.hpp"
 #include "engine/exchange/open_weights.hpp"
+#include "engine/model/machine_memory.hpp"
 #include "engine/text/dataset_check.hpp"
 #include "engine/train/fork.hpp"
-#include "engine/train/plan.hpp"
+#include "engine/train/memory_check.hpp"
 #include "nodes/history/run_title.hpp"
 #include "nodes/service/jobs/run_names.hpp"
+#include "nodes/service/library/device_list.hpp"
 #include "nodes/service/library/machine.hpp"
 
 namespace moescope::node {
@@ -127,6 +131,13 @@ TrainingRequest order_to_continue(sessions::Session& session, const history::Run
     return order;
 }
 
+void move_to_device(TrainingRequest& order, const std::string& device) {
+    std::string& now = order.config.train.device;
+    if (device != now) {
+        order.earlier_device = std::exchange(now, device);
+    }
+}
+
 TrainingRequest order_to_fork(sessions::Session& session, const history::RunHeader& parent, const ForkWish& wish,
                               const std::function<void()>& check) {
     if (parent.kind != RunKind::train) {
@@ -170,6 +181,12 @@ TrainingRequest order_to_fork(sessions::Session& session, const history::RunHead
 void check_request(const TrainingRequest& request) {
     engine::check_dataset(request.data, request.config.model.vocabulary,
                           !request.checkpoint.empty() || !request.init.empty());
+}
+
+engine::RunPlan check_room(kernels::Devices& devices, const engine::RunConfig& config, std::uint64_t available) {
+    const auto ops = devices.open(config.train.device, engine::threads_of(config));
+    engine::check_memory(config, *ops, available);
+    return engine::plan_run(config, *ops);
 }
 
 class TrainingJob::By {
@@ -236,8 +253,11 @@ void TrainingJob::main() {
     } catch (const std::bad_alloc&) {
         finish(RunState::failed, say("there is not enough memory for this run; choose a smaller model or batch"));
     } catch (const std::exception& error) {
-        finish(RunState::failed, base::sentence_of(error));
+        finish(RunState::failed, is_of_device(error) ? fault_of_device(error) : base::sentence_of(error));
     }
+    // In the thread that used it; a device's memory is wanted by others.
+    trainer_.reset();
+    ops_.reset();
     result_.seconds = std::chrono::duration<double>(Clock::now() - start).count();
     std::deque<TrainingCommand> left;
     {
@@ -255,11 +275,51 @@ void TrainingJob::main() {
     finished_ = true;
 }
 
+// Whoever fails otherwise throws one of these: the program itself, and files.
+bool TrainingJob::is_of_device(const std::exception& error) const {
+    return !on_processor() && dynamic_cast<const base::Error*>(&error) == nullptr &&
+           dynamic_cast<const std::system_error*>(&error) == nullptr;
+}
+
+/// A device that was lost or ran into an error does not come back within this run.
+Sentence TrainingJob::fault_of_device(const std::exception& error) const {
+    const std::string& device = order_.config.train.device;
+    const std::uint64_t step = (trainer_ ? trainer_->steps_done() : order_.checkpoint_step) + 1;
+    if (last_checkpoint_) {
+        return say("{} failed in step {}: {}; the run can be continued from its checkpoint at step {}", device, step,
+                   base::sentence_of(error), *last_checkpoint_);
+    }
+    return say("{} failed in step {}: {}; there is no checkpoint yet", device, step, base::sentence_of(error));
+}
+
 std::uint64_t TrainingJob::planned_steps() const {
     return order_.last_step > 0 ? order_.last_step : static_cast<std::uint64_t>(order_.config.train.steps);
 }
 
+void TrainingJob::open_device() {
+    ops_ = parts_.devices.open(order_.config.train.device, engine::threads_of(order_.config));
+    if (!ops_->host_memory()) {  // whoever starts a run has looked at this machine's
+        engine::check_memory(order_.config, *ops_, engine::available_memory());
+    }
+    plan_ = engine::plan_run(order_.config, *ops_);
+    if (!on_processor()) {
+        device_ = device_manifest(parts_.devices, order_.config.train.device);
+    }
+}
+
+Sentence TrainingJob::rewind_text() const {
+    const Sentence where = order_.checkpoint.empty()
+                               ? say("goes on from the beginning, there was no checkpoint yet")
+                               : say("goes on from the checkpoint at step {}", order_.checkpoint_step);
+    if (order_.earlier_device.empty()) {
+        return where;
+    }
+    return say("{}, on {} and no longer on {}: its numbers are not bit-equal to those that it would have had", where,
+               order_.config.train.device, order_.earlier_device);
+}
+
 void TrainingJob::train() {
+    open_device();
     if (!load_data()) {
         finish(RunState::stopped, say("stopped while the text was being loaded"));
         return;
@@ -270,10 +330,7 @@ void TrainingJob::train() {
     }
     announce(true);
     if (order_.continues) {
-        event("rewind",
-              sentence_json("text", order_.checkpoint.empty()
-                                        ? say("goes on from the beginning, there was no checkpoint yet")
-                                        : say("goes on from the checkpoint at step {}", order_.checkpoint_step)));
+        event("rewind", sentence_json("text", rewind_text()));
     }
     if (paused_) {
         pause("pause", {});
@@ -317,16 +374,16 @@ Beginning open_beginning(const TrainingRequest& order) {
 
 std::unique_ptr<engine::Trainer> make_trainer(const TrainingRequest& order, std::shared_ptr<const engine::Dataset> data,
                                               const Beginning& beginning, const engine::StopCheck& check,
-                                              const engine::TrainingRanks& ranks) {
+                                              std::unique_ptr<kernels::Ops> ops, const engine::TrainingRanks& ranks) {
     if (!order.checkpoint.empty()) {
         return engine::Trainer::load(order.checkpoint, std::move(data), order.fork ? &order.config : nullptr, check,
-                                     nullptr, ranks);
+                                     std::move(ops), ranks);
     }
     if (beginning.weights) {
         const std::span<const float> parameters(beginning.weights->parameters, beginning.weights->layout.floats);
-        return std::make_unique<engine::Trainer>(order.config, std::move(data), parameters, check, ranks);
+        return std::make_unique<engine::Trainer>(order.config, std::move(data), parameters, check, std::move(ops), ranks);
     }
-    return std::make_unique<engine::Trainer>(order.config, std::move(data), check, nullptr, ranks);
+    return std::make_unique<engine::Trainer>(order.config, std::move(data), check, std::move(ops), ranks);
 }
 
 json order_of_ranks(const TrainingRequest& order) {
@@ -400,8 +457,8 @@ bool TrainingJob::build_trainer() {
         if (order_.ranks) {
             order_.ranks->begin(order_of_ranks(order_));  // the data are in the cache now, where they find them
         }
-        trainer_ = make_trainer(order_, data_, beginning_, check,
-                                order_.ranks ? order_.ranks->ranks() : engine::TrainingRanks());
+        trainer_ = order_.ranks ? make_trainer(order_, data_, beginning_, check, nullptr, order_.ranks->ranks())
+                                : make_trainer(order_, data_, beginning_, check, std::move(ops_), {});
     } catch (const Unwanted&) {
         return false;
     }
@@ -414,7 +471,7 @@ bool TrainingJob::build_trainer() {
 }
 
 void TrainingJob::announce(bool with_data) {
-    const auto plan = engine::plan_run(order_.config);
+    const engine::RunPlan plan = with_data ? plan_ : engine::plan_run(order_.config);
     json manifest = {{"config", engine::to_json(order_.config)},
                      {"data", order_.data},
                      {"seed", order_.config.train.seed},
@@ -451,6 +508,9 @@ void TrainingJob::announce(bool with_data) {
         manifest["bytes_per_token"] = {{"en", number_or_null(data_->bytes_per_token[0])},
                                        {"zh", number_or_null(data_->bytes_per_token[1])}};
         manifest["memory_used_bytes"] = trainer_->memory_bytes();
+    }
+    if (!device_.is_null()) {
+        manifest["device"] = device_;
     }
     parts_.sink.write_json(RecordType::run_started, {{"run", order_.run},
                                                      {"kind", protocol::run_kind_name(RunKind::train)},
@@ -787,6 +847,9 @@ bool TrainingJob::save_checkpoint() {
         trainer_->save(folder.path());
         folder.commit();
     } catch (const std::exception& error) {
+        if (is_of_device(error)) {
+            throw;
+        }
         result_.message =
             say("the checkpoint at step {} could not be saved: {}; make room on the disk and resume", step, error);
         try {

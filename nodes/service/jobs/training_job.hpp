@@ -15,6 +15,7 @@
 
 #include "engine/checkpoint/loaded_model.hpp"
 #include "engine/model/config.hpp"
+#include "engine/train/plan.hpp"
 #include "engine/train/trainer.hpp"
 #include "nodes/history/journal_reader.hpp"
 #include "nodes/service/jobs/job.hpp"
@@ -49,6 +50,7 @@ struct TrainingRequest {
     /// Of the manifest of a run that goes on: where it came from, and what stayed disabled or frozen from there.
     nlohmann::json origin = nlohmann::json::object();
     std::shared_ptr<RankLaunch> ranks;  ///< that train it together with this process; null: none
+    std::string earlier_device;   ///< of a run that goes on on another one
     std::uint64_t last_step = 0;  ///< end after this step, the schedule being that of `config`; 0: its number of steps
 };
 
@@ -62,7 +64,7 @@ Beginning open_beginning(const TrainingRequest& order);
 /// Throws base::Error, and what `check` throws.
 std::unique_ptr<engine::Trainer> make_trainer(const TrainingRequest& order, std::shared_ptr<const engine::Dataset> data,
                                               const Beginning& beginning, const engine::StopCheck& check,
-                                              const engine::TrainingRanks& ranks = {});
+                                              std::unique_ptr<kernels::Ops> ops, const engine::TrainingRanks& ranks);
 /// What the other ranks have to know of an order, and the reverse.
 nlohmann::json order_of_ranks(const TrainingRequest& order);
 TrainingRequest request_of_ranks(const nlohmann::json& order);
@@ -93,6 +95,7 @@ class TrainingJob final : public Job {
     ~TrainingJob() override;
 
     std::uint32_t run() const override { return order_.run; }
+    bool on_processor() const { return order_.config.train.device == kernels::kProcessor; }
     /// Stops after the present step and a checkpoint.
     void request_stop() override;
     bool finished() const override { return finished_; }
@@ -109,6 +112,12 @@ class TrainingJob final : public Job {
     void train();
     std::uint64_t planned_steps() const;
     bool stop_wanted();
+    /// Throws base::Error: it can't be used, or has not enough memory.
+    void open_device();
+    Sentence rewind_text() const;
+    /// Whether a GPU is what went wrong.
+    bool is_of_device(const std::exception& error) const;
+    Sentence fault_of_device(const std::exception& error) const;
     bool load_data();      ///< false: a stop came first
     bool build_trainer();  ///< the same
     void announce(bool with_data);
@@ -141,6 +150,9 @@ class TrainingJob final : public Job {
     TrainingRequest order_;
     Beginning beginning_;  ///< until the trainer has it
     std::shared_ptr<const engine::Dataset> data_;
+    std::unique_ptr<kernels::Ops> ops_;  ///< of the device, until the trainer has them
+    nlohmann::json device_;              ///< what is known of it; null of the processor
+    engine::RunPlan plan_;
     std::unique_ptr<engine::Trainer> trainer_;
     TrainingResult result_;
     double smoothed_step_ms_ = 0;
@@ -174,6 +186,9 @@ TrainingRequest order_to_fork(sessions::Session& session, const history::RunHead
 
 /// Throws what the run would fail with at once: data that do not exist, a vocabulary that no tokenizer can have.
 void check_request(const TrainingRequest& request);
+/// The same of its device and of memory: the device can't be used, or the run does not fit into its memory or into
+/// `available` bytes of this machine. May take a second where the device is a GPU.
+engine::RunPlan check_room(kernels::Devices& devices, const engine::RunConfig& config, std::uint64_t available);
 
 /// The settings with which a run was started, as its journal has them. Throws CommandError.
 TrainingRequest training_order(const history::RunHeader& run);
@@ -181,5 +196,7 @@ TrainingRequest training_order(const history::RunHeader& run);
 /// are removed. Throws CommandError when the run cannot go on. `check` as of order_to_fork.
 TrainingRequest order_to_continue(sessions::Session& session, const history::RunHeader& run,
                                   const std::function<void()>& check = {});
+/// Lets a run go on on another device. Its numbers are no longer those that it would have had, which its journal says.
+void move_to_device(TrainingRequest& order, const std::string& device);
 
 }  // namespace moescope::node

@@ -7,6 +7,8 @@
 #include <unistd.h>
 
 #include "base/error.hpp"
+#include "kernels/cuda/plugin.hpp"
+#include "kernels/devices.hpp"
 
 namespace moescope::node {
 namespace fs = std::filesystem;
@@ -65,6 +67,9 @@ Paths find_paths() {
     paths.assets = find_assets(paths.program);
     paths.cache = find_cache();
     paths.data = user_folder("XDG_DATA_HOME", ".local/share");
+    const auto plugin = variable("MOESCOPE_CUDA_PLUGIN"), driver = variable("MOESCOPE_CUDA_DRIVER");
+    paths.gpu_plugin = plugin.empty() ? paths.program.parent_path() / kernels::cuda::kPluginFile : fs::path(plugin);
+    paths.gpu_driver = driver.empty() ? kernels::DevicePlaces().driver : driver;
     return paths;
 }
 

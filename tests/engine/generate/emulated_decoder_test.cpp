@@ -1,9 +1,9 @@
 // Generation on a GPU's kernels, run on the CPU, against the processor's.
 #include "engine/checkpoint/loaded_model.hpp"
 #include "engine/generate/owned_decoder.hpp"
-#include "kernels/cuda/emulated_ops.hpp"
 #include "tests/engine/train/fixtures.hpp"
 #include "tests/engine/train/variants.hpp"
+#include "tests/kernels/cuda/device_under_test.hpp"
 
 namespace moescope::engine::test {
 namespace {
@@ -90,7 +90,7 @@ TEST_P(EmulatedDecoder, SaysWhatTheProcessorSays) {
     config.model.context = 12;
     GetParam().change(config);
     const auto model = small_model(config);
-    OwnedDecoder cpu(model, 3, 12), device(model, 3, 12, kernels::cuda::emulated_ops());
+    OwnedDecoder cpu(model, 3, 12), device(model, 3, 12, kernels::test::device_under_test());
     for (const bool forced : {false, true}) {
         Forcing on_cpu, on_device;
         const Told expected = tell(cpu, config.model, forced ? &on_cpu : nullptr);
@@ -115,7 +115,7 @@ TEST(EmulatedDecoder, SamplesOfARunAreTheProcessors) {
     config.train.threads = 1;
     config.model.vocabulary = 512;
     const auto data = dataset_with_tokenizer(config.model.vocabulary);
-    Trainer cpu(config, data), device(config, data, {}, kernels::cuda::emulated_ops());
+    Trainer cpu(config, data), device(config, data, {}, kernels::test::device_under_test());
     const std::string sample = cpu.sample("The ", 8);
     EXPECT_FALSE(sample.empty());
     EXPECT_EQ(device.sample("The ", 8), sample);

@@ -85,6 +85,21 @@ TEST(Config, TheManualNamesEveryKnobWithItsRange) {
     }
 }
 
+TEST(Config, ADeviceIsAName) {
+    EXPECT_EQ(parse_run_config(json{{"train", {{"steps", 3}}}}, "x").train.device, "cpu") << "as before there were any";
+    EXPECT_EQ(parse_run_config(json{{"train", {{"device", "cuda:3"}}}}, "x").train.device, "cuda:3");
+    for (const json& wrong : {json("gpu"), json("cuda"), json(""), json(0), json(true), json()}) {
+        EXPECT_EQ(error_of([&] {
+                      parse_run_config(json{{"train", {{"device", wrong}}}}, "x");
+                  }),
+                  "x: train.device is " + wrong.dump() + ", but must be cpu, or cuda:0 and so on for a GPU");
+    }
+    RunConfig config;
+    config.train.device = "elsewhere";
+    EXPECT_NE(error_of([&] { plan_run(config); }).find("train.device is \"elsewhere\""), std::string::npos);
+    EXPECT_EQ(to_json(RunConfig{})["train"]["device"], "cpu");
+}
+
 TEST(Config, EveryPresetIsValid) {
     int presets = 0;
     for (const auto& entry :

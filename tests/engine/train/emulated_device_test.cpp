@@ -1,10 +1,15 @@
 // Whole training steps on a GPU's kernels, run on the CPU, against the processor's.
 #include "engine/checkpoint/loaded_model.hpp"
 #include "engine/generate/owned_decoder.hpp"
+#include "engine/model/machine_memory.hpp"
+#include "engine/train/fork.hpp"
+#include "engine/train/memory_check.hpp"
+#include "engine/train/plan.hpp"
 #include "kernels/cuda/emulated_ops.hpp"
 #include "tests/engine/train/fixtures.hpp"
 #include "tests/engine/train/presets.hpp"
 #include "tests/engine/train/variants.hpp"
+#include "tests/kernels/cuda/device_under_test.hpp"
 
 namespace moescope::engine::test {
 namespace {
@@ -27,7 +32,7 @@ TEST_P(EmulatedDevice, TrainsAsTheProcessorDoes) {
     config.train.batch = 2;
     GetParam().change(config);
     const auto data = byte_dataset();
-    Trainer cpu(config, data), device(config, data, {}, kernels::cuda::emulated_ops());
+    Trainer cpu(config, data), device(config, data, {}, kernels::test::device_under_test());
     EXPECT_EQ(cpu.parameters_sha256(), device.parameters_sha256()) << "both start from the same parameters";
     for (int step = 0; step < 2; ++step) {
         const StepStats expected = cpu.step(), actual = device.step();
@@ -59,7 +64,7 @@ TEST_P(EmulatedPreset, TrainsAndAnswersAsTheProcessorDoes) {
     config.train.batch = 1;
     config.train.threads = 1;
     const auto data = byte_dataset();
-    Trainer cpu(config, data), device(config, data, {}, kernels::cuda::emulated_ops());
+    Trainer cpu(config, data), device(config, data, {}, kernels::test::device_under_test());
     const StepStats expected = cpu.step(), actual = device.step();
     ASSERT_TRUE(actual.fault.empty()) << actual.fault.english();
     EXPECT_NEAR(actual.cross_entropy / expected.cross_entropy, 1.0, 1e-5);
@@ -68,7 +73,7 @@ TEST_P(EmulatedPreset, TrainsAndAnswersAsTheProcessorDoes) {
     const TemporaryFolder folder;
     cpu.save(folder.path());
     const std::shared_ptr<const LoadedModel> model = load_model(folder.path());
-    OwnedDecoder says(model, 1), on_device(model, 1, config.model.context, kernels::cuda::emulated_ops());
+    OwnedDecoder says(model, 1), on_device(model, 1, config.model.context, kernels::test::device_under_test());
     for (const std::int32_t token : {84, 104, 228, 184}) {
         const std::span<const float> told = says->decode(token), same = on_device->decode(token);
         ASSERT_EQ(told.size(), same.size());
@@ -91,7 +96,7 @@ TEST(EmulatedDevice, TwentyStepsAreTheProcessors) {
     config.train.threads = 1;
     config.train.batch = 1;
     const auto data = byte_dataset();
-    Trainer cpu(config, data), device(config, data, {}, kernels::cuda::emulated_ops());
+    Trainer cpu(config, data), device(config, data, {}, kernels::test::device_under_test());
     for (int step = 0; step < 20; ++step) {
         const StepStats expected = cpu.step(), actual = device.step();
         ASSERT_TRUE(actual.fault.empty()) << actual.fault.english();
@@ -108,7 +113,7 @@ TEST(EmulatedDevice, EvaluatesAsTheProcessorDoes) {
     for (auto& text : data->held_out) {
         text.resize(100);
     }
-    Trainer cpu(config, data), device(config, data, {}, kernels::cuda::emulated_ops());
+    Trainer cpu(config, data), device(config, data, {}, kernels::test::device_under_test());
     const HeldOutLoss expected = cpu.evaluate(), actual = device.evaluate();
     EXPECT_EQ(actual.tokens, expected.tokens);
     EXPECT_NEAR(actual.loss[0], expected.loss[0], 1e-5);
@@ -119,18 +124,71 @@ TEST(EmulatedDevice, IsBitEqualWhenRepeatedAndAfterABreak) {
     const RunConfig config = tiny_config();
     const auto data = byte_dataset();
     const TemporaryFolder folder;
-    Trainer whole(config, data, {}, kernels::cuda::emulated_ops()),
-        again(config, data, {}, kernels::cuda::emulated_ops());
+    Trainer whole(config, data, {}, kernels::test::device_under_test()),
+        again(config, data, {}, kernels::test::device_under_test());
     for (int step = 0; step < 2; ++step) {
         whole.step();
         again.step();
     }
     EXPECT_EQ(whole.parameters_sha256(), again.parameters_sha256());
     again.save(folder.path());
-    const auto resumed = Trainer::load(folder.path(), data, nullptr, {}, kernels::cuda::emulated_ops());
+    const auto resumed = Trainer::load(folder.path(), data, nullptr, {}, kernels::test::device_under_test());
     whole.step();
     resumed->step();
     EXPECT_EQ(whole.parameters_sha256(), resumed->parameters_sha256());
+}
+
+TEST(EmulatedDevice, StandsInTheConfigurationOfWhatItTrained) {
+    RunConfig config = tiny_config();
+    config.train.device = "cuda:5";  // that is what was asked for, and not what computes
+    const auto data = byte_dataset();
+    const TemporaryFolder folder;
+    Trainer device(config, data, {}, kernels::cuda::emulated_ops());
+    EXPECT_EQ(device.config().train.device, "cuda-emulated");
+    EXPECT_EQ(Trainer(config, data).config().train.device, "cpu");
+    device.save(folder.path());
+    EXPECT_EQ(checkpoint_settings(folder.path()).train.device, "cuda-emulated");
+    EXPECT_EQ(Trainer::load(folder.path(), data)->config().train.device, "cpu");
+}
+
+// What is said to fit into the memory of a device does fit, and the next larger value does not.
+TEST(EmulatedDevice, ARunThatDoesNotFitIsToldWhatWould) {
+    RunConfig config = tiny_config();
+    config.train.batch = 9;
+    const auto large = kernels::cuda::emulated_ops();
+    const std::uint64_t needed = plan_run(config, *large).memory_bytes, host = plan_run(config, *large).host_bytes;
+    EXPECT_LT(host, plan_run(config, *large).memory_bytes);
+    const std::uint64_t available = needed * 3 / 4;
+    const auto small = [&] { return kernels::cuda::emulated_ops({.memory = available}); };
+    EXPECT_NO_THROW(check_memory(config, *kernels::cuda::emulated_ops({.memory = needed}), host));
+    const std::string error = error_of([&] { check_memory(config, *small(), host); });
+    EXPECT_NE(error.find(memory_text(needed) + " of memory on cuda-emulated, and " + memory_text(available)),
+              std::string::npos)
+        << error;
+    const std::size_t at = error.find("train.batch ");
+    ASSERT_NE(at, std::string::npos) << error;
+    RunConfig fitting = config;
+    fitting.train.batch = std::stoi(error.substr(at + 12));
+    EXPECT_NO_THROW(check_memory(fitting, *small(), host));
+    EXPECT_NO_THROW(Trainer(fitting, byte_dataset(), {}, small())) << "and what was planned is all that is taken";
+    fitting.train.batch += 1;
+    EXPECT_NE(error_of([&] { check_memory(fitting, *small(), host); }), "");
+    EXPECT_NE(error_of([&] { Trainer(fitting, byte_dataset(), {}, small()); }), "");
+    const std::string of_host = error_of([&] { check_memory(config, *large, host - 1); });
+    EXPECT_EQ(of_host.find("cuda-emulated"), std::string::npos) << of_host;
+    EXPECT_NE(of_host.find("the run needs " + memory_text(host) + " of memory"), std::string::npos) << of_host;
+}
+
+TEST(EmulatedDevice, ThatIsLostEndsTheStepWithItsOwnWords) {
+    Trainer device(tiny_config(), byte_dataset(), {}, kernels::cuda::emulated_ops({.lost_after = 10}));
+    EXPECT_THROW(
+        {
+            for (int step = 0; step < 20; ++step) {
+                device.step();
+            }
+        },
+        std::runtime_error);
+    EXPECT_LT(device.steps_done(), 20u);
 }
 
 }  // namespace

@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "kernels/cpu/cpu_ops.hpp"
-#include "kernels/cuda/emulated_ops.hpp"
 #include "kernels/cuda/emulation.hpp"
+#include "tests/kernels/cuda/device_under_test.hpp"
 #include "tests/kernels/harness.hpp"
 
 namespace moescope::kernels::test {
@@ -79,7 +79,7 @@ inline void expect_close(const Left& actual, const Left& expected, std::size_t c
 /// The device's numbers are those of the processor, and bit-equal whatever order its blocks and threads run in.
 inline void expect_same(const std::function<Left(Ops&)>& run, double relative, double absolute,
                         const std::string& what) {
-    const std::unique_ptr<Ops> cpu = processor(), device = cuda::emulated_ops();
+    const std::unique_ptr<Ops> cpu = processor(), device = device_under_test();
     const Left expected = run(*cpu);
     simt::set_seed(1);
     const Left first = run(*device);

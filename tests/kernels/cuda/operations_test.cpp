@@ -60,7 +60,7 @@ TEST(DeviceOperations, Linear) {
                 }
                 // The own tiled kernel in the place of a library, in single precision and with rounded operands.
                 for (const Operands operands : {Operands::f32, Operands::bf16}) {
-                    const std::unique_ptr<Ops> cpu = processor(), device = cuda::emulated_ops(false);
+                    const std::unique_ptr<Ops> cpu = processor(), device = device_under_test(false);
                     device->set_operands(operands);
                     const Left actual = run(*device);
                     rounded = operands == Operands::bf16;  // the processor rounds large products alone
@@ -96,7 +96,7 @@ TEST(DeviceOperations, WithoutAFormula) {
             return left;
         },
         1e-6, 1e-7, "elementwise");
-    const std::unique_ptr<Ops> device = cuda::emulated_ops();
+    const std::unique_ptr<Ops> device = device_under_test();
     std::vector<float> values = random_floats(5001, 5);
     EXPECT_TRUE(device->all_finite(Floats(*device, values).at(), 5001));
     for (const float broken : {INFINITY, -INFINITY, NAN}) {
@@ -292,7 +292,7 @@ TEST(DeviceOperations, DispatchExpertsAndCombine) {
                 return left;
             };
             expect_same(run, 5e-5, 5e-5, grouped ? "experts" : "one expert");
-            const std::unique_ptr<Ops> cpu = processor(), tiled = cuda::emulated_ops(false);
+            const std::unique_ptr<Ops> cpu = processor(), tiled = device_under_test(false);
             const Left expected = run(*cpu), actual = run(*tiled);
             expect_close(actual, expected, expected.close.size(), 5e-5, "tiled experts");
         }

@@ -314,6 +314,30 @@ TEST(NodeView, PersonLabelsCoverTheRulesInAnyOrder) {
     }
 }
 
+TEST(NodeView, DevicesAreThoseThatTheNodeTellsOf) {
+    NodeView state;
+    state.node_came(1);
+    state.apply_state({{"node", {{"name", "old"}, {"devices", {"CPU: x, 2 cores"}}}}});
+    EXPECT_TRUE(state.snapshot()->node.devices.empty()) << "a node of before there were any";
+    protocol::DeviceEntry gpu;
+    gpu.name = "cuda:1";
+    gpu.title = "NVIDIA H200";
+    gpu.memory_total = 150;
+    gpu.memory_free = 149;
+    gpu.driver = "580.65.06";
+    gpu.driver_cuda = "13.0";
+    gpu.toolkit = "13.5";
+    gpu.capability = "9.0";
+    gpu.multiprocessors = 132;
+    gpu.why_not = base::say("{} cannot be used: {}", "cuda:1", "no");
+    state.apply_state({{"node", {{"device_list", {protocol::to_json(gpu), 7, json::object()}}}}});
+    const auto devices = state.snapshot()->node.devices;
+    ASSERT_EQ(devices.size(), 2u);
+    EXPECT_EQ(protocol::to_json(devices[0]), protocol::to_json(gpu));
+    EXPECT_EQ(devices[0].why_not, gpu.why_not);
+    EXPECT_FALSE(devices[1].usable()) << "what does not say that it can be used can't";
+}
+
 TEST(NodeView, GaugesMayComeBeforeTheirRunAndHoldAnything) {
     NodeView state;
     Feeder feed(state);

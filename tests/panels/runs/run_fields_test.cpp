@@ -36,6 +36,7 @@ json catalogue() {
          "live":{"low":0,"high":1,"when":"selection_bias = true"}},
         {"section":"train","group":"schedule","key":"seed","type":"integer","low":0,"high":18446744073709551615,
          "default":1},
+        {"section":"train","group":"schedule","key":"device","type":"device","default":"cpu"},
         {"section":"model","group":"tomorrow","key":"of_tomorrow","type":"flag","default":true},
         {"section":"nowhere","key":"lost","type":"flag"}, {"key":"lost"}, 7]})");
 }
@@ -64,7 +65,7 @@ TEST(RunFields, EveryKeyHasOnePlace) {
     for (const FieldGroup& group : groups) {
         count += group.fields.size();
     }
-    EXPECT_EQ(count, 12u);
+    EXPECT_EQ(count, 13u);
     ASSERT_EQ(groups.back().fields.size(), 1u);  // what this program does not know is shown all the same
     EXPECT_EQ(groups.back().fields[0].key, "of_tomorrow");
     for (const json& broken : {json(), json(3), json::object(), json{{"config_fields", "x"}}}) {
@@ -175,7 +176,7 @@ TEST(RunFields, CopiedAndPastedIsTheSame) {
     const PastedConfig few = read_pasted(R"({"model":{"experts":8}})", groups, config);
     EXPECT_EQ(few.config["model"]["experts"], 8);
     EXPECT_EQ(few.config["train"]["seed"], 1);
-    EXPECT_EQ(few.config["model"].size() + few.config["train"].size(), 12u);
+    EXPECT_EQ(few.config["model"].size() + few.config["train"].size(), 13u);
     // In a fork what it does not say is left as the parent has it.
     const PastedConfig fork = read_pasted(R"({"model":{"experts":8}})", groups, config, Lacking::base);
     EXPECT_EQ(fork.config["model"]["experts"], 8);
@@ -204,6 +205,12 @@ TEST(RunFields, WhatIsNoConfigurationIsRefused) {
         EXPECT_TRUE(bad.config.is_null());
         ASSERT_NE(bad.field, nullptr);
     }
+    for (const char* value : {"\"\"", "0", "null", "true", "[\"cpu\"]"}) {
+        const PastedConfig bad = read_pasted(R"({"train":{"device":)" + std::string(value) + "}}", groups, {});
+        EXPECT_EQ(bad.problem, Problem::value) << value;
+        EXPECT_EQ(bad.key, "train.device");
+    }
+    EXPECT_EQ(read_pasted(R"({"train":{"device":"cuda:1"}})", groups, {}).config["train"]["device"], "cuda:1");
     const std::string deep(500'000, '[');
     EXPECT_EQ(problem(deep), Problem::no_json);
     EXPECT_EQ(problem(std::string(2 << 20, ' ') + R"({"model":{}})"), Problem::no_json);

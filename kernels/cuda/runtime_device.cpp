@@ -1,0 +1,166 @@
+#include "kernels/cuda/runtime_device.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <stdexcept>
+
+namespace moescope::kernels::cuda {
+namespace {
+
+/// A stream, destroyed with its owner.
+class OwnStream {
+ public:
+    OwnStream() = default;
+    ~OwnStream() {
+        if (stream_ != nullptr) {
+            static_cast<void>(cudaStreamDestroy(stream_));
+        }
+    }
+    OwnStream(const OwnStream&) = delete;
+    OwnStream& operator=(const OwnStream&) = delete;
+
+    cudaError_t make() { return cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking); }
+    cudaStream_t get() const { return stream_; }
+
+ private:
+    cudaStream_t stream_ = nullptr;
+};
+
+/// Page-locked memory of the host, from which the device copies while the host goes on, and an event that tells when
+/// it has.
+class Stage {
+ public:
+    static constexpr std::uint64_t kBytes = std::uint64_t{1} << 20;
+
+    Stage() = default;
+    ~Stage() {
+        if (free_again_ != nullptr) {
+            static_cast<void>(cudaEventDestroy(free_again_));
+        }
+        if (memory_ != nullptr) {
+            static_cast<void>(cudaFreeHost(memory_));
+        }
+    }
+    Stage(const Stage&) = delete;
+    Stage& operator=(const Stage&) = delete;
+
+    cudaError_t make() {
+        const cudaError_t error = cudaMallocHost(&memory_, kBytes);
+        return error != cudaSuccess ? error : cudaEventCreateWithFlags(&free_again_, cudaEventDisableTiming);
+    }
+    /// Copies at most kBytes; `host` may be used again when it returns.
+    cudaError_t upload(void* device, const void* host, std::uint64_t bytes, cudaStream_t stream) {
+        cudaError_t error = cudaEventSynchronize(free_again_);  // at once when nothing was recorded yet
+        if (error != cudaSuccess) {
+            return error;
+        }
+        std::memcpy(memory_, host, bytes);
+        error = cudaMemcpyAsync(device, memory_, bytes, cudaMemcpyHostToDevice, stream);
+        return error != cudaSuccess ? error : cudaEventRecord(free_again_, stream);
+    }
+
+ private:
+    void* memory_ = nullptr;
+    cudaEvent_t free_again_ = nullptr;
+};
+
+class RuntimeDevice final : public Device {
+ public:
+    explicit RuntimeDevice(int index) : index_(index), name_("cuda:" + std::to_string(index)) {
+        use();
+        check(stream_.make(), "making a stream");
+        for (Stage& stage : stages_) {
+            check(stage.make(), "taking page-locked memory");
+        }
+    }
+    ~RuntimeDevice() override {
+        if (cudaSetDevice(index_) == cudaSuccess) {
+            static_cast<void>(cudaStreamSynchronize(stream_.get()));
+        }
+    }
+
+    std::string name() const override { return name_; }
+    void enter() override { use(); }
+    simt::Stream stream() const override { return stream_.get(); }
+    std::uint64_t available_memory() const override {
+        use();
+        std::size_t available = 0, all = 0;
+        check(cudaMemGetInfo(&available, &all), "asking for its free memory");
+        return available;
+    }
+    void* allocate(std::uint64_t bytes) override {
+        use();
+        void* memory = nullptr;
+        const cudaError_t error = cudaMalloc(&memory, std::max<std::uint64_t>(bytes, 1));
+        if (error == cudaErrorMemoryAllocation) {
+            static_cast<void>(cudaGetLastError());  // or the next launch would be taken for what failed
+            return nullptr;
+        }
+        check(error, "taking memory");
+        return memory;
+    }
+    void free(void* memory) override {
+        // Of a destructor: what is wrong with the device by now has been said, or will be by the next operation.
+        if (memory != nullptr && cudaSetDevice(index_) == cudaSuccess) {
+            static_cast<void>(cudaFree(memory));  // waits for the operations before it
+        }
+    }
+    void upload(void* device, const void* host, std::uint64_t bytes) override {
+        use();
+        for (std::uint64_t at = 0; at < bytes; at += Stage::kBytes) {
+            check(stages_[next_].upload(static_cast<std::byte*>(device) + at, static_cast<const std::byte*>(host) + at,
+                                        std::min(Stage::kBytes, bytes - at), stream_.get()),
+                  "copying to it");
+            next_ = (next_ + 1) % stages_.size();
+        }
+    }
+    void download(void* host, const void* device, std::uint64_t bytes) override {
+        use();
+        if (bytes > 0) {
+            check(cudaMemcpyAsync(host, device, bytes, cudaMemcpyDeviceToHost, stream_.get()), "copying from it");
+        }
+        check(cudaStreamSynchronize(stream_.get()), "waiting for it");
+    }
+    void copy(void* to, const void* from, std::uint64_t bytes) override {
+        use();
+        if (bytes > 0) {
+            check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, stream_.get()), "copying in its memory");
+        }
+    }
+    void zero(void* at, std::uint64_t bytes) override {
+        use();
+        if (bytes > 0) {
+            check(cudaMemsetAsync(at, 0, bytes, stream_.get()), "clearing its memory");
+        }
+    }
+    void wait() override {
+        use();
+        check(cudaStreamSynchronize(stream_.get()), "waiting for it");
+    }
+
+ private:
+    void use() const { check(cudaSetDevice(index_), "choosing it"); }
+    void check(cudaError_t error, const char* doing) const { cuda::check(error, name_, doing); }
+
+    int index_;
+    std::string name_;
+    OwnStream stream_;
+    std::array<Stage, 4> stages_;
+    std::size_t next_ = 0;
+};
+
+}  // namespace
+
+void check(cudaError_t error, const std::string& device, const char* doing) {
+    if (error != cudaSuccess) {
+        throw std::runtime_error(device + ": " + doing + " failed: " + cudaGetErrorName(error) + ", " +
+                                 cudaGetErrorString(error));
+    }
+}
+
+std::unique_ptr<Device> runtime_device(int index) {
+    return std::make_unique<RuntimeDevice>(index);
+}
+
+}  // namespace moescope::kernels::cuda

@@ -1,0 +1,282 @@
+#include "kernels/devices.hpp"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cstring>
+#include <dlfcn.h>
+#include <fmt/format.h>
+
+#include "base/error.hpp"
+#include "base/foreign_text.hpp"
+#include "base/input_file.hpp"
+#include "base/text.hpp"
+#include "kernels/cpu/cpu_ops.hpp"
+#include "kernels/cuda/plugin.hpp"
+
+namespace moescope::kernels {
+namespace {
+
+namespace fs = std::filesystem;
+using base::Error;
+using base::say;
+using base::Sentence;
+
+constexpr std::string_view kGpu = "cuda:";
+constexpr int kMostGpus = 64;
+constexpr std::size_t kErrorBytes = 512;
+
+/// A shared object, closed again unless it is kept.
+class Library {
+ public:
+    explicit Library(const std::string& name) : handle_(::dlopen(name.c_str(), RTLD_NOW | RTLD_LOCAL)) {
+        if (handle_ == nullptr) {
+            const char* error = ::dlerror();
+            error_ = error == nullptr ? "" : error;
+        }
+    }
+    ~Library() {
+        if (handle_ != nullptr) {
+            ::dlclose(handle_);
+        }
+    }
+    Library(const Library&) = delete;
+    Library& operator=(const Library&) = delete;
+
+    bool opened() const { return handle_ != nullptr; }
+    const std::string& error() const { return error_; }
+    void* find(const char* name) const { return ::dlsym(handle_, name); }
+    /// A driver that was started can't be taken out of memory again.
+    void keep() { handle_ = nullptr; }
+
+ private:
+    void* handle_;
+    std::string error_;
+};
+
+/// What the plugin wrote: within its bounds, on one line.
+template <std::size_t Size>
+std::string text_in(const std::array<char, Size>& text) {
+    return base::one_line({text.data(), ::strnlen(text.data(), Size)});
+}
+template <std::size_t Size>
+std::string text_in(const char (&text)[Size]) {
+    return base::one_line({text, ::strnlen(text, Size)});
+}
+
+/// The first driver for a major version of CUDA (its release notes): it runs what any toolkit of that version builds.
+std::string_view first_driver(std::int32_t toolkit) {
+    switch (toolkit / 1000) {
+        case 12:
+            return "525";
+        case 13:
+            return "580";
+        default:
+            return "";
+    }
+}
+
+bool is_gpu_name(std::string_view name) {
+    return name.starts_with(kGpu) && is_device_name(name);
+}
+
+}  // namespace
+
+bool is_device_name(std::string_view name) {
+    if (name == kProcessor || name == kEmulated) {
+        return true;
+    }
+    if (!name.starts_with(kGpu)) {
+        return false;
+    }
+    const std::string_view number = name.substr(kGpu.size());
+    int index = -1;
+    const auto read = std::from_chars(number.data(), number.data() + number.size(), index);
+    return read.ec == std::errc() && read.ptr == number.data() + number.size() && index >= 0 && index < kMostGpus &&
+           fmt::format("{}", index) == number;  // one name for one device
+}
+
+std::string cuda_version(std::int32_t version) {
+    return version <= 0 ? std::string() : fmt::format("{}.{}", version / 1000, version % 1000 / 10);
+}
+
+/// "580.65.06" of "NVRM version: NVIDIA UNIX x86_64 Kernel Module  580.65.06  Sun ..."; the word that begins with
+/// digits and a point.
+std::string driver_version(const fs::path& path) {
+    std::istringstream file = base::system_file(path);
+    std::string word;
+    while (file >> word) {
+        const std::size_t digits = word.find_first_not_of("0123456789");
+        if (digits != 0 && digits != std::string::npos && word[digits] == '.' &&
+            word.find_first_not_of("0123456789.") == std::string::npos) {
+            return base::shown_name(word);
+        }
+    }
+    return {};
+}
+
+Sentence Devices::driver_problem() const {
+    const Library driver(places_.driver);
+    if (driver.opened()) {
+        return {};
+    }
+    if (driver.error().find("cannot open shared object file: No such file") != std::string::npos) {
+        return say("no NVIDIA driver was found ({})", places_.driver);
+    }
+    return say("the NVIDIA driver could not be loaded: {}", base::one_line(driver.error()));
+}
+
+Sentence Devices::load_plugin() {
+    const std::string file = places_.plugin.string();
+    std::error_code error;
+    if (!fs::exists(places_.plugin, error)) {
+        return say("this program was built without its part for GPUs, {}; ./run --cuda builds it", file);
+    }
+    if (!fs::is_regular_file(places_.plugin, error)) {  // the loader would wait for a pipe
+        return say("{} is not this program's part for GPUs; ./run --cuda builds it", file);
+    }
+    Library library(file);
+    if (!library.opened()) {
+        return say("this program's part for GPUs could not be loaded: {}", base::one_line(library.error()));
+    }
+    const auto entry = reinterpret_cast<cuda::PluginEntry>(library.find(cuda::kPluginEntry));
+    const cuda::Plugin* plugin = entry == nullptr ? nullptr : entry();
+    if (plugin == nullptr) {
+        return say("{} is not this program's part for GPUs; ./run --cuda builds it", file);
+    }
+    if (plugin->version != cuda::kPluginVersion) {
+        return say("{} is version {} of the part for GPUs, and this program needs version {}; ./run --cuda builds both",
+                   file, plugin->version, cuda::kPluginVersion);
+    }
+    if (plugin->interface == nullptr || std::strcmp(plugin->interface, MOESCOPE_KERNELS_INTERFACE) != 0) {
+        return say("{} was built from other sources or by another compiler than this program; ./run --cuda builds both",
+                   file);
+    }
+    if (plugin->driver == nullptr || plugin->devices == nullptr || plugin->open == nullptr) {
+        return say("{} is not this program's part for GPUs; ./run --cuda builds it", file);
+    }
+    plugin_ = plugin;
+    library.keep();
+    return {};
+}
+
+Sentence Devices::load() {
+    if (plugin_ != nullptr) {
+        return {};
+    }
+    const Sentence problem = driver_problem();
+    return problem.empty() ? load_plugin() : problem;
+}
+
+std::vector<Device> Devices::gpus() {
+    Device all;
+    all.name = "cuda";
+    all.why_not = load();
+    if (plugin_ == nullptr) {
+        return {all};
+    }
+    all.toolkit = plugin_->toolkit;
+    all.driver_cuda = plugin_->driver();
+    all.driver = driver_version(places_.driver_version);
+    if (all.driver_cuda <= 0) {
+        all.why_not =
+            say("the NVIDIA driver does not answer, though {} is there; is its kernel module loaded?", places_.driver);
+        return {all};
+    }
+    // Within one major version a driver runs what later toolkits have built.
+    if (all.driver_cuda / 1000 < all.toolkit / 1000) {
+        const std::string has = cuda_version(all.driver_cuda), needs = cuda_version(all.toolkit);
+        const std::string_view first = first_driver(all.toolkit);
+        all.why_not =
+            first.empty()
+                ? say("the NVIDIA driver is too old: it knows CUDA {}, and this program was built with CUDA {}", has,
+                      needs)
+                : say("the NVIDIA driver is too old: it knows CUDA {}, and this program was built with CUDA {}, which "
+                      "needs driver {} or newer",
+                      has, needs, first);
+        return {all};
+    }
+    std::vector<cuda::PluginDevice> found(kMostGpus);
+    std::array<char, kErrorBytes> error{};
+    const std::int32_t count = plugin_->devices(found.data(), kMostGpus, error.data(), kErrorBytes);
+    if (count < 0) {
+        all.why_not = say("the GPUs could not be listed: {}", text_in(error));
+        return {all};
+    }
+    if (count == 0) {
+        all.why_not = say("the NVIDIA driver knows of no GPU");
+        return {all};
+    }
+    found.resize(static_cast<std::size_t>(std::min(count, kMostGpus)));
+    std::vector<Device> devices;
+    for (const cuda::PluginDevice& one : found) {
+        Device device = all;
+        device.name = fmt::format("{}{}", kGpu, devices.size());
+        device.title = base::shown_name(text_in(one.name));
+        device.memory = one.memory;
+        device.free_memory = one.free_memory;
+        device.capability_major = one.capability_major;
+        device.capability_minor = one.capability_minor;
+        device.multiprocessors = one.multiprocessors;
+        device.why_not = Sentence::verbatim(text_in(one.why_not));
+        devices.push_back(std::move(device));
+    }
+    return devices;
+}
+
+std::vector<Device> Devices::list() {
+    const std::lock_guard lock(mutex_);
+    std::vector<Device> devices = gpus();
+    devices.insert(devices.begin(), Device());
+    devices.front().name = kProcessor;
+    return devices;
+}
+
+void Devices::check(const std::string& name) {
+    if (name == kProcessor || (name == kEmulated && places_.emulated)) {
+        return;
+    }
+    if (name == kEmulated) {
+        throw Error(say("the device {} is there in tests only; choose another one", name));
+    }
+    std::vector<Device> found;
+    {
+        const std::lock_guard lock(mutex_);
+        found = gpus();
+    }
+    std::string names = kProcessor;
+    for (const Device& device : found) {
+        const bool all = device.name == kGpu.substr(0, kGpu.size() - 1);  // of every GPU
+        if (!device.why_not.empty() && (device.name == name || (all && is_gpu_name(name)))) {
+            throw Error(say("{} cannot be used: {}", name, device.why_not));
+        }
+        if (device.name == name) {
+            return;
+        }
+        if (device.why_not.empty()) {
+            base::append_to_list(names, device.name);
+        }
+    }
+    throw Error(say("there is no device {} here; there are: {}", base::shown_name(name), names));
+}
+
+std::unique_ptr<Ops> Devices::open(const std::string& name, int threads) {
+    check(name);
+    if (name == kProcessor) {
+        return cpu_ops(threads);
+    }
+    if (name == kEmulated) {
+        return places_.emulated();
+    }
+    int index = 0;
+    std::from_chars(name.data() + kGpu.size(), name.data() + name.size(), index);
+    std::array<char, kErrorBytes> error{};
+    const std::lock_guard lock(mutex_);
+    std::unique_ptr<Ops> ops(plugin_->open(index, error.data(), kErrorBytes));
+    if (ops == nullptr) {
+        throw Error(say("{} could not be opened: {}", name, text_in(error)));
+    }
+    return ops;
+}
+
+}  // namespace moescope::kernels

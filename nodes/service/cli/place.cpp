@@ -1,0 +1,194 @@
+// moescope-node place: where the experts of each layer stand on several devices, by how much each of them has to do.
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <fmt/format.h>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+
+#include "base/error.hpp"
+#include "base/lines.hpp"
+#include "nodes/history/journal_reader.hpp"
+#include "nodes/history/load_sums.hpp"
+#include "nodes/service/cli/console.hpp"
+#include "nodes/service/cli/local_node.hpp"
+#include "nodes/service/cli/subcommands.hpp"
+#include "routing/expert_loads.hpp"
+#include "routing/placement.hpp"
+
+namespace moescope::node {
+using base::say;
+using routing::DeviceBalance;
+using routing::ExpertLoads;
+using routing::Placement;
+
+namespace {
+
+struct PlaceOptions {
+    std::string loads, session;
+    std::uint32_t run = 0;  ///< 0: the latest training run
+    std::size_t steps = 64;
+    routing::PlacementOrder order;
+    bool json = false;
+};
+
+/// Throws Error, a sentence that begins with "standard input".
+ExpertLoads loads_of_standard_input() {
+    std::string text;
+    try {
+        base::Lines lines("-", routing::kLoadsBytes);
+        for (std::string line; lines.next(line);) {
+            if (line.size() >= routing::kLoadsBytes - text.size()) {
+                throw base::Error(say("has more than the {} bytes that are read", routing::kLoadsBytes));
+            }
+            text += line + "\n";
+        }
+        return routing::parse_expert_loads(text);
+    } catch (const base::Error& error) {
+        throw base::Error(say("standard input {}", error));
+    }
+}
+
+/// Tokens of both languages over the latest steps of a training run.
+ExpertLoads loads_of_session(const PlaceOptions& options) {
+    const auto session = sessions::Session::open(options.session, sessions::Journal::Mode::read_only);
+    print_warnings(session->problems());
+    std::uint32_t number = options.run;
+    if (number == 0) {
+        const auto latest = latest_run(session->journal(), protocol::RunKind::train);
+        if (!latest) {
+            throw base::Error(say("the session {} has no training run", options.session));
+        }
+        number = latest->id;
+    }
+    const history::Session history = history::read_run(*session, number);
+    const auto found = history.trainings().find(number);
+    if (found == history.trainings().end()) {
+        throw base::Error(say("the session {} has no training run {}", options.session, number));
+    }
+    const history::TrainingRun& run = found->second.value;
+    if (run.counts.empty() || run.layers == 0 || run.experts == 0) {
+        throw base::Error(say("run {} of {} has no counts of experts", number, options.session));
+    }
+    const std::size_t first = run.counts.size() - std::min(options.steps, run.counts.size());
+    std::vector<history::LoadSums::Step> window;
+    for (std::size_t step = first; step < run.counts.size(); ++step) {
+        window.push_back(run.counts[step]);
+    }
+    history::LoadSums sums;
+    sums.update(std::move(window), run.layers, run.experts);
+    return {run.layers, run.experts, history::tokens(sums.loads())};
+}
+
+std::string times(double ratio) {
+    return std::isnan(ratio) ? "-" : fmt::format("{:.3f}", ratio);
+}
+
+/// "1 (2), 5 (3)": the experts with several places.
+std::string doubled(const Placement& placement, std::size_t layer) {
+    std::string list;
+    const auto counts = placement.counts(layer);
+    for (std::size_t expert = 0; expert < counts.size(); ++expert) {
+        if (counts[expert] > 1) {
+            list += fmt::format("{}{} ({})", list.empty() ? "" : ", ", expert, counts[expert]);
+        }
+    }
+    return list.empty() ? "-" : list;
+}
+
+void print_balance(const std::string& name, const DeviceBalance& before, const DeviceBalance& after,
+                   const std::string& experts) {
+    fmt::print("{:<8} {:>8} {:>8} {:>8}   {}\n", name, times(before.ratio()), times(after.ratio()),
+               times(after.fullest / before.fullest), experts);
+}
+
+void print_tables(const ExpertLoads& loads, const Placement& placement) {
+    const routing::PlacementOrder& order = placement.order;
+    fmt::print("experts {}, places {}, devices {}, nodes {}, groups {}: {}\n\n", placement.experts, order.replicas,
+               order.devices, order.nodes, order.groups,
+               order.hierarchical() ? "hierarchical, each group stays on one node"
+                                    : "global, as the nodes do not divide the groups");
+    fmt::print("{:<8} {:>8} {:>8} {:>8}   {}\n", "layer", "before", "after", "time", "experts with several places");
+    DeviceBalance before, after;
+    for (std::size_t layer = 0; layer < placement.layers; ++layer) {
+        const DeviceBalance plain =
+            routing::device_balance(routing::contiguous_loads(loads.layer(layer), order.devices));
+        const DeviceBalance placed =
+            routing::device_balance(routing::device_loads(placement, layer, loads.layer(layer)));
+        before += plain;
+        after += placed;
+        print_balance(fmt::to_string(layer), plain, placed, doubled(placement, layer));
+    }
+    print_balance("all", before, after, "");
+    fmt::print(
+        "\nbefore, after: load of the fullest device / mean, with neighbouring experts side by side and as placed\n"
+        "time: of the experts' work, after / before, as every device waits for the fullest one; an estimate from the\n"
+        "load alone, without what it costs to send tokens between devices\n\n{:<8} {:<8} {:>12}   {}\n",
+        "layer", "device", "load", "experts");
+    for (std::size_t layer = 0; layer < placement.layers; ++layer) {
+        const std::vector<double> work = routing::device_loads(placement, layer, loads.layer(layer));
+        for (std::size_t device = 0; device < order.devices; ++device) {
+            fmt::print("{:<8} {:<8} {:>12.6g}  ", layer, device, work[device]);
+            for (const std::int32_t expert :
+                 placement.places(layer).subspan(device * placement.per_device(), placement.per_device())) {
+                fmt::print(" {}", expert);
+            }
+            fmt::print("\n");
+        }
+    }
+}
+
+int place_command(const PlaceOptions& options) {
+    const ExpertLoads loads = !options.session.empty() ? loads_of_session(options)
+                              : options.loads == "-"   ? loads_of_standard_input()
+                                                       : routing::read_expert_loads(options.loads);
+    const Placement placement = routing::place_experts(loads, options.order);
+    if (options.json) {
+        print_json(routing::placement_to_json(placement));
+    } else {
+        print_tables(loads, placement);
+    }
+    return 0;
+}
+
+}  // namespace
+
+void add_place(CLI::App& app, Chosen& chosen) {
+    const auto options = std::make_shared<PlaceOptions>();
+    auto* place = app.add_subcommand(
+        "place", "Where the experts of each layer stand on several devices, the busiest in more than one place (EPLB)");
+    auto* source = place->add_option_group("loads")->require_option(1);
+    source
+        ->add_option("--loads", options->loads,
+                     "JSON [layers][experts] of loads, or an object with this as \"loads\"; \"-\": standard input")
+        ->check(filled());
+    auto* session = source->add_option("--session", options->session, "Session folder: the loads of a training run")
+                        ->check(filled());
+    place->add_option("--run", options->run, "Number of that run; left out: the latest training run")
+        ->check(whole_number(1, UINT32_MAX))
+        ->needs(session);
+    place->add_option("--steps", options->steps, "How many of its latest steps are added up")
+        ->check(whole_number(1, UINT32_MAX))
+        ->capture_default_str()
+        ->needs(session);
+    const auto number = [&](const char* name, std::size_t& value, const char* help) {
+        return place->add_option(name, value, help)->check(whole_number(1, routing::kMostReplicas));
+    };
+    number("--replicas", options->order.replicas, "Places for experts in each layer, on all devices together")
+        ->required();
+    number("--groups", options->order.groups, "Groups of neighbouring experts that a router chooses among")
+        ->capture_default_str();
+    number("--nodes", options->order.nodes,
+           "Machines; where they divide the groups, each group stays on one of them, else groups are not looked at")
+        ->capture_default_str();
+    number("--gpus", options->order.devices, "Devices on all nodes together")->required();
+    place->add_flag("--json", options->json,
+                    "One JSON object {\"physical_to_logical\",\"logical_to_physical\",\"logical_count\"}");
+    place->callback(
+        [&chosen, options] { chosen.command = [options](const Paths&) { return place_command(*options); }; });
+}
+
+}  // namespace moescope::node

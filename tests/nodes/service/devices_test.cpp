@@ -1,0 +1,274 @@
+// Devices as people see them: the list, a run on a GPU (the emulated one, behind a plugin that is opened as the real
+// one is), what cannot be used, what is too small, and what is lost in the middle of a run.
+#include <algorithm>
+#include <gtest/gtest.h>
+
+#include "nodes/history/journal_reader.hpp"
+#include "tests/kernels/gpu/places.hpp"
+#include "tests/nodes/service/workbench.hpp"
+
+namespace moescope::test {
+namespace {
+
+using nlohmann::json;
+namespace fs = std::filesystem;
+
+/// The programs find the plugin of tests, of this kind.
+class Gpu {
+ public:
+    explicit Gpu(const std::string& kind = "") : kind_("MOESCOPE_TEST_GPU", kind) {}
+
+ private:
+    Variable plugin_{"MOESCOPE_CUDA_PLUGIN", gpu_plugin()}, driver_{"MOESCOPE_CUDA_DRIVER", gpu_driver()}, kind_;
+};
+
+/// No driver, whatever this machine has.
+class NoGpu {
+    Variable driver_{"MOESCOPE_CUDA_DRIVER", "libcuda-that-is-nowhere.so.1"};
+};
+
+class Devices : public testing::Test {
+ protected:
+    void SetUp() override {
+#ifdef __SANITIZE_THREAD__
+        GTEST_SKIP() << "the emulated device runs on fibers, of which ThreadSanitizer knows nothing";
+#endif
+    }
+    Arguments arguments(const std::string& out, const Arguments& more = {}) const {
+        Arguments list{"train",         "--config", config.string(),         "--data",
+                       corpus.string(), "--out",    (folder / out).string(), "--json"};
+        list.insert(list.end(), more.begin(), more.end());
+        return list;
+    }
+    static json small_config() {
+        json config = tiny_config(6, 3);
+        config["train"]["evaluate_every"] = config["train"]["sample_every"] = 0;
+        config["model"]["context"] = 16;
+        return config;
+    }
+    /// A refusal is one sentence, and there is no session.
+    void expect_refused(const Arguments& more, const std::string& sentence) {
+        const Output output = run_node(arguments("refused", more));
+        EXPECT_EQ(output.status, 1);
+        EXPECT_EQ(std::count(output.error.begin(), output.error.end(), '\n'), 1) << output.error;
+        EXPECT_NE(output.error.find(sentence), std::string::npos) << output.error;
+        EXPECT_FALSE(fs::exists(folder / "refused"));
+    }
+    history::TrainingRun recorded(const std::string& out) const {
+        const auto session = sessions::Session::open(folder / out, sessions::Journal::Mode::read_only);
+        return history::read_session(session->journal()).trainings().begin()->second.value;
+    }
+    TemporaryFolder folder;
+    fs::path corpus = write_corpus(folder), config = write_config(folder, small_config());
+};
+
+TEST_F(Devices, TheCommandListsThem) {
+    {
+        const NoGpu none;
+        const Output output = run_node({"devices", "--json"});
+        ASSERT_EQ(output.status, 0) << output.error;
+        const auto lines = output.lines();
+        ASSERT_EQ(lines.size(), 2u);
+        EXPECT_EQ(lines[0]["name"], "cpu");
+        EXPECT_EQ(lines[0]["usable"], true);
+        EXPECT_GT(lines[0]["memory_total"], 1u << 20);
+        EXPECT_GT(lines[0]["memory_free"], 0);
+        EXPECT_EQ(lines[1]["name"], "cuda");
+        EXPECT_EQ(lines[1]["usable"], false);
+        EXPECT_EQ(lines[1]["why_not"], "no NVIDIA driver was found (libcuda-that-is-nowhere.so.1)");
+        EXPECT_NE(run_node({"devices"}).out.find("cannot be used: no NVIDIA driver was found"), std::string::npos);
+    }
+    const Gpu gpu;
+    const auto lines = run_node({"devices", "--json"}).lines();
+    ASSERT_EQ(lines.size(), 3u);
+    EXPECT_EQ(lines[1]["name"], "cuda:0");
+    EXPECT_EQ(lines[1]["title"], "Emulated GPU 0");
+    EXPECT_EQ(lines[1]["usable"], true);
+    EXPECT_EQ(lines[1]["memory_free"], std::uint64_t{6} << 30);
+    EXPECT_EQ(lines[1]["driver_cuda"], "13.0");
+    EXPECT_EQ(lines[1]["toolkit"], "13.5");
+    EXPECT_EQ(lines[1]["capability"], "9.0");
+    EXPECT_EQ(lines[2]["usable"], false);
+    const std::string text = run_node({"devices"}).out;
+    EXPECT_NE(text.find("cuda:0   Emulated GPU 0; 8.0 GiB of memory, 6.0 GiB free; driver "), std::string::npos)
+        << text;
+}
+
+TEST_F(Devices, WhatCannotBeUsedIsRefusedBeforeThereIsASession) {
+    {
+        const NoGpu none;
+        expect_refused({"--device", "cuda:0"}, "cuda:0 cannot be used: no NVIDIA driver was found");
+    }
+    {
+        const Gpu gpu;
+        expect_refused({"--device", "cuda:1"}, "cuda:1 cannot be used: compute capability 3.5 is too old");
+        expect_refused({"--device", "cuda:2"}, "there is no device cuda:2 here; there are: cpu, cuda:0");
+        expect_refused({"--device", "cuda-emulated"}, "the device cuda-emulated is there in tests only");
+        expect_refused({"--device", "gpu"}, "train.device is \"gpu\", but must be cpu, or cuda:0 and so on");
+    }
+    const Gpu refusing("refusing");
+    expect_refused({"--device", "cuda:0"}, "cuda:0 could not be opened: cudaErrorDevicesUnavailable");
+}
+
+TEST_F(Devices, ARunThatDoesNotFitIsToldWhatWould) {
+    json large = small_config();
+    large["train"]["batch"] = 64;
+    write_text(config, large.dump());
+    const Gpu small("small 2000000");
+    const Output output = run_node(arguments("refused", {"--device", "cuda:0"}));
+    EXPECT_EQ(output.status, 1);
+    EXPECT_NE(output.error.find(" of memory on cuda:0, and 1.9 MiB can be had there: it would fit with one of "
+                                "train.batch "),
+              std::string::npos)
+        << output.error;
+    EXPECT_FALSE(fs::exists(folder / "refused"));
+    large["train"]["batch"] = std::stoi(output.error.substr(output.error.find("train.batch ") + 12));
+    large["train"]["steps"] = 1;
+    write_text(config, large.dump());
+    const Output fitting = run_node(arguments("fits", {"--device", "cuda:0"}));
+    EXPECT_EQ(fitting.status, 0) << fitting.error;
+}
+
+TEST_F(Devices, ARunOnAGpuIsRecordedAndRepeatsItself) {
+    const Gpu gpu;
+    const Output cpu = run_node(arguments("cpu")), one = run_node(arguments("one", {"--device", "cuda:0"})),
+                 two = run_node(arguments("two", {"--device", "cuda:0"}));
+    for (const Output* output : {&cpu, &one, &two}) {
+        ASSERT_EQ(output->status, 0) << output->error;
+        ASSERT_EQ(output->lines().size(), 7u);
+    }
+    EXPECT_EQ(one.lines().back()["parameters_sha256"], two.lines().back()["parameters_sha256"]);
+    for (std::size_t step = 0; step < 3; ++step) {
+        EXPECT_NEAR(one.lines()[step]["loss"].get<double>(), cpu.lines()[step]["loss"].get<double>(), 1e-3);
+    }
+    const history::TrainingRun of_gpu = recorded("one"), of_cpu = recorded("cpu");
+    EXPECT_EQ(of_gpu.manifest["config"]["train"]["device"], "cuda:0");
+    EXPECT_EQ(of_gpu.manifest["device"]["title"], "Emulated GPU 0");
+    EXPECT_EQ(of_gpu.manifest["device"]["toolkit"], "13.5");
+    EXPECT_FALSE(of_gpu.manifest["device"].contains("memory_free"));
+    EXPECT_EQ(of_cpu.manifest["config"]["train"]["device"], "cpu");
+    EXPECT_FALSE(of_cpu.manifest.contains("device"));
+    const Output replay = run_node({"train", "--replay", (folder / "one").string(), "--json"});
+    EXPECT_EQ(replay.status, 0) << replay.error;
+    EXPECT_EQ(replay.lines().back()["equal"], true);
+    const Output elsewhere = run_node({"train", "--replay", (folder / "one").string(), "--device", "cpu", "--json"});
+    EXPECT_EQ(elsewhere.status, 3) << "bytes are those of one device: " << elsewhere.error;
+}
+
+// A device that is lost leaves the last checkpoint, from which the run goes on to the same bytes.
+TEST_F(Devices, ALostOneEndsTheRunAndTheRunGoesOn) {
+    std::string hash;
+    {
+        const Gpu gpu;
+        const Output whole = run_node(arguments("whole", {"--device", "cuda:0"}));
+        ASSERT_EQ(whole.status, 0) << whole.error;
+        hash = whole.lines().back()["parameters_sha256"];
+    }
+    std::string out;
+    for (const char* kind : {"lost 10", "lost 14", "lost 18", "lost 22", "lost 26", "lost 30"}) {
+        const Gpu lost(kind);
+        out = kind;
+        const Output output = run_node(arguments(out, {"--device", "cuda:0"}));
+        ASSERT_EQ(output.status, 1) << kind;
+        EXPECT_EQ(std::count(output.error.begin(), output.error.end(), '\n'), 1) << output.error;
+        EXPECT_NE(output.error.find("cuda:0 failed in step "), std::string::npos) << output.error;
+        EXPECT_NE(output.error.find("cudaErrorDeviceUnavailable"), std::string::npos) << output.error;
+        if (output.error.find("the run can be continued from its checkpoint at step 3") != std::string::npos) {
+            break;
+        }
+        EXPECT_NE(output.error.find("there is no checkpoint yet"), std::string::npos) << output.error;
+        out.clear();
+    }
+    ASSERT_FALSE(out.empty()) << "it was never lost after the first checkpoint";
+    fs::copy(folder / out, folder / "elsewhere", fs::copy_options::recursive);
+    {
+        const NoGpu none;
+        const Output output = run_node(arguments("elsewhere", {"--resume"}));
+        EXPECT_EQ(output.status, 1);
+        EXPECT_NE(output.error.find("cuda:0 cannot be used: no NVIDIA driver was found"), std::string::npos)
+            << output.error;
+        const Output moved = run_node(arguments("elsewhere", {"--resume", "--device", "cpu"}));
+        EXPECT_EQ(moved.status, 0) << moved.error;
+        EXPECT_NE(moved.error.find("the run goes on on cpu and no longer on cuda:0: its numbers will not be bit-equal"),
+                  std::string::npos)
+            << moved.error;
+        EXPECT_NE(moved.lines().back()["parameters_sha256"], hash);
+        const history::TrainingRun run = recorded("elsewhere");
+        EXPECT_EQ(run.manifest["config"]["train"]["device"], "cpu");
+        const auto rewind = std::find_if(run.events.begin(), run.events.end(),
+                                         [](const history::RunEvent& event) { return event.kind == "rewind"; });
+        ASSERT_NE(rewind, run.events.end());
+        EXPECT_EQ(
+            rewind->text.english(),
+            "goes on from the checkpoint at step 3, on cpu and no longer on cuda:0: its numbers are not bit-equal "
+            "to those that it would have had");
+    }
+    const Gpu gpu;
+    const Output resumed = run_node(arguments(out, {"--resume"}));
+    ASSERT_EQ(resumed.status, 0) << resumed.error;
+    EXPECT_EQ(resumed.error, "") << "nothing is said where nothing is different";
+    EXPECT_EQ(resumed.lines().back()["parameters_sha256"], hash);
+}
+
+TEST_F(Devices, ANodeTellsOfThemAndTrainsOnThem) {
+    const Gpu gpu;
+    Workbench bench(folder / "session");
+    const auto now = bench.wait("the devices", [](const Snapshot& s) { return s.node.devices.size() == 3; });
+    EXPECT_EQ(now->node.devices[0].name, "cpu");
+    EXPECT_TRUE(now->node.devices[0].usable());
+    EXPECT_EQ(now->node.devices[1].title, "Emulated GPU 0");
+    EXPECT_TRUE(now->node.devices[1].usable());
+    EXPECT_EQ(now->node.devices[1].memory_total, std::uint64_t{8} << 30);
+    EXPECT_EQ(now->node.devices[2].why_not.english(), "compute capability 3.5 is too old");
+
+    json order = {{"config", small_config()}, {"data", corpus.string()}};
+    json& device = order["config"]["train"]["device"];
+    device = "cuda:1";
+    EXPECT_NE(bench.failed("train.start", order).find("cuda:1 cannot be used"), std::string::npos);
+    EXPECT_NE(bench.failed("train.plan", {{"config", order["config"]}}).find("cuda:1 cannot be used"),
+              std::string::npos);
+    device = "cuda:0";
+    const json plan = bench.done("train.plan", {{"config", order["config"]}});
+    EXPECT_GT(plan["host_bytes"], 0);
+    EXPECT_LT(plan["host_bytes"], plan["memory_bytes"]);
+    const std::uint32_t run = bench.done("train.start", order).value("run", 0u);
+    const auto ended = bench.wait("the end", in_state(run, RunState::done));
+    EXPECT_EQ(training(*ended, run)->manifest["config"]["train"]["device"], "cuda:0");
+    EXPECT_EQ(training(*ended, run)->manifest["plan"]["memory_bytes"], plan["memory_bytes"]);
+    EXPECT_EQ(ended->training.size(), 1u) << "what was refused is no run";
+
+    order.update({{"key", "device"}, {"values", {"cpu", "cuda:0"}}});
+    const json runs = bench.done("experiment.start", order).at("runs");
+    bench.wait("both", [&](const Snapshot& s) {
+        return in_state(runs[0], RunState::done)(s) && in_state(runs[1], RunState::done)(s);
+    });
+}
+
+TEST_F(Devices, ANodeContinuesOnAnotherOneOnlyWhenTold) {
+    std::uint32_t run = 0;
+    {
+        const Gpu lost("lost 18");
+        Workbench bench(folder / "session");
+        json order = {{"config", small_config()}, {"data", corpus.string()}};
+        order["config"]["train"]["device"] = "cuda:0";
+        run = bench.done("train.start", order).value("run", 0u);
+        const auto now = bench.wait("the loss", in_state(run, RunState::failed));
+        EXPECT_NE(training(*now, run)->message.english().find("cuda:0 failed in step "), std::string::npos)
+            << training(*now, run)->message;
+        EXPECT_EQ(bench.client().snapshot()->link.state, client::Link::State::connected);
+    }
+    const NoGpu none;
+    Workbench bench(folder / "session");
+    bench.wait("the run", in_state(run, RunState::failed));
+    EXPECT_NE(bench.failed("train.continue", {{"run", run}}).find("cuda:0 cannot be used: no NVIDIA driver"),
+              std::string::npos);
+    bench.done("train.continue", {{"run", run}, {"device", "cpu"}});
+    const auto now = bench.wait("the end", in_state(run, RunState::done));
+    EXPECT_TRUE(std::any_of(training(*now, run)->events.begin(), training(*now, run)->events.end(),
+                            [](const history::RunEvent& event) {
+                                return event.text.english().find("on cpu and no longer on cuda:0") != std::string::npos;
+                            }));
+}
+
+}  // namespace
+}  // namespace moescope::test
