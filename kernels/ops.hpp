@@ -110,9 +110,10 @@ class Ops {
     virtual void add(float* out, const float* a, const float* b, std::int64_t n) = 0;
     /// sum = share x when `first`, sum + share x otherwise.
     virtual void add_share(float* sum, const float* x, float share, bool first, std::int64_t n) = 0;
-    /// out = x times noise in (1 - amount, 1 + amount), a function of seed, stream and place (Switch Transformer).
+    /// out = x times noise in (1 - amount, 1 + amount), a function of seed, stream and place (Switch Transformer),
+    /// which is counted from `first` on.
     virtual void jitter(float* out, const float* x, std::int64_t n, double amount, std::uint64_t seed,
-                        std::uint64_t stream) = 0;
+                        std::uint64_t stream, std::uint64_t first) = 0;
 
     // Attention.
 

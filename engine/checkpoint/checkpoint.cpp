@@ -211,7 +211,12 @@ CheckpointTensors::CheckpointTensors(const std::filesystem::path& path, const Mo
 }
 
 void CheckpointTensors::read(const std::string& prefix, float* into, const std::function<void()>& check) const {
-    for (const NamedTensor& tensor : names_) {
+    read(prefix, names_, into, check);
+}
+
+void CheckpointTensors::read(const std::string& prefix, const std::vector<NamedTensor>& names, float* into,
+                             const std::function<void()>& check) const {
+    for (const NamedTensor& tensor : names) {
         if (check) {
             check();
         }

@@ -57,6 +57,9 @@ class CheckpointTensors {
                       const std::vector<std::string>& prefixes);
     /// Fills the flat buffer `into` of the layout; `check` is called before each tensor and may throw.
     void read(const std::string& prefix, float* into, const std::function<void()>& check = {}) const;
+    /// Only these, at their places.
+    void read(const std::string& prefix, const std::vector<NamedTensor>& names, float* into,
+              const std::function<void()>& check = {}) const;
 
  private:
     SafetensorsFile file_;

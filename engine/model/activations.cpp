@@ -14,9 +14,9 @@ std::uint64_t u(int value) {
 
 /// The sizes of the legend, for a number of tokens.
 struct Sizes {
-    std::uint64_t T, V, D, H, G, C, Cv, E, K, J, F, R, wide, shared, latents;
+    std::uint64_t T, V, D, H, G, C, Cv, E, K, J, F, R, owned, wide, shared, latents;
 
-    Sizes(const ModelConfig& m, int batch, int length)
+    Sizes(const ModelConfig& m, int batch, int length, const RankShape& ranks)
         : T(checked_product(u(batch), u(length), marked("the batch"))),
           V(u(m.vocabulary)),
           D(u(m.width)),
@@ -28,7 +28,8 @@ struct Sizes {
           K(u(m.experts_per_token)),
           J(m.router_choice == Choice::expert ? E : K),
           F(u(m.expert_width)),
-          R(rows(m, batch, length)),
+          R(rows(m, batch, length, ranks)),
+          owned(ranks.tokens_travel() ? owned_rows(m, batch, length, ranks) : R),
           wide(m.attention == AttentionKind::latent
                    ? std::max({H * (u(m.nope_width) + Cv), H * C, u(m.kv_rank) + u(m.rope_width)})
                    : (H + 2 * G) * C),
@@ -36,15 +37,32 @@ struct Sizes {
           latents(std::max(u(m.query_rank), u(m.kv_rank))) {}
 
     /// Most rows of expert work in one layer. A capacity lowers it in training only, so room for all is kept.
-    static std::uint64_t rows(const ModelConfig& m, int batch, int length) {
-        const std::uint64_t chosen = checked_product(checked_product(u(batch), u(length), marked("the batch")),
-                                                     u(m.experts_per_token), marked("the expert rows"));
+    static std::uint64_t rows(const ModelConfig& m, int batch, int length, const RankShape& ranks) {
+        const std::uint64_t tokens = checked_product(u(batch), u(length), marked("the batch"));
+        return most_rows(m, tokens, u(m.experts), taken(m, batch, length, ranks));
+    }
+    /// Of the experts here: all tokens of the ranks that share them may come.
+    static std::uint64_t owned_rows(const ModelConfig& m, int batch, int length, const RankShape& ranks) {
+        const std::uint64_t tokens = checked_product(checked_product(u(batch), u(length), marked("the batch")),
+                                                     u(ranks.expert_ranks), marked("the batch"));
+        const std::uint64_t experts = (u(m.experts) + u(ranks.expert_ranks) - 1) / u(ranks.expert_ranks);
+        return most_rows(m, tokens, experts, taken(m, batch, length, ranks));
+    }
+
+ private:
+    /// Tokens of the whole batch that an expert takes when experts choose.
+    static std::uint64_t taken(const ModelConfig& m, int batch, int length, const RankShape& ranks) {
         if (m.router_choice != Choice::expert) {
-            return chosen;
+            return 0;
         }
-        const auto shape = router_shape(m, {}, static_cast<std::size_t>(m.hash_layers), batch, length);
-        return std::max(chosen, checked_product(static_cast<std::uint64_t>(kernels::expert_capacity(shape)),
-                                                u(m.experts), marked("the expert rows")));
+        auto shape = router_shape(m, {}, static_cast<std::size_t>(m.hash_layers), batch, length);
+        shape.T *= ranks.ranks;
+        return static_cast<std::uint64_t>(kernels::expert_capacity(shape));
+    }
+    static std::uint64_t most_rows(const ModelConfig& m, std::uint64_t tokens, std::uint64_t experts,
+                                   std::uint64_t taken) {
+        return std::max(checked_product(tokens, std::min(u(m.experts_per_token), experts), marked("the expert rows")),
+                        checked_product(std::min(taken, tokens), experts, marked("the expert rows")));
     }
 };
 
@@ -70,7 +88,7 @@ void place_latent(Arena& arena, LayerState& s, const ModelConfig& m, const Sizes
     s.kv_T = floats(arena, n.T, n.H * (u(m.nope_width) + n.Cv));
 }
 
-void place_experts(Arena& arena, LayerState& s, const ModelConfig& m, const Sizes& n) {
+void place_experts(Arena& arena, LayerState& s, const ModelConfig& m, const Sizes& n, const RankShape& ranks) {
     if (!kernels::formulas_of(m.router_scoring).softmax) {
         s.z_TE = floats(arena, n.T, n.E);
     }
@@ -85,10 +103,14 @@ void place_experts(Arena& arena, LayerState& s, const ModelConfig& m, const Size
     s.offsets_E1 = arena.take<std::int32_t>(n.E + 1);
     s.row_of_TJ = arena.take<std::int32_t>(slots);
     s.token_of_R = arena.take<std::int32_t>(n.R);
-    s.rows_RD = floats(arena, n.R, n.D);
-    s.gu_R2F = floats(arena, n.R, 2 * n.F);
-    s.h_RF = floats(arena, n.R, n.F);
+    s.rows_RD = floats(arena, n.owned, n.D);
+    s.gu_R2F = floats(arena, n.owned, 2 * n.F);
+    s.h_RF = floats(arena, n.owned, n.F);
     s.y_RD = floats(arena, n.R, n.D);
+    if (ranks.together()) {
+        s.routed.q_sums_E = arena.take<double>(n.E);
+        s.owned_offsets_E1 = arena.take<std::int32_t>(n.E + 1);
+    }
     if (n.shared > 0) {
         s.shared_gu_T2F = floats(arena, n.T, 2 * n.shared);
         s.shared_h_TF = floats(arena, n.T, n.shared);
@@ -102,7 +124,7 @@ void place_dense(Arena& arena, LayerState& s, const ModelConfig& m, const Sizes&
 
 enum class Feed { experts, dense, both };
 
-LayerState place_layer(Arena& arena, const ModelConfig& m, const Sizes& n, Feed feed) {
+LayerState place_layer(Arena& arena, const ModelConfig& m, const Sizes& n, Feed feed, const RankShape& ranks) {
     LayerState s;
     s.norm1_TD = floats(arena, n.T, n.D);
     s.rstd1_T = floats(arena, n.T, 1);
@@ -119,7 +141,7 @@ LayerState place_layer(Arena& arena, const ModelConfig& m, const Sizes& n, Feed 
         place_grouped(arena, s, n);
     }
     if (feed != Feed::dense) {
-        place_experts(arena, s, m, n);
+        place_experts(arena, s, m, n, ranks);
     }
     // In inference one layer serves all, and its two kinds of always-on layer share the larger buffer.
     if (feed == Feed::dense || (feed == Feed::both && u(m.dense_width) > n.shared)) {
@@ -165,9 +187,10 @@ kernels::AttentionShape attention_sizes(const ModelConfig& m, int batch, int len
 void place_training(Arena& arena, const kernels::Ops& ops, Activations& s, const ModelConfig& m, const Sizes& n,
                     int batch, int length) {
     const bool any_dense = m.dense_layers > 0, any_experts = m.dense_layers < m.layers;
-    const std::uint64_t rows = any_experts ? n.R : 0, dense = any_dense ? u(m.dense_width) : 0;
+    const std::uint64_t rows = any_experts ? n.R : 0, owned = any_experts ? n.owned : 0,
+                        dense = any_dense ? u(m.dense_width) : 0;
     const std::uint64_t inner =
-        std::max({checked_product(rows, n.F, marked("an activation buffer")), n.T * n.shared, n.T * dense});
+        std::max({checked_product(owned, n.F, marked("an activation buffer")), n.T * n.shared, n.T * dense});
     s.losses_T = floats(arena, n.T, 1);
     s.logits = floats(arena, static_cast<std::uint64_t>(ops.cross_entropy_rows(static_cast<std::int64_t>(n.T))), n.V);
     s.dx_TD = floats(arena, n.T, n.D);
@@ -189,23 +212,49 @@ void place_training(Arena& arena, const kernels::Ops& ops, Activations& s, const
     s.dw_TJ = floats(arena, n.T, n.J);
 }
 
-void place_layers(Arena& arena, Activations& s, const ModelConfig& m, const Sizes& n, Mode mode) {
+void place_layers(Arena& arena, Activations& s, const ModelConfig& m, const Sizes& n, Mode mode,
+                  const RankShape& ranks) {
     float* x[2] = {nullptr, nullptr};  // in inference the residual stream goes back and forth between two buffers
     LayerState shared;
     if (mode == Mode::inference) {
         x[0] = floats(arena, n.T, n.D);
         x[1] = floats(arena, n.T, n.D);
         const Feed feed = m.dense_layers == 0 ? Feed::experts : m.dense_layers == m.layers ? Feed::dense : Feed::both;
-        shared = place_layer(arena, m, n, feed);
+        shared = place_layer(arena, m, n, feed, ranks);
     }
     const int all = m.layers + (mode == Mode::train ? m.prediction_depth : 0);
     for (int layer = 0; layer < all; ++layer) {
         const bool dense = layer < m.dense_layers || m.dense_layers == m.layers;
-        s.layers.push_back(mode == Mode::inference ? shared
-                                                   : place_layer(arena, m, n, dense ? Feed::dense : Feed::experts));
+        s.layers.push_back(
+            mode == Mode::inference ? shared : place_layer(arena, m, n, dense ? Feed::dense : Feed::experts, ranks));
         s.layers.back().x_TD = mode == Mode::inference ? x[layer % 2] : floats(arena, n.T, n.D);
     }
     s.last_TD = mode == Mode::inference ? x[m.layers % 2] : floats(arena, n.T, n.D);
+}
+
+void place_ranks(Arena& arena, kernels::Ops& ops, Activations& s, const ModelConfig& m, const Sizes& n, int batch,
+                 int length, const RankShape& ranks) {
+    const std::uint64_t all = checked_product(n.T, u(ranks.ranks), marked("the batch"));
+    const std::uint64_t slots = checked_product(all, n.J, marked("the expert slots"));
+    s.whole.z_TE = floats(arena, all, n.E);
+    s.whole.given_TK = arena.take<std::int32_t>(checked_product(all, n.K, marked("the expert slots")));
+    s.whole.routed.s_TE = floats(arena, all, n.E);
+    s.whole.routed.lse_T = floats(arena, all, 1);
+    s.whole.routed.ids_TJ = arena.take<std::int32_t>(slots);
+    s.whole.routed.kept_TJ = arena.take<std::uint8_t>(slots);
+    s.whole.routed.w_TJ = floats(arena, slots, 1);
+    s.whole.routed.counts_E = arena.take<std::uint32_t>(n.E);
+    s.whole.routed.choices_E = arena.take<std::uint32_t>(n.E);
+    auto shape = router_shape(m, {}, static_cast<std::size_t>(m.hash_layers), batch, length);
+    shape.T *= ranks.ranks;
+    s.whole.scratch = arena.take<double>(static_cast<std::uint64_t>(ops.router_scratch(shape)));
+    s.no_groups_T = arena.take<std::uint8_t>(n.T);
+    s.others_LE = arena.take<std::uint64_t>(checked_product(s.layers.size(), n.E, marked("the counts")));
+    if (ranks.tokens_travel()) {
+        s.sent_RD = floats(arena, n.R, n.D);
+        s.owned_y_RD = floats(arena, n.owned, n.D);
+        s.owned_drows_RD = floats(arena, n.owned, n.D);
+    }
 }
 
 }  // namespace
@@ -235,10 +284,10 @@ kernels::RouterShape router_shape(const ModelConfig& m, const RouterMode& mode, 
 }
 
 Activations Activations::place(Arena& arena, kernels::Ops& ops, const ModelConfig& model, int batch, int length,
-                               Mode mode) {
-    const Sizes n(model, batch, length);
+                               Mode mode, const RankShape& ranks) {
+    const Sizes n(model, batch, length, ranks);
     Activations s;
-    place_layers(arena, s, model, n, mode);
+    place_layers(arena, s, model, n, mode, ranks);
     s.final_TD = floats(arena, n.T, n.D);
     s.final_rstd_T = floats(arena, n.T, 1);
     const int turned = rope_width(model);
@@ -262,6 +311,9 @@ Activations Activations::place(Arena& arena, kernels::Ops& ops, const ModelConfi
     }
     if (model.dense_layers > 0 || n.shared > 0) {
         s.branch_TD = floats(arena, n.T, n.D);
+    }
+    if (ranks.together()) {
+        place_ranks(arena, ops, s, model, n, batch, length, ranks);
     }
     if (mode == Mode::train) {
         place_training(arena, ops, s, model, n, batch, length);

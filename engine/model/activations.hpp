@@ -2,7 +2,8 @@
 //
 // Legend of shapes: B sequences, S positions, T = B S tokens, V vocabulary, D model width, H query heads, G key-value
 // heads, C query and key width, Cv value width, E experts, K chosen experts, J slots per token (K, or E when experts
-// choose), F expert width, R at most T J rows of expert work sorted by expert, Fs shared width, Fd dense width.
+// choose), F expert width, R at most T J rows of expert work sorted by expert, Fs shared width, Fd dense width. With
+// several ranks (rank_work.hpp) B is the rank's own share of the batch, and rows of its experts are called owned.
 #pragma once
 
 #include <cstdint>
@@ -15,6 +16,16 @@
 #include "kernels/ops.hpp"
 
 namespace moescope::engine {
+
+/// A process among those that train one model together; see rank_work.hpp.
+struct RankShape {
+    int ranks = 1, rank = 0;                ///< parts of the batch, and which of them this process takes
+    int expert_ranks = 1, expert_rank = 0;  ///< neighbours that share the experts
+    bool own_sequences = false;  ///< those neighbours take different sequences, and tokens go to their experts
+    bool together() const { return ranks > 1 || expert_ranks > 1; }
+    /// Rows of tokens come from other processes.
+    bool tokens_travel() const { return expert_ranks > 1 && own_sequences; }
+};
 
 /// What the forward of one layer leaves for the backward. Null where the model has no such part.
 struct LayerState {
@@ -42,10 +53,11 @@ struct LayerState {
     std::int32_t* offsets_E1 = nullptr;
     std::int32_t* row_of_TJ = nullptr;
     std::int32_t* token_of_R = nullptr;
-    float* rows_RD = nullptr;  ///< gathered inputs of the experts
-    float* gu_R2F = nullptr;
-    float* h_RF = nullptr;
-    float* y_RD = nullptr;
+    std::int32_t* owned_offsets_E1 = nullptr;                ///< of the experts here; only when ranks share the experts
+    float* rows_RD = nullptr;                                ///< gathered inputs of the experts; owned
+    float* gu_R2F = nullptr;                                 ///< owned
+    float* h_RF = nullptr;                                   ///< owned
+    float* y_RD = nullptr;                                   ///< of the own tokens
     float *shared_gu_T2F = nullptr, *shared_h_TF = nullptr;  ///< of the shared experts, or of the dense layer
 };
 
@@ -55,7 +67,7 @@ enum class Mode { train, inference };
 struct Activations {
     /// The same call plans (arena without memory) and places (arena with memory of `ops`).
     static Activations place(Arena& arena, kernels::Ops& ops, const ModelConfig& model, int batch, int length,
-                             Mode mode);
+                             Mode mode, const RankShape& ranks = {});
 
     std::vector<LayerState> layers;  ///< of the model, then of the prediction module when it trains
     float* last_TD = nullptr;        ///< residual stream after the last layer
@@ -71,6 +83,17 @@ struct Activations {
     float* branch_TD = nullptr;                      ///< output of a dense layer or shared expert
     kernels::RouterLosses* router_losses = nullptr;  ///< of each layer, zero without experts
     double* losses = nullptr;                        ///< of the last passes: cross-entropy, then prediction
+    // Several ranks only.
+    struct WholeBatch {
+        float* z_TE = nullptr;
+        std::int32_t* given_TK = nullptr;
+        double* scratch = nullptr;
+        kernels::RouterOutput routed;
+    } whole;                              ///< of a router that looks at the tokens of all ranks
+    std::uint8_t* no_groups_T = nullptr;  ///< zeros
+    std::uint64_t* others_LE = nullptr;   ///< choices that a balance loss counts besides the own ones
+    float* sent_RD = nullptr;             ///< rows of the own tokens, on their way
+    float *owned_y_RD = nullptr, *owned_drows_RD = nullptr;  ///< scratch: results of the experts here, and gradients
     // Training only.
     float* losses_T = nullptr;
     float* logits = nullptr;  ///< a chunk of rows [rows, V]

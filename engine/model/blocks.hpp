@@ -18,6 +18,8 @@ struct BlockPass {
     int batch, length;
     const std::int32_t* tokens_T;
     const RouterControls& controls;
+    const ParameterLayout& layout;
+    RankWork* ranks = nullptr;  ///< null: this process alone
 
     std::int64_t T() const { return static_cast<std::int64_t>(batch) * length; }
 };

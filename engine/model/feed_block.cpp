@@ -1,4 +1,7 @@
+#include <algorithm>
+
 #include "engine/model/blocks.hpp"
+#include "engine/model/rank_work.hpp"
 #include "engine/model/step_part.hpp"
 #include "kernels/ops.hpp"
 
@@ -64,8 +67,9 @@ struct AlwaysOn {
 };
 
 void jitter_rows(float* out_TD, const float* x_TD, const BlockPass& pass, std::size_t layer) {
-    pass.ops.jitter(out_TD, x_TD, pass.T() * pass.model.width, pass.model.router_jitter, pass.controls.jitter_seed,
-                    layer);
+    const std::int64_t n = pass.T() * pass.model.width, before = pass.ranks == nullptr ? 0 : pass.ranks->shape().rank;
+    pass.ops.jitter(out_TD, x_TD, n, pass.model.router_jitter, pass.controls.jitter_seed, layer,
+                    static_cast<std::uint64_t>(before * n));
 }
 
 bool jitters(const BlockPass& pass) {
@@ -89,6 +93,45 @@ void always_on_backward(const BlockPass& pass, const LayerOffsets& at, LayerStat
                               {pass.p + on.gate_up, pass.p + on.down, nullptr, nullptr}, on.rows, on.shape);
 }
 
+/// The router over the tokens of all ranks, done by each of them; this rank's part of the results goes into s.routed.
+void route_whole_batch(const BlockPass& pass, const LayerOffsets& at, LayerState& s, std::size_t layer,
+                       const RouterShape& shape) {
+    Activations::WholeBatch& whole = pass.state.whole;
+    const auto T = static_cast<std::uint64_t>(shape.T), E = static_cast<std::uint64_t>(shape.E),
+               K = static_cast<std::uint64_t>(shape.K), J = static_cast<std::uint64_t>(shape.slots()),
+               rank = static_cast<std::uint64_t>(pass.ranks->shape().rank);
+    RouterInput in = router_input(pass, at, s, layer, shape);
+    pass.ranks->gather(pass.ops, whole.z_TE, in.z_TE, T * E * sizeof(float));
+    in.z_TE = whole.z_TE;
+    if (in.given_TK != nullptr) {
+        pass.ranks->gather(pass.ops, whole.given_TK, in.given_TK, T * K * sizeof(std::int32_t));
+        in.given_TK = whole.given_TK;
+    }
+    RouterShape all = shape;
+    all.T *= pass.ranks->shape().ranks;
+    pass.ops.router_forward(pass.state.router_losses + layer, whole.routed, in, whole.scratch, all);
+    const auto take = [&](auto* own, const auto* of_all, std::uint64_t each) {
+        pass.ops.copy(own, of_all + rank * T * each, T * each * sizeof *own);
+    };
+    take(s.routed.s_TE, whole.routed.s_TE, E);
+    take(s.routed.lse_T, whole.routed.lse_T, 1);
+    take(s.routed.ids_TJ, whole.routed.ids_TJ, J);
+    take(s.routed.kept_TJ, whole.routed.kept_TJ, J);
+    take(s.routed.w_TJ, whole.routed.w_TJ, J);
+    // Rows are this rank's, choices are all: the balance loss is of the batch.
+    pass.ops.copy(s.routed.choices_E, whole.routed.choices_E, E * sizeof(std::uint32_t));
+    pass.ops.zero(s.routed.counts_E, E * sizeof(std::uint32_t));
+    SlotCounts slots;
+    slots.ids_TJ = s.routed.ids_TJ;
+    slots.kept_TJ = s.routed.kept_TJ;
+    slots.groups_T = pass.state.no_groups_T;
+    slots.T = shape.T;
+    slots.J = shape.slots();
+    slots.E = shape.E;
+    slots.G = 1;
+    pass.ops.count_slots(s.routed.counts_E, slots);
+}
+
 void route(const BlockPass& pass, const LayerOffsets& at, LayerState& s, std::size_t layer, const RouterShape& shape) {
     const OpsOperands exact(pass.ops, Operands::f32);  // close choices are not left to rounding
     Activations& state = pass.state;
@@ -102,6 +145,14 @@ void route(const BlockPass& pass, const LayerOffsets& at, LayerState& s, std::si
                             shape.E, Write::assign);
     if (shape.choice == Choice::hash) {
         pass.ops.hash_choice(state.given_TK, pass.tokens_T, shape.T, shape.E, shape.K, hash_seed(layer));
+    }
+    if (pass.ranks != nullptr) {
+        const bool whole = pass.ranks->shape().ranks > 1 && looks_at_batch(shape);
+        pass.ranks->looked_at_batch(layer, whole);
+        if (whole) {
+            route_whole_batch(pass, at, s, layer, shape);
+            return;
+        }
     }
     pass.ops.router_forward(state.router_losses + layer, s.routed, router_input(pass, at, s, layer, shape),
                             state.router_scratch, shape);
@@ -130,19 +181,57 @@ void route_backward(const BlockPass& pass, const LayerOffsets& at, LayerState& s
     }
 }
 
-ExpertRows expert_rows(const LayerState& s, const RouterShape& shape) {
-    return {s.offsets_E1, shape.choice == Choice::expert ? expert_capacity(shape) * shape.E : shape.T * shape.K};
+/// Rows of this rank's tokens.
+ExpertRows expert_rows(const BlockPass& pass, const LayerState& s, const RouterShape& shape) {
+    RouterShape all = shape;
+    all.T *= pass.ranks == nullptr ? 1 : pass.ranks->shape().ranks;
+    const std::int64_t taken = std::min(expert_capacity(all), shape.T);
+    return {s.offsets_E1, shape.choice == Choice::expert ? taken * shape.E : shape.T * shape.K};
 }
 
-void experts_of_layer(const BlockPass& pass, const LayerOffsets& at, LayerState& s, float* out_TD,
+bool shares_experts(const BlockPass& pass) {
+    return pass.ranks != nullptr && pass.ranks->shares_experts();
+}
+
+/// Rows of the experts here: of the tokens of all ranks that share them.
+ExpertRows owned_rows(const BlockPass& pass, const LayerState& s, const RouterShape& shape) {
+    const ExpertRows rows = expert_rows(pass, s, shape);
+    if (!shares_experts(pass)) {
+        return rows;
+    }
+    return {s.owned_offsets_E1, pass.ranks->tokens_travel() ? rows.most * pass.ranks->shape().expert_ranks : rows.most};
+}
+
+ExpertShape held_experts(const BlockPass& pass, std::size_t layer) {
+    ExpertShape shape = expert_shape(pass.model, pass.layout.experts, pass.model.expert_width);
+    shape.rows_of_all = shares_experts(pass) && !pass.ranks->tokens_travel() ? pass.ranks->all_rows(layer) : 0;
+    return shape;
+}
+
+void experts_of_layer(const BlockPass& pass, const LayerOffsets& at, LayerState& s, std::size_t layer, float* out_TD,
                       const RouterShape& shape) {
     const std::int64_t T = shape.T, D = pass.model.width, J = shape.slots();
     pass.ops.dispatch_plan(s.offsets_E1, s.row_of_TJ, s.token_of_R, s.routed.ids_TJ, s.routed.kept_TJ,
                            s.routed.counts_E, T, shape.E, J);
-    const ExpertRows rows = expert_rows(s, shape);
-    pass.ops.gather_forward(s.rows_RD, s.norm2_TD, s.token_of_R, rows, shape.E, D);
-    pass.ops.experts_forward(s.y_RD, s.gu_R2F, s.h_RF, s.rows_RD, expert_weights(pass.p, at), rows,
-                             expert_shape(pass.model, shape.E, pass.model.expert_width));
+    const bool shared = shares_experts(pass), travel = shared && pass.ranks->tokens_travel();
+    pass.ops.gather_forward(travel ? pass.state.sent_RD : s.rows_RD, s.norm2_TD, s.token_of_R,
+                            expert_rows(pass, s, shape), shape.E, D);
+    std::int64_t first = 0;  // row of the experts here
+    if (travel) {
+        pass.ranks->plan_rows(pass.ops, layer, s.routed.counts_E, s.owned_offsets_E1);
+        pass.ranks->to_owners(pass.ops, layer, s.rows_RD, pass.state.sent_RD);
+    } else if (shared) {
+        first = pass.ranks->plan_own_rows(pass.ops, layer, s.routed.counts_E, s.owned_offsets_E1);
+    }
+    const std::int64_t F = pass.model.expert_width;
+    float* y_RD = travel ? pass.state.owned_y_RD : s.y_RD + first * D;
+    pass.ops.experts_forward(y_RD, s.gu_R2F + first * 2 * F, s.h_RF + first * F, s.rows_RD + first * D,
+                             expert_weights(pass.p, at), owned_rows(pass, s, shape), held_experts(pass, layer));
+    if (travel) {
+        pass.ranks->to_tokens(pass.ops, layer, s.y_RD, y_RD);
+    } else if (shared) {
+        pass.ranks->share_rows(pass.ops, layer, s.y_RD);
+    }
     const float* residual_TD = s.middle_TD;
     if (at.shared_gate_up != kNoTensor) {
         always_on_forward(pass, at, s, out_TD);
@@ -151,13 +240,28 @@ void experts_of_layer(const BlockPass& pass, const LayerOffsets& at, LayerState&
     pass.ops.combine_forward(out_TD, residual_TD, s.y_RD, s.routed.w_TJ, s.row_of_TJ, T, J, D);
 }
 
-void experts_of_layer_backward(const BlockPass& pass, const LayerOffsets& at, LayerState& s, const RouterShape& shape) {
+void experts_of_layer_backward(const BlockPass& pass, const LayerOffsets& at, LayerState& s, std::size_t layer,
+                               const RouterShape& shape) {
     Activations& state = pass.state;
     const std::int64_t T = shape.T, D = pass.model.width, J = shape.slots();
     pass.ops.combine_backward(state.dy_RD, state.dw_TJ, state.dx_TD, s.y_RD, s.routed.w_TJ, s.row_of_TJ, T, J, D);
-    pass.ops.experts_backward(state.drows_RD, expert_gradients(pass.g, at), state.dgu_R2F, state.dh_RF, state.dy_RD,
-                              s.rows_RD, s.gu_R2F, s.h_RF, expert_weights(pass.p, at), expert_rows(s, shape),
-                              expert_shape(pass.model, shape.E, pass.model.expert_width));
+    const bool shared = shares_experts(pass), travel = shared && pass.ranks->tokens_travel();
+    const std::int64_t F = pass.model.expert_width, first = shared && !travel ? pass.ranks->first_own_row(layer) : 0;
+    float *dy_RD = state.dy_RD + first * D, *drows_RD = state.drows_RD + first * D;
+    if (travel) {
+        dy_RD = state.owned_y_RD;
+        drows_RD = state.owned_drows_RD;
+        pass.ranks->to_owners(pass.ops, layer, dy_RD, state.dy_RD);
+    }
+    pass.ops.experts_backward(drows_RD, expert_gradients(pass.g, at), state.dgu_R2F + first * 2 * F,
+                              state.dh_RF + first * F, dy_RD, s.rows_RD + first * D, s.gu_R2F + first * 2 * F,
+                              s.h_RF + first * F, expert_weights(pass.p, at), owned_rows(pass, s, shape),
+                              held_experts(pass, layer));
+    if (travel) {
+        pass.ranks->to_tokens(pass.ops, layer, state.drows_RD, drows_RD);
+    } else if (shared) {
+        pass.ranks->share_rows(pass.ops, layer, state.drows_RD);
+    }
     pass.ops.gather_backward(state.dnorm_TD, state.drows_RD, s.row_of_TJ, T, J, D, false);
     if (at.shared_gate_up != kNoTensor) {
         always_on_backward(pass, at, s);
@@ -179,7 +283,7 @@ void feed_forward(const BlockPass& pass, const LayerOffsets& at, LayerState& s, 
     const RouterShape shape = router_shape(pass.model, pass.controls.mode, layer, pass.batch, pass.length);
     route(pass, at, s, layer, shape);
     clock(Part::router);
-    experts_of_layer(pass, at, s, out_TD, shape);
+    experts_of_layer(pass, at, s, layer, out_TD, shape);
     clock(Part::experts);
 }
 
@@ -189,7 +293,7 @@ void feed_backward(const BlockPass& pass, const LayerOffsets& at, LayerState& s,
     const float* dnorm_TD = state.dnorm_TD;
     if (at.has_experts()) {
         const RouterShape shape = router_shape(pass.model, pass.controls.mode, layer, pass.batch, pass.length);
-        experts_of_layer_backward(pass, at, s, shape);
+        experts_of_layer_backward(pass, at, s, layer, shape);
         clock(Part::experts);
         route_backward(pass, at, s, layer, shape, scales);
     } else {

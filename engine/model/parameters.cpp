@@ -37,6 +37,9 @@ class LayoutBuilder {
  public:
     explicit LayoutBuilder(ParameterLayout& layout) : layout_(layout) {}
 
+    /// Experts in the layout.
+    std::uint64_t experts() const { return size_of(layout_.experts); }
+
     void within(int layer) { layer_ = layer; }
 
     /// Matrices [rows, columns] back to back.
@@ -106,13 +109,14 @@ void add_experts(LayoutBuilder& builder, LayerOffsets& at, const ModelConfig& m,
     if (m.selection_bias) {
         at.selection_bias = builder.vector(n.E, TensorPart::router, Start::zero, false);
     }
-    at.gate_up = builder.matrices(2 * n.E, n.F, n.D, TensorPart::experts);
+    const std::uint64_t held = builder.experts();
+    at.gate_up = builder.matrices(2 * held, n.F, n.D, TensorPart::experts);
     if (m.expert_bias) {
-        at.gate_up_bias = builder.vector(n.E * 2 * n.F, TensorPart::experts, Start::zero);
+        at.gate_up_bias = builder.vector(held * 2 * n.F, TensorPart::experts, Start::zero);
     }
-    at.down = builder.matrices(n.E, n.D, n.F, TensorPart::experts, Start::residual);
+    at.down = builder.matrices(held, n.D, n.F, TensorPart::experts, Start::residual);
     if (m.expert_bias) {
-        at.down_bias = builder.vector(n.E * n.D, TensorPart::experts, Start::zero);
+        at.down_bias = builder.vector(held * n.D, TensorPart::experts, Start::zero);
     }
     if (n.Fs > 0) {
         at.shared_gate_up = builder.matrices(2, n.Fs, n.D, TensorPart::shared);
@@ -200,13 +204,14 @@ void name_swiglu(Names& names, const std::string& prefix, std::uint64_t gate_up,
     names.add(prefix + "down_proj.weight", {D, F}, down);
 }
 
-void name_experts(Names& names, const LayerOffsets& at, const ModelConfig& m, const std::string& prefix) {
+void name_experts(Names& names, const ParameterLayout& layout, const LayerOffsets& at, const ModelConfig& m,
+                  const std::string& prefix) {
     const ModelSizes n(m);
     names.add(prefix + "gate.weight", {n.E, n.D}, at.router);
     names.add(prefix + "gate.bias", {n.E}, at.router_bias);
     names.add(prefix + "gate.e_score_correction_bias", {n.E}, at.selection_bias);
-    for (std::uint64_t e = 0; e < n.E && at.has_experts(); ++e) {
-        const std::string expert = prefix + "experts." + std::to_string(e) + ".";
+    for (std::uint64_t e = 0; e < size_of(layout.experts) && at.has_experts(); ++e) {
+        const std::string expert = prefix + "experts." + std::to_string(size_of(layout.first_expert) + e) + ".";
         name_swiglu(names, expert, at.gate_up + e * 2 * n.F * n.D, at.down + e * n.D * n.F, n.F, n.D);
         names.add(expert + "gate_proj.bias", {n.F}, inside(at.gate_up_bias, e * 2 * n.F));
         names.add(expert + "up_proj.bias", {n.F}, inside(at.gate_up_bias, (e * 2 + 1) * n.F));
@@ -216,12 +221,13 @@ void name_experts(Names& names, const LayerOffsets& at, const ModelConfig& m, co
     name_swiglu(names, prefix, at.dense_gate_up, at.dense_down, n.Fd, n.D);
 }
 
-void name_layer(Names& names, const LayerOffsets& at, const ModelConfig& m, std::size_t layer) {
+void name_layer(Names& names, const ParameterLayout& layout, const ModelConfig& m, std::size_t layer) {
+    const LayerOffsets& at = layout.layers[layer];
     const std::string prefix = "model.layers." + std::to_string(layer) + ".";
     names.add(prefix + "input_layernorm.weight", {size_of(m.width)}, at.input_norm);
     name_attention(names, at, m, prefix + "self_attn.");
     names.add(prefix + "post_attention_layernorm.weight", {size_of(m.width)}, at.post_norm);
-    name_experts(names, at, m, prefix + "mlp.");
+    name_experts(names, layout, at, m, prefix + "mlp.");
 }
 
 /// A part of a tensor: `at` within the flat buffer, its random numbers from the `first` one of the seed on.
@@ -301,8 +307,10 @@ base::Marked tensor_part_name(TensorPart part) {
     return kNames[static_cast<int>(part)];
 }
 
-ParameterLayout make_layout(const ModelConfig& model) {
+ParameterLayout make_layout(const ModelConfig& model, const ExpertShare& share) {
     ParameterLayout layout;
+    layout.first_expert = share.first;
+    layout.experts = share.count < 0 ? model.experts : share.count;
     LayoutBuilder builder(layout);
     const std::uint64_t V = size_of(model.vocabulary), D = size_of(model.width);
     layout.embedding = builder.table(V, D, TensorPart::embedding);
@@ -330,7 +338,7 @@ std::vector<NamedTensor> name_tensors(const ModelConfig& model, const ParameterL
     Names names;
     names.add("model.embed_tokens.weight", {V, D}, layout.embedding);
     for (std::size_t layer = 0; layer < layout.layers.size(); ++layer) {
-        name_layer(names, layout.layers[layer], model, layer);
+        name_layer(names, layout, model, layer);
     }
     names.add("model.norm.weight", {D}, layout.final_norm);
     if (!model.tied_head) {
@@ -348,26 +356,43 @@ std::vector<NamedTensor> name_tensors(const ModelConfig& model, const ParameterL
 
 void initialise_parameters(float* parameters, const ParameterLayout& layout, const ModelConfig& model,
                            std::uint64_t seed, const std::function<void()>& check) {
-    for (const TensorSpec& tensor : layout.tensors) {
+    // Random numbers are counted through the whole model, whatever share of it stands here.
+    const ParameterLayout whole = make_layout(model);
+    const std::vector<HeldTensor> held = held_tensors(whole, layout);
+    for (std::size_t i = 0; i < held.size(); ++i) {
         if (check) {
             check();
         }
-        const std::uint64_t first = tensor.offset - bias_floats_before(layout, tensor.offset);
-        start_piece(parameters, tensor, {tensor.offset, first, tensor.count}, model, seed);
+        const std::uint64_t first = held[i].whole - bias_floats_before(whole, whole.tensors[i].offset);
+        start_piece(parameters, layout.tensors[i], {held[i].here, first, held[i].count}, model, seed);
     }
+}
+
+std::vector<HeldTensor> held_tensors(const ParameterLayout& whole, const ParameterLayout& here) {
+    std::vector<HeldTensor> list;
+    for (std::size_t i = 0; i < here.tensors.size(); ++i) {
+        const TensorSpec &part = here.tensors[i], &all = whole.tensors[i];
+        const bool experts = part.part == TensorPart::experts;
+        const std::uint64_t before = experts ? all.count / size_of(whole.experts) * size_of(here.first_expert) : 0;
+        list.push_back({part.offset, all.offset + before, part.count, experts});
+    }
+    return list;
 }
 
 void initialise_expert(float* parameters, const ParameterLayout& layout, const ModelConfig& model, std::size_t layer,
                        int expert, std::uint64_t seed) {
-    const LayerOffsets& at = layout.layers[layer];
-    for (const std::uint64_t block : {at.gate_up, at.gate_up_bias, at.down, at.down_bias}) {
-        const auto tensor = std::find_if(layout.tensors.begin(), layout.tensors.end(),
-                                         [&](const TensorSpec& spec) { return spec.offset == block; });
-        if (tensor != layout.tensors.end()) {
-            const std::uint64_t count = tensor->count / size_of(model.experts);
-            const std::uint64_t place = tensor->offset + static_cast<std::uint64_t>(expert) * count;
-            start_piece(parameters, *tensor, {place, place - bias_floats_before(layout, tensor->offset), count}, model,
-                        seed);
+    if (expert < layout.first_expert || expert >= layout.first_expert + layout.experts) {
+        return;
+    }
+    const ParameterLayout whole = make_layout(model);
+    const std::vector<HeldTensor> held = held_tensors(whole, layout);
+    for (std::size_t i = 0; i < held.size(); ++i) {
+        const TensorSpec& tensor = layout.tensors[i];
+        if (tensor.part == TensorPart::experts && tensor.layer == static_cast<int>(layer)) {
+            const std::uint64_t count = tensor.count / size_of(layout.experts);
+            const std::uint64_t before = size_of(expert - layout.first_expert) * count;
+            const std::uint64_t first = held[i].whole + before - bias_floats_before(whole, whole.tensors[i].offset);
+            start_piece(parameters, tensor, {held[i].here + before, first, count}, model, seed);
         }
     }
 }

@@ -98,6 +98,12 @@ struct PredictionOffsets {
     std::uint64_t final_norm = kNoTensor;                               ///< [D]
 };
 
+/// The experts of every layer that a rank keeps when several share them.
+struct ExpertShare {
+    int first = 0;
+    int count = -1;  ///< -1: all
+};
+
 struct ParameterLayout {
     std::uint64_t embedding = 0;       ///< [V, D]
     std::vector<LayerOffsets> layers;  ///< of the model; then, with prediction_depth 1, the module's layer
@@ -107,19 +113,28 @@ struct ParameterLayout {
     std::uint64_t floats = 0;      ///< of the whole buffer, padding included
     std::uint64_t parameters = 0;  ///< without padding
     std::vector<TensorSpec> tensors;
+    int first_expert = 0, experts = 0;  ///< of the E that stand in the blocks of experts here
 };
 
 /// Throws Error when sizes overflow.
-ParameterLayout make_layout(const ModelConfig& model);
+ParameterLayout make_layout(const ModelConfig& model, const ExpertShare& share = {});
 
-/// Every tensor under its saved name, in a fixed order: the order of hashing.
+/// A block of a layout with a share of the experts, and where it stands in the whole one.
+struct HeldTensor {
+    std::uint64_t here = 0, whole = 0, count = 0;  ///< in floats
+    bool experts = false;                          ///< other ranks have other parts of the block
+};
+/// One per tensor, in their order.
+std::vector<HeldTensor> held_tensors(const ParameterLayout& whole, const ParameterLayout& here);
+
+/// Every tensor under its saved name, in a fixed order: the order of hashing. Of a share, those of its experts.
 std::vector<NamedTensor> name_tensors(const ModelConfig& model, const ParameterLayout& layout);
 
 /// Each block as its Start says. The same bytes for the same seed on every machine. `check` is called before each
 /// tensor and may throw.
 void initialise_parameters(float* parameters, const ParameterLayout& layout, const ModelConfig& model,
                            std::uint64_t seed, const std::function<void()>& check = {});
-/// One expert of one layer as it was at the start of a run with this seed.
+/// One expert of one layer as it was at the start of a run with this seed; nothing when the layout does not hold it.
 void initialise_expert(float* parameters, const ParameterLayout& layout, const ModelConfig& model, std::size_t layer,
                        int expert, std::uint64_t seed);
 

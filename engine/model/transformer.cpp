@@ -12,8 +12,9 @@ using namespace kernels;
 
 struct Transformer::Pass : BlockPass {};
 
-Transformer::Transformer(Ops& ops, const ModelConfig& model, const ParameterLayout& layout, Activations& state)
-    : ops_(ops), model_(model), layout_(layout), state_(state) {}
+Transformer::Transformer(Ops& ops, const ModelConfig& model, const ParameterLayout& layout, Activations& state,
+                         RankWork* ranks)
+    : ops_(ops), model_(model), layout_(layout), state_(state), ranks_(ranks) {}
 
 int expert_layers(const ModelConfig& model) {
     return model.layers - std::min(model.dense_layers, model.layers);
@@ -45,7 +46,7 @@ void Transformer::backward_layer(const Pass& pass, std::size_t layer, const Loss
 
 void Transformer::forward(const float* parameters, const std::int32_t* tokens_T, int batch, int length,
                           const RouterControls& controls, const PartClock& clock) {
-    const Pass pass{{ops_, model_, parameters, nullptr, state_, batch, length, tokens_T, controls}};
+    const Pass pass{{ops_, model_, parameters, nullptr, state_, batch, length, tokens_T, controls, layout_, ranks_}};
     const std::int64_t T = pass.T(), D = model_.width;
     ops_.zero(state_.router_losses, state_.layers.size() * sizeof(RouterLosses));
     ops_.embedding_forward(state_.layers[0].x_TD, parameters + layout_.embedding, tokens_T, T, D);
@@ -84,7 +85,7 @@ void Transformer::predict(const float* parameters, const std::int32_t* targets_T
     const std::int64_t T = static_cast<std::int64_t>(batch) * length, D = model_.width;
     // The module at position t sees the token at t + 1 and predicts the one at t + 2; the last position has none.
     ops_.next_targets(p.tokens_T, p.targets_T, targets_T, T, length);
-    const Pass pass{{ops_, model_, parameters, nullptr, state_, batch, length, p.tokens_T, controls}};
+    const Pass pass{{ops_, model_, parameters, nullptr, state_, batch, length, p.tokens_T, controls, layout_, ranks_}};
     const PredictionOffsets& at = layout_.prediction;
     ops_.embedding_forward(p.embedded_TD, parameters + layout_.embedding, p.tokens_T, T, D);
     ops_.rms_norm_forward(p.embedded_norm_TD, p.embedded_rstd_T, p.embedded_TD, parameters + at.embedding_norm, T, D,
@@ -132,17 +133,17 @@ void Transformer::backward_prediction(const Pass& pass, const LossScales& scales
 void Transformer::backward(const float* parameters, float* gradients, const std::int32_t* tokens_T,
                            const std::int32_t* targets_T, int batch, int length, const RouterControls& controls,
                            const LossScales& scales, const PartClock& clock) {
-    const Pass pass{{ops_, model_, parameters, gradients, state_, batch, length, tokens_T, controls}};
+    const Pass pass{{ops_, model_, parameters, gradients, state_, batch, length, tokens_T, controls, layout_, ranks_}};
     const std::int64_t T = pass.T(), D = model_.width, V = model_.vocabulary;
     const bool predicts = model_.prediction_depth > 0;
     if (predicts) {
-        const Pass module{
-            {ops_, model_, parameters, gradients, state_, batch, length, state_.prediction.tokens_T, controls}};
+        const Pass module{{ops_, model_, parameters, gradients, state_, batch, length, state_.prediction.tokens_T,
+                           controls, layout_, ranks_}};
         backward_prediction(module, scales, clock);
     }
     ops_.cross_entropy_forward_backward(state_.losses, state_.losses_T, state_.dnorm_TD, gradients + layout_.head,
                                         state_.final_TD, parameters + layout_.head, targets_T, state_.logits, T, D, V,
-                                        1.0, predicts ? Write::add : Write::assign);
+                                        scales.cross_entropy, predicts ? Write::add : Write::assign);
     ops_.rms_norm_backward(state_.dx_TD, gradients + layout_.final_norm, state_.dnorm_TD, state_.last_TD,
                            state_.final_rstd_T, parameters + layout_.final_norm, T, D, Write::assign);
     if (predicts) {

@@ -14,6 +14,8 @@
 
 namespace moescope::engine {
 
+class RankWork;
+
 /// Times parts of a step: `end(part)` adds what passed since the last call.
 using PartClock = std::function<void(Part)>;
 
@@ -27,8 +29,10 @@ struct RouterControls {
     std::uint64_t jitter_seed = 0;  ///< the noise of router_jitter in training is a function of it
 };
 
-/// Gradients of coefficient x loss; a router loss is the mean over the layers with experts.
+/// Gradients of coefficient x loss; a router loss is the mean over the layers with experts. Of several ranks each has
+/// its share of them.
 struct LossScales {
+    double cross_entropy = 1;
     double balance = 0, z = 0;  ///< of each layer
     double prediction = 0;      ///< of the multi-token prediction loss
 };
@@ -42,7 +46,9 @@ class Transformer {
  public:
     /// `state` was placed for these sizes in memory of `ops`; all outlive this object. Here and below, `parameters` is
     /// a flat buffer of `layout`, and every array stands in memory of `ops`.
-    Transformer(kernels::Ops& ops, const ModelConfig& model, const ParameterLayout& layout, Activations& state);
+    /// With `ranks`, parameters and state are a rank's, and every rank calls forward and backward.
+    Transformer(kernels::Ops& ops, const ModelConfig& model, const ParameterLayout& layout, Activations& state,
+                RankWork* ranks = nullptr);
 
     /// Tokens [batch, length] to state.final_TD; router losses into state.router_losses.
     void forward(const float* parameters, const std::int32_t* tokens_T, int batch, int length,
@@ -74,6 +80,7 @@ class Transformer {
     const ModelConfig model_;
     const ParameterLayout& layout_;
     Activations& state_;
+    RankWork* const ranks_;
 };
 
 /// Layers with experts, those of the prediction module not counted: what router losses are averaged over.

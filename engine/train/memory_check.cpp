@@ -88,4 +88,16 @@ void check_memory(const RunConfig& config, kernels::Ops& ops, std::uint64_t avai
     }
 }
 
+void check_rank_memory(const RunConfig& config, const TrainingRanks& ranks, std::uint64_t available) {
+    const auto ops = kernels::cpu_ops(ranks.threads > 0 ? ranks.threads : threads_of(config));
+    const std::uint64_t bytes = plan_run(config, *ops, shape_of(ranks, config)).memory_bytes;
+    const std::uint64_t share = available / static_cast<std::uint64_t>(ranks.world->neighbours());
+    if (bytes > share) {
+        throw Error(
+            say("each rank needs {} of memory, and {} can be had here for each of {}: choose a smaller model, batch or "
+                "context, or spread the ranks over more machines",
+                memory_text(bytes), memory_text(share), ranks.world->neighbours()));
+    }
+}
+
 }  // namespace moescope::engine

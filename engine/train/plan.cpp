@@ -5,6 +5,7 @@
 
 #include "engine/error.hpp"
 #include "engine/generate/decoder.hpp"
+#include "engine/model/rank_work.hpp"
 #include "engine/text/dataset.hpp"
 #include "kernels/cpu/cpu_ops.hpp"
 
@@ -14,7 +15,8 @@ int threads_of(const RunConfig& config) {
     return config.train.threads > 0 ? config.train.threads : kernels::hardware_workers();
 }
 
-RunBuffers RunBuffers::place(Arena& arena, kernels::Ops& ops, const RunConfig& config, const ParameterLayout& layout) {
+RunBuffers RunBuffers::place(Arena& arena, kernels::Ops& ops, const RunConfig& config, const ParameterLayout& layout,
+                             const RankShape& ranks) {
     RunBuffers b;
     b.parameters = arena.take<float>(layout.floats);
     b.gradients = arena.take<float>(layout.floats);
@@ -50,12 +52,13 @@ RunBuffers RunBuffers::place(Arena& arena, kernels::Ops& ops, const RunConfig& c
         marked("the counts")));
     b.margins = arena.take<kernels::MarginSums>(1);
     b.disabled_LE = arena.take<std::uint8_t>(experts);
-    const std::uint64_t tokens = checked_product(static_cast<std::uint64_t>(config.train.batch),
+    const int batch = config.train.batch / ranks.ranks;
+    const std::uint64_t tokens = checked_product(static_cast<std::uint64_t>(batch),
                                                  static_cast<std::uint64_t>(config.model.context), marked("the batch"));
     b.tokens_T = arena.take<std::int32_t>(tokens);
     b.targets_T = arena.take<std::int32_t>(tokens);
     b.languages_T = arena.take<std::uint8_t>(tokens);
-    b.state = Activations::place(arena, ops, config.model, config.train.batch, config.model.context, Mode::train);
+    b.state = Activations::place(arena, ops, config.model, batch, config.model.context, Mode::train, ranks);
     return b;
 }
 
@@ -63,12 +66,12 @@ RunPlan plan_run(const RunConfig& config) {
     return plan_run(config, *kernels::cpu_ops(threads_of(config)));
 }
 
-RunPlan plan_run(const RunConfig& config, kernels::Ops& ops) {
+RunPlan plan_run(const RunConfig& config, kernels::Ops& ops, const RankShape& ranks) {
     validate(config, title_of(config));
     const ModelConfig& m = config.model;
     const ParameterLayout layout = make_layout(m);
     Arena arena;
-    RunBuffers::place(arena, ops, config, layout);
+    RunBuffers::place(arena, ops, config, make_layout(m, expert_share(m, ranks)), ranks);
     Arena samples;
     DecoderState::place(samples, ops, m, 1);
     constexpr std::uint64_t kMost = std::uint64_t{1} << 46;

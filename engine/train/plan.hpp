@@ -21,10 +21,13 @@ struct RunPlan {
 };
 /// Of a run on the device of `ops`; without, on the processor. Throws Error when sizes overflow.
 RunPlan plan_run(const RunConfig& config);
-RunPlan plan_run(const RunConfig& config, kernels::Ops& ops);
+/// Of several ranks: device and memory bytes are those of one, which all need at most.
+RunPlan plan_run(const RunConfig& config, kernels::Ops& ops, const RankShape& ranks = {});
 
 struct RunBuffers {
-    static RunBuffers place(Arena& arena, kernels::Ops& ops, const RunConfig& config, const ParameterLayout& layout);
+    /// `layout` is this rank's.
+    static RunBuffers place(Arena& arena, kernels::Ops& ops, const RunConfig& config, const ParameterLayout& layout,
+                            const RankShape& ranks = {});
 
     float *parameters = nullptr, *gradients = nullptr, *first_moment = nullptr,
           *second_moment = nullptr;  ///< [layout.floats]

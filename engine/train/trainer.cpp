@@ -8,6 +8,7 @@
 #include <numbers>
 #include <optional>
 
+#include "base/json_guard.hpp"
 #include "base/sha256.hpp"
 #include "base/utf8.hpp"
 #include "engine/checkpoint/checkpoint.hpp"
@@ -17,6 +18,7 @@
 #include "engine/train/batches.hpp"
 #include "engine/train/fork.hpp"
 #include "engine/train/plan.hpp"
+#include "engine/train/rank_team.hpp"
 #include "kernels/cpu/cpu_ops.hpp"
 #include "kernels/devices.hpp"
 #include "kernels/ops.hpp"
@@ -130,29 +132,36 @@ RunConfig on_device(RunConfig config, const kernels::Ops* ops) {
 }  // namespace
 
 struct Trainer::Impl {
+    /// `start_from`: besides the data, what must be the same on all ranks.
     Impl(const RunConfig& run, std::shared_ptr<const Dataset> dataset, const StopCheck& check,
-         std::unique_ptr<kernels::Ops> device)
+         std::unique_ptr<kernels::Ops> device, const TrainingRanks& ranks, const std::string& start_from = {})
         : config(on_device(run, device.get())),
           now(config),
           data(std::move(dataset)),
-          layout(make_layout(config.model)),
-          ops(device != nullptr ? std::move(device) : kernels::cpu_ops(threads_of(config))),
-          memory(*ops, plan_run(config, *ops).training_bytes, check),
+          shape(shape_of(ranks, config)),
+          team(ranks.world == nullptr
+                   ? nullptr
+                   : std::make_unique<RankTeam>(
+                         ranks, config, fmt::format("{} {} {}", data->sha256, data->train_tokens.size(), start_from))),
+          whole(make_layout(config.model)),
+          layout(make_layout(config.model, expert_share(config.model, shape))),
+          ops(device != nullptr ? std::move(device)
+                                : kernels::cpu_ops(ranks.threads > 0 ? ranks.threads : threads_of(config))),
+          memory(*ops, plan_run(config, *ops, shape).training_bytes, check),
           order(data->train_tokens.size(), static_cast<std::uint64_t>(config.model.context), config.train.seed,
                 data->in_order) {
         Arena arena(memory.data());
-        buffers = RunBuffers::place(arena, *ops, config, layout);
+        buffers = RunBuffers::place(arena, *ops, config, layout, shape);
         if (buffers.operands != nullptr) {
             ops->place_operands(buffers.operands);
         }
-        transformer.emplace(*ops, config.model, layout, buffers.state);
+        transformer.emplace(*ops, config.model, layout, buffers.state, team == nullptr ? nullptr : &team->work());
         Arena samples;
         DecoderState::place(samples, *ops, config.model, 1);
         decoder_memory = Block(*ops, samples.used(), check);
         Arena placed(decoder_memory.data());
         decoder = DecoderState::place(placed, *ops, config.model, 1);
-        const auto tokens =
-            static_cast<std::size_t>(config.train.batch) * static_cast<std::size_t>(config.model.context);
+        const auto tokens = static_cast<std::size_t>(own_batch()) * static_cast<std::size_t>(config.model.context);
         tokens_T.resize(tokens);
         targets_T.resize(tokens);
         languages_T.resize(tokens);
@@ -168,18 +177,22 @@ struct Trainer::Impl {
         mark = time;
     }
 
-    /// The next `batch` sequences of the run.
+    /// Sequences of a micro-batch that this rank takes.
+    int own_batch() const { return now.train.batch / shape.ranks; }
+
+    /// The next `batch` sequences of the run, this rank's part of them.
     void take_batch() {
-        const auto S = static_cast<std::uint64_t>(config.model.context);
-        for (std::uint64_t b = 0; b < static_cast<std::uint64_t>(now.train.batch); ++b) {
-            const std::uint64_t first = order.first_token(sequences++);
+        const auto S = static_cast<std::uint64_t>(config.model.context), B = static_cast<std::uint64_t>(own_batch());
+        for (std::uint64_t b = 0; b < B; ++b) {
+            const std::uint64_t first = order.first_token(sequences + static_cast<std::uint64_t>(shape.rank) * B + b);
             for (std::uint64_t s = 0; s < S; ++s) {
                 tokens_T[b * S + s] = data->train_tokens[first + s];
                 targets_T[b * S + s] = data->train_tokens[first + s + 1];
                 languages_T[b * S + s] = data->train_languages[first + s];
             }
         }
-        const std::uint64_t tokens = static_cast<std::uint64_t>(now.train.batch) * S;
+        sequences += static_cast<std::uint64_t>(now.train.batch);
+        const std::uint64_t tokens = B * S;
         upload_batch(tokens);
         ops->upload(buffers.languages_T, languages_T.data(), tokens);
     }
@@ -198,7 +211,9 @@ struct Trainer::Impl {
             if (!layout.layers[layer].has_experts()) {
                 continue;
             }
-            ops->add_choices(buffers.choices_LE + layer * E, s.routed.choices_E, static_cast<std::int64_t>(E));
+            if (team == nullptr) {
+                ops->add_choices(buffers.choices_LE + layer * E, s.routed.choices_E, static_cast<std::int64_t>(E));
+            }
             stats.dropped += router[layer].dropped;
             if (layer >= L) {
                 continue;
@@ -208,8 +223,7 @@ struct Trainer::Impl {
             slots.kept_TJ = s.routed.kept_TJ;
             slots.groups_T = buffers.languages_T;
             slots.T = static_cast<std::int64_t>(tokens);
-            slots.J =
-                router_shape(config.model, controls(0).mode, layer, now.train.batch, config.model.context).slots();
+            slots.J = router_shape(config.model, controls(0).mode, layer, own_batch(), config.model.context).slots();
             slots.E = static_cast<std::int64_t>(E);
             slots.G = static_cast<std::int64_t>(kLanguages);
             slots.stride = static_cast<std::int64_t>(L * E);
@@ -223,9 +237,10 @@ struct Trainer::Impl {
         const RouterControls router_controls = controls(0);
         for (std::size_t layer = 0; layer < static_cast<std::size_t>(config.model.layers); ++layer) {
             const LayerOffsets& at = layout.layers[layer];
-            const kernels::RouterShape shape =
-                router_shape(config.model, router_controls.mode, layer, now.train.batch, config.model.context);
-            if (!at.has_experts() || shape.choice != kernels::Choice::token || shape.groups_kept < shape.groups) {
+            const kernels::RouterShape of_layer =
+                router_shape(config.model, router_controls.mode, layer, own_batch(), config.model.context);
+            if (!at.has_experts() || of_layer.choice != kernels::Choice::token ||
+                of_layer.groups_kept < of_layer.groups) {
                 continue;
             }
             const kernels::RouterOutput& routed = buffers.state.layers[layer].routed;
@@ -233,7 +248,7 @@ struct Trainer::Impl {
             ops->add_margins(
                 buffers.margins,
                 {routed.s_TE, bias, buffers.disabled_LE + static_cast<std::int64_t>(layer) * E, routed.ids_TJ,
-                 static_cast<std::int64_t>(tokens), E, shape.K, kernels::formulas_of(shape.scoring).of_logits});
+                 static_cast<std::int64_t>(tokens), E, of_layer.K, kernels::formulas_of(of_layer.scoring).of_logits});
         }
     }
 
@@ -274,7 +289,7 @@ struct Trainer::Impl {
 
     /// Where the last forward first left something that is not finite; empty when it did not.
     Sentence first_fault() const {
-        const auto T = static_cast<std::uint64_t>(now.train.batch) * static_cast<std::uint64_t>(config.model.context);
+        const auto T = static_cast<std::uint64_t>(own_batch()) * static_cast<std::uint64_t>(config.model.context);
         const auto D = static_cast<std::uint64_t>(config.model.width),
                    E = static_cast<std::uint64_t>(config.model.experts);
         const auto Q =
@@ -286,7 +301,7 @@ struct Trainer::Impl {
         };
         for (std::size_t layer = 0; layer < layout.layers.size(); ++layer) {
             const LayerState& s = buffers.state.layers[layer];
-            std::int32_t rows = 0;
+            std::int32_t rows = 0;  // of this rank's tokens
             if (s.offsets_E1 != nullptr) {
                 ops->download(&rows, s.offsets_E1 + E, sizeof rows);
             }
@@ -318,6 +333,9 @@ struct Trainer::Impl {
         }
         square_sums.resize(layout.tensors.size());
         ops->download(square_sums.data(), buffers.square_sums, square_sums.size() * sizeof(double));
+        if (team != nullptr) {
+            team->add_square_sums(square_sums, layout);
+        }
         double total = 0;
         for (std::size_t i = 0; i < layout.tensors.size(); ++i) {
             if (!std::isfinite(square_sums[i]) && stats.fault.empty()) {
@@ -375,13 +393,13 @@ struct Trainer::Impl {
 
     void apply() {
         ++updates;
-        const auto E = static_cast<std::uint64_t>(config.model.experts);
+        const auto E = static_cast<std::uint64_t>(layout.experts);
         for (const TensorSpec& tensor : layout.tensors) {
             if (!tensor.trainable) {
                 continue;
             }
             const std::uint8_t* frozen = tensor.part == TensorPart::experts
-                                             ? frozen_LE.data() + static_cast<std::uint64_t>(tensor.layer) * E
+                                             ? frozen_LE.data() + expert_index(tensor.layer, layout.first_expert)
                                              : nullptr;
             if (frozen == nullptr || std::count(frozen, frozen + E, 1) == 0) {
                 apply_pieces(tensor, 1, 0, 1);
@@ -423,23 +441,51 @@ struct Trainer::Impl {
         return router_controls;
     }
 
+    /// Losses and choices of all ranks after a forward; gives the controls with which the backward adds this rank's
+    /// share.
+    RouterControls share_router(const RouterControls& of_forward, int batch, int length) {
+        RouterControls of_backward = of_forward;
+        const std::uint64_t others = static_cast<std::uint64_t>(batch) * static_cast<std::uint64_t>(length) *
+                                     static_cast<std::uint64_t>(shape.ranks - 1);
+        team->work().share_router(*ops, buffers.state, layout, of_forward.mode, batch, length,
+                                  of_forward.earlier_choices_LE == nullptr ? nullptr : step_choices_LE.data(),
+                                  of_forward.earlier_tokens, router, choices_LE);
+        step_choices_LE.resize(choices_LE.size(), 0);
+        std::transform(choices_LE.begin(), choices_LE.end(), step_choices_LE.begin(), step_choices_LE.begin(),
+                       std::plus<>());
+        if (of_backward.mode.balance == Balance::batch || of_backward.mode.balance == Balance::global) {
+            of_backward.mode.balance = Balance::global;
+            of_backward.earlier_choices_LE = buffers.state.others_LE;
+            of_backward.earlier_tokens = of_forward.earlier_tokens + others;
+        }
+        return of_backward;
+    }
+
     /// One micro-batch; its gradients are left in `gradients`.
     void micro_batch(std::uint64_t index) {
-        const int batch = now.train.batch, length = config.model.context;
+        const int batch = own_batch(), length = config.model.context;
         const std::uint64_t tokens = static_cast<std::uint64_t>(batch) * static_cast<std::uint64_t>(length);
         take_batch();
         lap(Part::data);
-        const RouterControls router_controls = controls(index * tokens);
+        RouterControls router_controls = controls(index * tokens * static_cast<std::uint64_t>(shape.ranks));
         const kernels::OpsOperands scope(
             *ops, now.train.precision == Precision::bf16 ? kernels::Operands::bf16 : kernels::Operands::f32);
         transformer->forward(buffers.parameters, buffers.tokens_T, batch, length, router_controls, clock);
         transformer->predict(buffers.parameters, buffers.targets_T, batch, length, router_controls, clock);
-        const LossScales scales{balance_coefficient() / routed_layers(), now.train.z_coefficient / routed_layers(),
-                                now.train.prediction_coefficient};
+        if (team != nullptr) {
+            router_controls = share_router(router_controls, batch, length);
+            lap(Part::router);
+        }
+        const double part = 1.0 / shape.ranks;
+        const LossScales scales{part, part * balance_coefficient() / routed_layers(),
+                                part * now.train.z_coefficient / routed_layers(),
+                                part * now.train.prediction_coefficient};
         transformer->backward(buffers.parameters, buffers.gradients, buffers.tokens_T, buffers.targets_T, batch, length,
                               router_controls, scales, clock);
         const Losses losses = transformer->losses();
-        transformer->router_losses(router);
+        if (team == nullptr) {
+            transformer->router_losses(router);
+        }
         const double share = 1.0 / now.train.accumulation;
         stats.cross_entropy += share * losses.cross_entropy;
         stats.prediction_loss += share * losses.prediction;
@@ -468,6 +514,7 @@ struct Trainer::Impl {
         // Sums over the micro-batches; finish_values() takes out again what these settings do not compute.
         stats.cross_entropy = stats.balance_loss = stats.z_loss = stats.prediction_loss = stats.dropped = 0;
         ops->zero(buffers.choices_LE, layout.layers.size() * E * sizeof(std::uint64_t));
+        step_choices_LE.assign(step_choices_LE.size(), 0);
         ops->zero(buffers.counts, stats.counts.size() * sizeof(std::uint32_t));
         ops->zero(buffers.margins, sizeof(kernels::MarginSums));
         stats.learning_rate = now.train.learning_rate * rate_share(now.train, steps);
@@ -495,6 +542,9 @@ struct Trainer::Impl {
         if (micro > 1) {
             std::swap(buffers.gradients, buffers.sum);
         }
+        if (team != nullptr) {
+            share_step();
+        }
         finish_losses();
         measure_gradient();
         if (stats.fault.empty()) {
@@ -506,6 +556,25 @@ struct Trainer::Impl {
         stats.part_ms = part_ms;
         finish_values();
         return stats;
+    }
+
+    /// Gradients, losses and counts of all ranks.
+    void share_step() {
+        team->add_gradients(*ops, buffers.gradients, layout);
+        kernels::MarginSums margins;
+        ops->download(&margins, buffers.margins, sizeof margins);
+        ops->download(stats.counts.data(), buffers.counts, stats.counts.size() * sizeof(std::uint32_t));
+        shared.assign({stats.cross_entropy, stats.prediction_loss, margins.sum, static_cast<double>(margins.tokens)});
+        constexpr std::size_t kMeans = 4;
+        shared.insert(shared.end(), stats.counts.begin(), stats.counts.end());
+        team->add(shared);
+        stats.cross_entropy = shared[0] / shape.ranks;
+        stats.prediction_loss = shared[1] / shape.ranks;
+        margins = {shared[2], static_cast<std::uint64_t>(shared[3])};
+        ops->upload(buffers.margins, &margins, sizeof margins);
+        std::transform(shared.begin() + kMeans, shared.end(), stats.counts.begin(),
+                       [](double count) { return static_cast<std::uint32_t>(count); });
+        ops->upload(buffers.counts, stats.counts.data(), stats.counts.size() * sizeof(std::uint32_t));
     }
 
     /// What these settings do not compute is absent and not 0.
@@ -542,27 +611,38 @@ struct Trainer::Impl {
 
     /// Sum over the first `count` targets of a held-out text, and how many there were.
     std::pair<double, std::uint64_t> held_out_sum(const std::vector<std::int32_t>& text) {
-        const auto S = static_cast<std::uint64_t>(config.model.context),
-                   B = static_cast<std::uint64_t>(now.train.batch);
+        const auto S = static_cast<std::uint64_t>(config.model.context), B = static_cast<std::uint64_t>(own_batch()),
+                   ranks = static_cast<std::uint64_t>(shape.ranks), rank = static_cast<std::uint64_t>(shape.rank);
         const std::uint64_t count = text.empty() ? 0 : std::min<std::uint64_t>(kHeldOutTokens, text.size() - 1);
         double sum = 0;
         std::uint64_t done = 0;
         while (done < count) {
             const std::uint64_t left = count - done;
-            const std::uint64_t length = std::min(S, left), batch = left < S ? 1 : std::min(B, left / S);
-            const std::uint64_t tokens = batch * length;
+            const std::uint64_t length = std::min(S, left), windows = left < S ? 1 : left / S;
+            // With fewer windows than ranks those that have none repeat the first: all take part, and it is not
+            // counted.
+            const std::uint64_t batch = windows < ranks ? 1 : std::min(B, windows / ranks),
+                                used = std::min(windows, ranks);
+            const std::uint64_t tokens = batch * length, first = done + (rank < used ? rank : 0) * tokens;
             for (std::uint64_t t = 0; t < tokens; ++t) {
-                tokens_T[t] = text[done + t];
-                targets_T[t] = text[done + t + 1];
+                tokens_T[t] = text[first + t];
+                targets_T[t] = text[first + t + 1];
             }
             upload_batch(tokens);
             RouterControls router_controls = controls(0);
             router_controls.mode.training = false;
             transformer->forward(buffers.parameters, buffers.tokens_T, static_cast<int>(batch),
                                  static_cast<int>(length), router_controls, clock);
-            sum += transformer->loss(buffers.parameters, buffers.targets_T, static_cast<int>(tokens)) *
-                   static_cast<double>(tokens);
-            done += tokens;
+            const double loss = transformer->loss(buffers.parameters, buffers.targets_T, static_cast<int>(tokens));
+            if (rank < used) {
+                sum += loss * static_cast<double>(tokens);
+            }
+            done += used * tokens;
+        }
+        if (team != nullptr) {
+            shared.assign(1, sum);
+            team->add(shared);
+            sum = shared[0];
         }
         return {sum, done};
     }
@@ -579,7 +659,16 @@ struct Trainer::Impl {
         if (tokens.size() > static_cast<std::size_t>(room)) {
             tokens.erase(tokens.begin(), tokens.end() - room);
         }
-        Decoder reader(*ops, config.model, layout, buffers.parameters, decoder);
+        // With some of the experts here only, the whole model stands here for as long as the samples take.
+        Block copy;
+        const float* parameters = buffers.parameters;
+        if (team != nullptr && team->work().shares_experts()) {
+            const float* values = whole_of(FlatBuffer::parameters);
+            copy = Block(*ops, whole.floats * sizeof(float));
+            ops->upload(copy.data(), values, whole.floats * sizeof(float));
+            parameters = reinterpret_cast<const float*>(copy.data());
+        }
+        Decoder reader(*ops, config.model, whole, parameters, decoder);
         reader.set_disabled(buffers.disabled_LE);
         std::span<const float> logits = reader.read(0, tokens);
         std::string text;
@@ -607,6 +696,69 @@ struct Trainer::Impl {
         ops->download(host_copy.data(), values, layout.floats * sizeof(float));
         return host_copy.data();
     }
+    const float* values_of(FlatBuffer buffer) const {
+        switch (buffer) {
+            case FlatBuffer::parameters:
+                break;
+            case FlatBuffer::gradients:
+                return buffers.gradients;
+            case FlatBuffer::first_moment:
+                return buffers.first_moment;
+            case FlatBuffer::second_moment:
+                return buffers.second_moment;
+        }
+        return buffers.parameters;
+    }
+    /// With the other ranks, if there are any.
+    template <class Do>
+    auto lead(const RankOrder& order_of_all, const Do& work) {
+        return team == nullptr ? work() : team->lead(order_of_all, work);
+    }
+    /// The whole model's, by rank 0: until the next operation or call.
+    const float* whole_of(FlatBuffer buffer) {
+        const float* mine = values_of(buffer);
+        return team == nullptr ? on_host(mine) : lead({.task = RankTask::whole, .buffer = buffer, .settings = {}}, [&] {
+            return team->whole(on_host(mine), layout);
+        });
+    }
+    void follow() {
+        for (;;) {
+            const RankOrder next = team->wait();
+            if (next.task == RankTask::end) {
+                return;
+            }
+            team->guarded([&] { obey(next); });
+        }
+    }
+    void obey(const RankOrder& next) {
+        const int layer = static_cast<int>(next.layer), expert = static_cast<int>(next.expert);
+        switch (next.task) {
+            case RankTask::end:
+                return;
+            case RankTask::step:
+                step();
+                return;
+            case RankTask::evaluate:
+                evaluate();
+                return;
+            case RankTask::whole:
+                team->whole(on_host(values_of(next.buffer)), layout);
+                return;
+            case RankTask::set:
+                set(base::parse_object(next.settings, next.settings.size()).value().get<LiveValues>());
+                return;
+            case RankTask::disable:
+                disable(layer, expert, next.on != 0);
+                return;
+            case RankTask::freeze:
+                frozen_LE[expert_index(layer, expert)] = next.on != 0 ? 1 : 0;
+                return;
+            case RankTask::reset:
+                reset(layer, expert);
+                return;
+        }
+    }
+
     /// Writes a whole flat buffer: `write` does it in memory of the host.
     template <class Write>
     void fill(float* values, const Write& write) {
@@ -631,10 +783,11 @@ struct Trainer::Impl {
 
     void load(const std::filesystem::path& folder, const CheckpointTensors& model, const CheckpointState& state,
               bool fork, const StopCheck& check) {
-        const CheckpointTensors moments(folder / kOptimizerFile, config.model, layout, {"m.", "v."});
-        fill(buffers.parameters, [&](float* values) { model.read("", values, check); });
-        fill(buffers.first_moment, [&](float* values) { moments.read("m.", values, check); });
-        fill(buffers.second_moment, [&](float* values) { moments.read("v.", values, check); });
+        const CheckpointTensors moments(folder / kOptimizerFile, config.model, whole, {"m.", "v."});
+        const std::vector<NamedTensor> names = name_tensors(config.model, layout);
+        fill(buffers.parameters, [&](float* values) { model.read("", names, values, check); });
+        fill(buffers.first_moment, [&](float* values) { moments.read("m.", names, values, check); });
+        fill(buffers.second_moment, [&](float* values) { moments.read("v.", names, values, check); });
         steps = state.step;
         updates = state.updates;
         sequences = state.sequences;
@@ -658,7 +811,7 @@ struct Trainer::Impl {
         }
     }
 
-    void disable(int layer, int expert, bool disabled) {
+    void check_disabled(int layer, int expert, bool disabled) const {
         check_expert(layer, expert);
         const std::uint8_t* first = disabled_LE.data() + expert_index(layer, 0);
         const auto off = std::count(first, first + config.model.experts, 1) + (disabled && first[expert] == 0 ? 1 : 0);
@@ -666,6 +819,9 @@ struct Trainer::Impl {
             throw Error(say("layer {} needs at least {} enabled experts: enable another one first", layer,
                             config.model.experts_per_token));
         }
+    }
+    void disable(int layer, int expert, bool disabled) {
+        check_disabled(layer, expert, disabled);
         disabled_LE[expert_index(layer, expert)] = disabled ? 1 : 0;
         ops->upload(buffers.disabled_LE, disabled_LE.data(), disabled_LE.size());
     }
@@ -676,9 +832,10 @@ struct Trainer::Impl {
         change(buffers.parameters,
                [&](float* values) { initialise_expert(values, layout, config.model, at, expert, now.train.seed); });
         for (const TensorSpec& tensor : layout.tensors) {
-            if (tensor.layer == layer && tensor.part == TensorPart::experts) {
-                const std::uint64_t each = tensor.count / static_cast<std::uint64_t>(config.model.experts);
-                const std::uint64_t first = tensor.offset + static_cast<std::uint64_t>(expert) * each;
+            const int here = expert - layout.first_expert;
+            if (tensor.layer == layer && tensor.part == TensorPart::experts && here >= 0 && here < layout.experts) {
+                const std::uint64_t each = tensor.count / static_cast<std::uint64_t>(layout.experts);
+                const std::uint64_t first = tensor.offset + static_cast<std::uint64_t>(here) * each;
                 ops->zero(buffers.first_moment + first, each * sizeof(float));
                 ops->zero(buffers.second_moment + first, each * sizeof(float));
             }
@@ -711,10 +868,34 @@ struct Trainer::Impl {
         return list;
     }
 
+    HeldOutLoss evaluate() {
+        ops->enter();
+        HeldOutLoss result;
+        for (std::size_t language = 0; language < kLanguages; ++language) {
+            const auto [sum, tokens] = held_out_sum(data->held_out[language]);
+            result.tokens[language] = tokens;
+            result.loss[language] =
+                tokens > 0 ? sum / static_cast<double>(tokens) : std::numeric_limits<double>::quiet_NaN();
+        }
+        return result;
+    }
+
+    RunConfig changed(const LiveValues& values) const {
+        RunConfig wanted = now;
+        for (const auto& [key, value] : values) {
+            set_live(wanted, config, key, value);
+        }
+        return wanted;
+    }
+    void set(const LiveValues& values) { now = changed(values); }
+
     const RunConfig config;  ///< what was planned for
     RunConfig now;           ///< the same with the live settings as they stand
     std::shared_ptr<const Dataset> data;
-    ParameterLayout layout;
+    const RankShape shape;
+    const std::unique_ptr<RankTeam> team;  ///< null: this process alone
+    const ParameterLayout whole;
+    ParameterLayout layout;  ///< of what this rank keeps
     std::unique_ptr<kernels::Ops> ops;
     Block memory;
     Block decoder_memory;  ///< for samples
@@ -727,7 +908,8 @@ struct Trainer::Impl {
     std::vector<std::uint8_t> languages_T;
     std::vector<std::uint8_t> disabled_LE, frozen_LE;  ///< live knobs
     std::vector<kernels::RouterLosses> router;
-    std::vector<double> square_sums;
+    std::vector<double> square_sums, shared;
+    std::vector<std::uint64_t> choices_LE, step_choices_LE;  ///< of all ranks: of a micro-batch, of the step so far
     mutable std::vector<float> host_copy;  ///< of a flat buffer of a device whose memory the host cannot read
     std::uint64_t steps = 0, updates = 0, sequences = 0;
     StepStats stats;  ///< of the last step
@@ -740,25 +922,28 @@ Trainer::Trainer() = default;
 Trainer::~Trainer() = default;
 
 Trainer::Trainer(const RunConfig& config, std::shared_ptr<const Dataset> data, const StopCheck& check,
-                 std::unique_ptr<kernels::Ops> ops) {
+                 std::unique_ptr<kernels::Ops> ops, const TrainingRanks& ranks) {
     validate(config, title_of(config));
     check_data(config, data.get());
-    impl_ = std::make_unique<Impl>(config, std::move(data), check, std::move(ops));
+    impl_ = std::make_unique<Impl>(config, std::move(data), check, std::move(ops), ranks);
     impl_->fill(impl_->buffers.parameters, [&](float* values) {
         initialise_parameters(values, impl_->layout, config.model, config.train.seed, check);
     });
 }
 
 Trainer::Trainer(const RunConfig& config, std::shared_ptr<const Dataset> data, std::span<const float> parameters,
-                 const StopCheck& check, std::unique_ptr<kernels::Ops> ops) {
+                 const StopCheck& check, std::unique_ptr<kernels::Ops> ops, const TrainingRanks& ranks) {
     validate(config, title_of(config));
     check_data(config, data.get());
-    impl_ = std::make_unique<Impl>(config, std::move(data), check, std::move(ops));
-    if (parameters.size() != impl_->layout.floats) {
+    impl_ = std::make_unique<Impl>(config, std::move(data), check, std::move(ops), ranks);
+    if (parameters.size() != impl_->whole.floats) {
         throw Error(say("the parameters to start from have {} values, but {} are needed: they belong to another model",
-                        parameters.size(), impl_->layout.floats));
+                        parameters.size(), impl_->whole.floats));
     }
-    impl_->ops->upload(impl_->buffers.parameters, parameters.data(), parameters.size_bytes());
+    for (const HeldTensor& tensor : held_tensors(impl_->whole, impl_->layout)) {
+        impl_->ops->upload(impl_->buffers.parameters + tensor.here, parameters.data() + tensor.whole,
+                           tensor.count * sizeof(float));
+    }
 }
 
 RunConfig checkpoint_settings(const std::filesystem::path& checkpoint) {
@@ -797,7 +982,7 @@ void check_fork(const std::filesystem::path& checkpoint, const RunConfig& change
 
 std::unique_ptr<Trainer> Trainer::load(const std::filesystem::path& checkpoint, std::shared_ptr<const Dataset> data,
                                        const RunConfig* changed, const StopCheck& check,
-                                       std::unique_ptr<kernels::Ops> ops) {
+                                       std::unique_ptr<kernels::Ops> ops, const TrainingRanks& ranks) {
     const RunConfig saved = read_checkpoint_config(checkpoint);
     if (changed != nullptr) {
         check_fork(checkpoint, *changed);
@@ -813,25 +998,23 @@ std::unique_ptr<Trainer> Trainer::load(const std::filesystem::path& checkpoint, 
     // Tensors are compared with the configuration before the run's memory is asked for.
     const CheckpointTensors model(checkpoint / kModelFile, config.model, make_layout(config.model), {""});
     std::unique_ptr<Trainer> trainer(new Trainer());
-    trainer->impl_ = std::make_unique<Impl>(config, std::move(data), check, std::move(ops));
+    trainer->impl_ = std::make_unique<Impl>(config, std::move(data), check, std::move(ops), ranks,
+                                            fmt::format("step {}", state.step));
     trainer->impl_->load(checkpoint, model, state, changed != nullptr, check);
     return trainer;
 }
 
+void Trainer::follow() {
+    impl_->follow();
+}
+
 const StepStats& Trainer::step() {
-    return impl_->step();
+    impl_->lead({.task = RankTask::step, .settings = {}}, [this] { impl_->step(); });
+    return impl_->stats;
 }
 
 HeldOutLoss Trainer::evaluate() {
-    impl_->ops->enter();
-    HeldOutLoss result;
-    for (std::size_t language = 0; language < kLanguages; ++language) {
-        const auto [sum, tokens] = impl_->held_out_sum(impl_->data->held_out[language]);
-        result.tokens[language] = tokens;
-        result.loss[language] =
-            tokens > 0 ? sum / static_cast<double>(tokens) : std::numeric_limits<double>::quiet_NaN();
-    }
-    return result;
+    return impl_->lead({.task = RankTask::evaluate, .settings = {}}, [this] { return impl_->evaluate(); });
 }
 
 std::string Trainer::sample(const std::string& prompt, int max_tokens) {
@@ -839,11 +1022,8 @@ std::string Trainer::sample(const std::string& prompt, int max_tokens) {
 }
 
 void Trainer::set(const LiveValues& values) {
-    RunConfig wanted = impl_->now;
-    for (const auto& [key, value] : values) {
-        set_live(wanted, impl_->config, key, value);
-    }
-    impl_->now = wanted;
+    (void)impl_->changed(values);  // refused here, before other ranks hear of it
+    impl_->lead({.task = RankTask::set, .settings = nlohmann::json(values).dump()}, [&] { impl_->set(values); });
 }
 
 void Trainer::set(const std::string& key, double value) {
@@ -851,43 +1031,48 @@ void Trainer::set(const std::string& key, double value) {
 }
 
 void Trainer::set_expert_disabled(int layer, int expert, bool disabled) {
-    impl_->disable(layer, expert, disabled);
+    impl_->check_disabled(layer, expert, disabled);
+    impl_->lead({.task = RankTask::disable, .layer = layer, .expert = expert, .on = disabled ? 1 : 0, .settings = {}},
+                [&] { impl_->disable(layer, expert, disabled); });
 }
 
 void Trainer::set_expert_frozen(int layer, int expert, bool frozen) {
     impl_->check_expert(layer, expert);
-    impl_->frozen_LE[impl_->expert_index(layer, expert)] = frozen ? 1 : 0;
+    impl_->lead({.task = RankTask::freeze, .layer = layer, .expert = expert, .on = frozen ? 1 : 0, .settings = {}},
+                [&] { impl_->frozen_LE[impl_->expert_index(layer, expert)] = frozen ? 1 : 0; });
 }
 
 void Trainer::reset_expert(int layer, int expert) {
-    impl_->reset(layer, expert);
+    impl_->check_expert(layer, expert);
+    impl_->lead({.task = RankTask::reset, .layer = layer, .expert = expert, .settings = {}},
+                [&] { impl_->reset(layer, expert); });
 }
 
 const ParameterLayout& Trainer::layout() const {
-    return impl_->layout;
+    return impl_->whole;
 }
 std::span<const float> Trainer::parameters() const {
-    return {impl_->on_host(impl_->buffers.parameters), impl_->layout.floats};
+    return {impl_->whole_of(FlatBuffer::parameters), impl_->whole.floats};
 }
 std::span<const float> Trainer::gradients() const {
-    return {impl_->on_host(impl_->buffers.gradients), impl_->layout.floats};
+    return {impl_->whole_of(FlatBuffer::gradients), impl_->whole.floats};
 }
 const Dataset& Trainer::data() const {
     return *impl_->data;
 }
 
 void Trainer::save(const std::filesystem::path& folder) const {
-    const Impl& run = *impl_;
-    write_checkpoint_tensors(folder / kModelFile, run.config.model, run.layout,
-                             {{"", run.on_host(run.buffers.parameters)}});
-    const float* first_moment = run.on_host(run.buffers.first_moment);
-    std::vector<float> kept;  // both at a time: host_copy holds one
-    if (!run.ops->host_memory()) {
-        kept.assign(first_moment, first_moment + run.layout.floats);
+    Impl& run = *impl_;
+    write_checkpoint_tensors(folder / kModelFile, run.config.model, run.whole,
+                             {{"", run.whole_of(FlatBuffer::parameters)}});
+    const float* first_moment = run.whole_of(FlatBuffer::first_moment);
+    std::vector<float> kept;  // both at a time: a copy holds one
+    if (first_moment != run.buffers.first_moment) {
+        kept.assign(first_moment, first_moment + run.whole.floats);
         first_moment = kept.data();
     }
-    write_checkpoint_tensors(folder / kOptimizerFile, run.config.model, run.layout,
-                             {{"m.", first_moment}, {"v.", run.on_host(run.buffers.second_moment)}});
+    write_checkpoint_tensors(folder / kOptimizerFile, run.config.model, run.whole,
+                             {{"m.", first_moment}, {"v.", run.whole_of(FlatBuffer::second_moment)}});
     CheckpointState state;
     state.step = run.steps;
     state.updates = run.updates;
@@ -910,8 +1095,8 @@ void Trainer::save(const std::filesystem::path& folder) const {
 
 std::string Trainer::parameters_sha256() const {
     base::Sha256 hash;
-    const float* parameters = impl_->on_host(impl_->buffers.parameters);
-    for (const NamedTensor& tensor : name_tensors(impl_->config.model, impl_->layout)) {
+    const float* parameters = impl_->whole_of(FlatBuffer::parameters);
+    for (const NamedTensor& tensor : name_tensors(impl_->config.model, impl_->whole)) {
         hash.add({reinterpret_cast<const char*>(parameters + tensor.offset), tensor.count * sizeof(float)});
     }
     return hash.finish();
@@ -925,6 +1110,9 @@ std::uint64_t Trainer::steps_done() const {
 }
 std::uint64_t Trainer::memory_bytes() const {
     return impl_->memory.size() + impl_->decoder_memory.size();
+}
+std::uint64_t Trainer::row_bytes_sent() const {
+    return impl_->team == nullptr ? 0 : impl_->team->work().row_bytes_sent();
 }
 
 }  // namespace moescope::engine

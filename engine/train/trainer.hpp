@@ -11,6 +11,8 @@
 #include <vector>
 
 #include "base/atomic_files.hpp"
+#include "engine/comm/comm.hpp"
+#include "engine/model/activations.hpp"
 #include "engine/model/config.hpp"
 #include "engine/model/parameters.hpp"
 #include "engine/model/step_part.hpp"
@@ -38,23 +40,39 @@ struct HeldOutLoss {
     std::array<std::uint64_t, kLanguages> tokens{};
 };
 
+/// The processes that train one model together (engine/model/rank_work.hpp): rank 0 leads, the others follow.
+struct TrainingRanks {
+    std::shared_ptr<comm::Comm> world;  ///< null: this process alone
+    int expert_ranks = 1;               ///< ranks that share the experts
+    bool own_sequences = false;         ///< see engine/model/rank_work.hpp
+    int threads = 0;                    ///< of this rank, on the processor; 0: as the configuration says
+};
+/// The ranks as plans know them. Throws Error when the run can't be divided so.
+RankShape shape_of(const TrainingRanks& ranks, const RunConfig& config);
+
+/// With several ranks each makes a Trainer with the same arguments; rank 0 calls its functions, and the others follow()
+/// until it is gone. A function that throws because a rank is lost leaves a trainer that can only be destroyed.
 class Trainer {
  public:
     /// Allocates everything (see plan_run) and initialises the parameters from the seed. Throws Error. Here and below:
     /// `check` is called between pieces of that and throws to end it; `ops` computes, null: the processor. What
     /// computes is train.device of config(), whatever the given configuration says.
     Trainer(const RunConfig& config, std::shared_ptr<const Dataset> data, const StopCheck& check = {},
-            std::unique_ptr<kernels::Ops> ops = nullptr);
+            std::unique_ptr<kernels::Ops> ops = nullptr, const TrainingRanks& ranks = {});
     /// From a checkpoint folder; on the same device, the next step is bit-equal to what it would have been without the
     /// break. With `changed`, a fork: its settings hold from now on; they must leave every tensor's name and shape as
     /// they are. Throws Error.
     static std::unique_ptr<Trainer> load(const std::filesystem::path& checkpoint, std::shared_ptr<const Dataset> data,
                                          const RunConfig* changed = nullptr, const StopCheck& check = {},
-                                         std::unique_ptr<kernels::Ops> ops = nullptr);
+                                         std::unique_ptr<kernels::Ops> ops = nullptr, const TrainingRanks& ranks = {});
     /// Starts with these parameters (flat buffer of make_layout(config.model)) instead of random ones. Throws Error.
     Trainer(const RunConfig& config, std::shared_ptr<const Dataset> data, std::span<const float> parameters,
-            const StopCheck& check = {}, std::unique_ptr<kernels::Ops> ops = nullptr);
+            const StopCheck& check = {}, std::unique_ptr<kernels::Ops> ops = nullptr,
+            const TrainingRanks& ranks = {});
     ~Trainer();
+
+    /// Of the other ranks: does what rank 0 does. Throws Error.
+    void follow();
 
     /// The result is the trainer's own and holds until the next step. After the first step no memory is asked for, but
     /// by the matrix library for its packed operands.
@@ -77,7 +95,8 @@ class Trainer {
     /// Writes model.safetensors, optimizer.safetensors, config.json, tokenizer.model and state.json into an existing
     /// folder. The caller makes the folder appear atomically (base::AtomicFolder). Throws Error.
     void save(const std::filesystem::path& folder) const;
-    /// The flat buffer of layout() as it stands, and its gradients after a step; for tests and export.
+    /// The flat buffer of layout() as it stands, and its gradients after a step; for tests and export. With several
+    /// ranks the whole model's.
     const ParameterLayout& layout() const;
     std::span<const float> parameters() const;
     std::span<const float> gradients() const;
@@ -89,6 +108,8 @@ class Trainer {
     const RunConfig& config() const;
     std::uint64_t steps_done() const;
     std::uint64_t memory_bytes() const;  ///< held by the trainer
+    /// Rows of expert work that this rank sent to others and got back, forward and backward, in bytes since the start.
+    std::uint64_t row_bytes_sent() const;
 
  private:
     Trainer();

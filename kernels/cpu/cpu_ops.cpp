@@ -99,9 +99,9 @@ class CpuOps final : public Ops {
     void add_share(float* sum, const float* x, float share, bool first, std::int64_t n) override {
         kernels::add_share(sum, x, share, first, n);
     }
-    void jitter(float* out, const float* x, std::int64_t n, double amount, std::uint64_t seed,
-                std::uint64_t stream) override {
-        kernels::jitter(out, x, n, amount, seed, stream);
+    void jitter(float* out, const float* x, std::int64_t n, double amount, std::uint64_t seed, std::uint64_t stream,
+                std::uint64_t first) override {
+        kernels::jitter(out, x, n, amount, seed, stream, first);
     }
 
     void rope_tables(float* cos_SP, float* sin_SP, std::int64_t S, std::int64_t C, const RopeSpec& spec) override {

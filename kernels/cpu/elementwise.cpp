@@ -28,10 +28,11 @@ void add_share(float* sum, const float* x, float share, bool first, std::int64_t
     });
 }
 
-void jitter(float* out, const float* x, std::int64_t n, double amount, std::uint64_t seed, std::uint64_t stream) {
+void jitter(float* out, const float* x, std::int64_t n, double amount, std::uint64_t seed, std::uint64_t stream,
+            std::uint64_t first) {
     parallel_blocks(n, kBlock, [&](std::int64_t begin, std::int64_t end, int) {
         for (std::int64_t i = begin; i < end; ++i) {
-            const double unit = random_unit(seed, stream, static_cast<std::uint64_t>(i));
+            const double unit = random_unit(seed, stream, first + static_cast<std::uint64_t>(i));
             out[i] = x[i] * static_cast<float>(1.0 + amount * (2.0 * unit - 1.0));
         }
     });

@@ -23,8 +23,8 @@ std::int64_t block_of(std::int64_t R) {
 /// Calls body(expert, first row, rows) for blocks of rows. The blocks of expert e start at block offsets[e] / size + e,
 /// which leaves gaps that are skipped: no list of tasks has to be stored, and no expert's block is ever counted twice.
 template <class Body>
-void for_row_blocks(const std::int32_t* offsets_E1, std::int64_t E, const Body& body) {
-    const std::int64_t size = block_of(offsets_E1[E]);
+void for_row_blocks(const std::int32_t* offsets_E1, const ExpertShape& shape, const Body& body) {
+    const std::int64_t E = shape.E, size = block_of(shape.rows_of_all > 0 ? shape.rows_of_all : offsets_E1[E]);
     parallel_for(offsets_E1[E] / size + E, [&](std::int64_t index, int) {
         const auto first_block = [&](std::int64_t e) { return offsets_E1[e] / size + e; };
         // The last expert whose first block is not after this one. First blocks grow by at least one per expert.
@@ -174,7 +174,7 @@ void activate_row(float* h_F, const float* gu_2F, const ExpertShape& shape) {
 void experts_forward(float* y_RD, float* gu_R2F, float* h_RF, const float* x_RD, const ExpertWeights& w,
                      const std::int32_t* offsets_E1, const ExpertShape& shape) {
     const std::int64_t D = shape.D, F = shape.F;
-    for_row_blocks(offsets_E1, shape.E, [&](std::int64_t e, std::int64_t first, std::int64_t rows) {
+    for_row_blocks(offsets_E1, shape, [&](std::int64_t e, std::int64_t first, std::int64_t rows) {
         float *gu = gu_R2F + first * 2 * F, *h = h_RF + first * F;
         project(gu, x_RD + first * D, w.gate_up_E2FD + e * 2 * F * D, part(w.gate_up_bias_E2F, e, 2 * F), rows, 2 * F,
                 D);
@@ -189,7 +189,7 @@ void experts_backward(float* dx_RD, const ExpertGradients& g, float* dgu_R2F, fl
                       const float* x_RD, const float* gu_R2F, const float* h_RF, const ExpertWeights& w,
                       const std::int32_t* offsets_E1, const ExpertShape& shape) {
     const std::int64_t E = shape.E, D = shape.D, F = shape.F;
-    for_row_blocks(offsets_E1, E, [&](std::int64_t e, std::int64_t first, std::int64_t rows) {
+    for_row_blocks(offsets_E1, shape, [&](std::int64_t e, std::int64_t first, std::int64_t rows) {
         float *dh = dh_RF + first * F, *dgu = dgu_R2F + first * 2 * F;
         few_rows_gemm(Transpose::no, rows, F, D, dy_RD + first * D, D, w.down_EDF + e * D * F, F, 0.0f, dh, F);
         for (std::int64_t i = 0; i < rows; ++i) {

@@ -17,6 +17,9 @@ struct ExpertShape {
     std::int64_t E = 0, D = 0, F = 0;
     Activation activation = Activation::swiglu;
     float alpha = 1.702f, limit = 7.0f;
+    /// Rows of all experts of the layer, where these are only some of them: work is cut, and rounded, as for all. 0:
+    /// these are all.
+    std::int64_t rows_of_all = 0;
 };
 
 struct ExpertWeights {

@@ -152,6 +152,9 @@ RouterLosses router_forward(const RouterOutput& out, const RouterInput& in, doub
     losses.dropped = drop_overflow(out, work, shape);
     losses.balance = balance_loss(out, in, scratch, work, shape);
     losses.z = scratch[E] / static_cast<double>(T);
+    if (out.q_sums_E != nullptr) {
+        std::copy(scratch, scratch + E, out.q_sums_E);
+    }
     losses.entropy = scratch[E + 1] / static_cast<double>(T);
     return losses;
 }

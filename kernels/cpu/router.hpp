@@ -83,6 +83,7 @@ struct RouterOutput {
     float* w_TJ = nullptr;               ///< applied weights, 0 where not kept
     std::uint32_t* counts_E = nullptr;   ///< tokens that each expert works on (kept)
     std::uint32_t* choices_E = nullptr;  ///< tokens that chose it, before drops
+    double* q_sums_E = nullptr;          ///< sums over the tokens of q, of which P is the mean; may be null
 };
 
 struct RouterLosses {

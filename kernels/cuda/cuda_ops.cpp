@@ -153,8 +153,8 @@ class CudaOps final : public Ops {
         cuda::add_share(stream(), sum, x, share, first, n);
     }
     void jitter(float* out, const float* x, std::int64_t n, double amount, std::uint64_t seed,
-                std::uint64_t random_stream) override {
-        cuda::jitter(stream(), out, x, n, amount, seed, random_stream);
+                std::uint64_t random_stream, std::uint64_t first) override {
+        cuda::jitter(stream(), out, x, n, amount, seed, random_stream, first);
     }
 
     void rope_tables(float* cos_SP, float* sin_SP, std::int64_t S, std::int64_t C, const RopeSpec& spec) override {

@@ -83,8 +83,8 @@ __global__ void token_scores(float* s_TE, float* lse_T, double* z_T, double* ent
 }
 
 /// One block per expert sums q over the tokens; two more sum z and entropy.
-__global__ void batch_sums(double* sums, const float* s_TE, const double* z_T, const double* entropy_T,
-                           const double* q_of_s_T, std::int64_t T, std::int64_t E) {
+__global__ void batch_sums(double* sums, double* q_sums_E, const float* s_TE, const double* z_T,
+                           const double* entropy_T, const double* q_of_s_T, std::int64_t T, std::int64_t E) {
     SIMT_SHARED(double, parts, kMostWarps);
     const std::int64_t e = blockIdx.x;
     double sum = 0;
@@ -94,6 +94,9 @@ __global__ void batch_sums(double* sums, const float* s_TE, const double* z_T, c
     sum = block_sum<double>(sum, parts);
     if (threadIdx.x == 0) {
         sums[e] = sum;
+        if (q_sums_E != nullptr && e < E) {
+            q_sums_E[e] = sum;
+        }
     }
 }
 
@@ -246,7 +249,7 @@ void router_forward(simt::Stream stream, RouterLosses* losses, const RouterOutpu
                 out.lse_T, parts.z_T, parts.entropy_T, parts.q_of_s_T, in.z_TE, shape.E, shape.scoring,
                 formulas_of(shape.scoring).softmax);
     SIMT_LAUNCH(router::batch_sums, dim3(static_cast<unsigned>(shape.E + 2)), dim3(kRowThreads), 0, stream, parts.sums,
-                out.s_TE, parts.z_T, parts.entropy_T, parts.q_of_s_T, shape.T, shape.E);
+                out.q_sums_E, out.s_TE, parts.z_T, parts.entropy_T, parts.q_of_s_T, shape.T, shape.E);
     router::choose(stream, out, in, parts, shape);
     router::count_and_drop(stream, out, shape);
     router::losses(stream, losses, out, in, parts, shape);

@@ -15,6 +15,8 @@ struct TrainOptions {
     std::string replay;  ///< session whose latest training run is run again and compared
     std::optional<int> steps, threads;
     std::optional<std::uint64_t> seed;
+    int expert_parallel = 1;  ///< ranks of mpirun that share the experts
+    bool all_to_all = false;  ///< each of them with sequences of its own
     std::optional<std::string> device;
     bool resume = false, json = false;
 };

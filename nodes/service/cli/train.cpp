@@ -10,8 +10,10 @@
 #include "base/sentence.hpp"
 #include "base/step_values.hpp"
 #include "base/text.hpp"
+#include "engine/comm/mpi_comm.hpp"
 #include "engine/exchange/open_weights.hpp"
 #include "engine/model/machine_memory.hpp"
+#include "engine/train/memory_check.hpp"
 #include "nodes/protocol/run_state.hpp"
 #include "nodes/service/cli/console.hpp"
 #include "nodes/service/cli/local_node.hpp"
@@ -20,6 +22,7 @@
 #include "nodes/service/cli/subcommands.hpp"
 #include "nodes/service/cli/training_output.hpp"
 #include "nodes/service/commands/service.hpp"
+#include "nodes/service/jobs/rank_launch.hpp"
 #include "nodes/service/jobs/run_names.hpp"
 #include "nodes/service/library/command_error.hpp"
 #include "nodes/service/library/machine.hpp"
@@ -82,6 +85,9 @@ engine::RunConfig config_from(const TrainOptions& options, const fs::path& init,
 /// --device says another place.
 void check_same_run(const TrainOptions& options, engine::RunConfig wanted, const TrainingRequest& order) {
     wanted.train.device = order.config.train.device;
+    if (!options.threads && engine::comm::launched_ranks() > 1) {
+        wanted.train.threads = order.config.train.threads;  // each rank has its own
+    }
     if (engine::to_json(wanted) != engine::to_json(order.config)) {
         throw CommandError(
             say("the run in {} was started with other settings (steps {}, seed {}, threads {}); give the same ones to "
@@ -191,19 +197,87 @@ TrainingRequest order_from(const TrainOptions& options, engine::RunConfig config
     return order;
 }
 
-int train_command(const Paths& paths, const TrainOptions& options) {
-    const fs::path init = init_path(options, paths);
-    auto config = config_from(options, init, paths);  // a bad one is found before a session folder is made
-    if (!options.resume) {
-        kernels::Devices devices(device_places(paths));
-        check_room(devices, config, engine::available_memory());
-        TrainingRequest wanted;
-        wanted.config = config;
-        wanted.data = options.data;
-        wanted.init = options.init;
-        check_request(wanted);
+/// What the command asks for.
+struct Wanted {
+    fs::path init;
+    engine::RunConfig config;
+};
+
+/// A bad one is found before a session folder is made.
+Wanted wanted_from(const TrainOptions& options, const Paths& paths, const RankLaunch* ranks) {
+    Wanted wanted;
+    wanted.init = init_path(options, paths);
+    wanted.config = config_from(options, wanted.init, paths);
+    if (ranks != nullptr && wanted.config.train.device != kernels::kProcessor) {
+        throw CommandError(say("several ranks train on processors; leave out --device {}", wanted.config.train.device));
     }
-    HeldSignals signals;  // until here nothing was begun that would have to end well
+    if (ranks != nullptr) {
+        engine::check_rank_memory(wanted.config, ranks->ranks(), engine::available_memory());
+    } else if (!options.resume) {
+        kernels::Devices devices(device_places(paths));
+        check_room(devices, wanted.config, engine::available_memory());
+    }
+    if (!options.resume) {
+        TrainingRequest request;
+        request.config = wanted.config;
+        request.data = options.data;
+        request.init = options.init;
+        check_request(request);
+    }
+    return wanted;
+}
+
+/// The same of all ranks, or rank 0 says what is wrong; nothing: this rank leaves it to rank 0.
+std::optional<Wanted> wanted_by_all(const TrainOptions& options, const Paths& paths, RankLaunch* ranks) {
+    if (ranks == nullptr) {
+        return wanted_from(options, paths, nullptr);
+    }
+    Wanted wanted;
+    std::exception_ptr problem;
+    std::string settings;
+    try {
+        wanted = wanted_from(options, paths, ranks);
+        engine::RunConfig compared = wanted.config;
+        compared.train.threads = 1;  // machines may differ
+        settings = json::array({engine::to_json(compared), options.data, wanted.init.string(), options.resume,
+                                options.expert_parallel, options.all_to_all})
+                       .dump(-1, ' ', false, json::error_handler_t::replace);
+    } catch (const std::exception& error) {
+        problem = std::current_exception();
+        settings = error.what();
+    }
+    if (!ranks->agree(settings) || (problem && !ranks->leads())) {
+        return std::nullopt;
+    }
+    if (problem) {
+        std::rethrow_exception(problem);
+    }
+    return wanted;
+}
+
+int train_command(const Paths& paths, const TrainOptions& options) {
+    std::optional<HeldSignals> held;
+    if (engine::comm::launched_ranks() > 1) {
+        held.emplace();  // before MPI starts threads of its own
+    }
+    engine::TrainingRanks sharing;
+    sharing.expert_ranks = options.expert_parallel;
+    sharing.own_sequences = options.all_to_all;
+    const auto ranks = join_ranks(paths, sharing, options.threads);
+    auto wanted = wanted_by_all(options, paths, ranks.get());
+    if (!wanted) {
+        return 1;
+    }
+    if (ranks && !ranks->leads()) {
+        follow_training(paths, *ranks);
+        return 0;
+    }
+    const fs::path init = wanted->init;
+    auto config = std::move(wanted->config);
+    if (!held) {
+        held.emplace();  // until here nothing was begun that would have to end well
+    }
+    HeldSignals& signals = *held;
     int planned = 0;
     LocalNode node(paths, options.out, [&](protocol::RecordType type, const std::vector<std::byte>& body) {
         if (type == protocol::RecordType::step) {
@@ -220,6 +294,7 @@ int train_command(const Paths& paths, const TrainOptions& options) {
     });
     const auto known = options.resume ? latest_run(node.session->journal(), protocol::RunKind::train) : std::nullopt;
     auto order = order_from(options, std::move(config), init, node, known, signals);
+    order.ranks = ranks;
     if (known && known->state == RunState::done) {
         print_end(result_of(*node.session, known->id), options.json, true);
         return 0;
@@ -267,6 +342,13 @@ void add_train(CLI::App& app, Chosen& chosen) {
     train->add_option("--seed", options->seed, "Seed of parameters and data order")->check(range_of("seed"));
     train->add_option("--threads", options->threads, "Compute threads; as many as the machine has when left out")
         ->check(range_of("threads"));
+    train
+        ->add_option("--expert-parallel", options->expert_parallel,
+                     "Under mpirun or srun: this many neighbouring processes share the experts")
+        ->check(whole_number(1, 1024))
+        ->capture_default_str();
+    train->add_flag("--all-to-all", options->all_to_all,
+                    "With --expert-parallel: each process takes sequences of its own, and tokens go to their experts");
     train
         ->add_option("--device", options->device,
                      "What computes: cpu, or cuda:0 and so on (moescope-node devices); left out: as the configuration "

@@ -360,16 +360,50 @@ void TrainingJob::train() {
     }
 }
 
-std::shared_ptr<const engine::Tokenizer> TrainingJob::open_beginning() {
-    if (!order_.checkpoint.empty()) {
-        return engine::read_checkpoint_tokenizer(order_.checkpoint);
+Beginning open_beginning(const TrainingRequest& order) {
+    if (!order.checkpoint.empty()) {
+        return {nullptr, engine::read_checkpoint_tokenizer(order.checkpoint)};
     }
-    if (order_.init.empty()) {
-        return nullptr;
+    if (order.init.empty()) {
+        return {};
     }
-    beginning_ = engine::open_weights(order_.init).model;
-    check_tokenizer(*beginning_, order_);
-    return beginning_->tokenizer;
+    const auto weights = engine::open_weights(order.init).model;
+    check_tokenizer(*weights, order);
+    return {weights, weights->tokenizer};
+}
+
+std::unique_ptr<engine::Trainer> make_trainer(const TrainingRequest& order, std::shared_ptr<const engine::Dataset> data,
+                                              const Beginning& beginning, const engine::StopCheck& check,
+                                              std::unique_ptr<kernels::Ops> ops, const engine::TrainingRanks& ranks) {
+    if (!order.checkpoint.empty()) {
+        return engine::Trainer::load(order.checkpoint, std::move(data), order.fork ? &order.config : nullptr, check,
+                                     std::move(ops), ranks);
+    }
+    if (beginning.weights) {
+        const std::span<const float> parameters(beginning.weights->parameters, beginning.weights->layout.floats);
+        return std::make_unique<engine::Trainer>(order.config, std::move(data), parameters, check, std::move(ops), ranks);
+    }
+    return std::make_unique<engine::Trainer>(order.config, std::move(data), check, std::move(ops), ranks);
+}
+
+json order_of_ranks(const TrainingRequest& order) {
+    return {{"config", engine::to_json(order.config)},
+            {"data", order.data},
+            {"init", order.init.string()},
+            {"checkpoint", order.checkpoint.string()},
+            {"fork", order.fork.has_value()}};
+}
+
+TrainingRequest request_of_ranks(const json& order) {
+    TrainingRequest request;
+    request.config = engine::parse_run_config(base::member(order, "config"), say("the configuration"));
+    request.data = text_of(order, "data");
+    request.init = text_of(order, "init");
+    request.checkpoint = text_of(order, "checkpoint");
+    if (order.value("fork", false)) {
+        request.fork.emplace();
+    }
+    return request;
 }
 
 bool TrainingJob::stop_wanted() {
@@ -381,7 +415,7 @@ bool TrainingJob::stop_wanted() {
 }
 
 bool TrainingJob::load_data() {
-    const auto tokenizer = open_beginning();
+    beginning_ = open_beginning(order_);
     protocol::Task task;
     task.id = fmt::format("data-{}", order_.run);
     task.kind = protocol::TaskKind::corpus;
@@ -396,7 +430,7 @@ bool TrainingJob::load_data() {
         return !stop_wanted();
     };
     try {
-        data_ = parts_.datasets.load(order_.data, order_.config.model.vocabulary, tokenizer, progress);
+        data_ = parts_.datasets.load(order_.data, order_.config.model.vocabulary, beginning_.tokenizer, progress);
     } catch (const std::exception&) {
         const bool cancelled = !progress(1, {});
         parts_.board.remove_task(task.id);
@@ -420,20 +454,15 @@ bool TrainingJob::build_trainer() {
         }
     };
     try {
-        if (!order_.checkpoint.empty()) {
-            trainer_ = engine::Trainer::load(order_.checkpoint, data_, order_.fork ? &order_.config : nullptr, check,
-                                             std::move(ops_));
-        } else if (beginning_) {
-            trainer_ = std::make_unique<engine::Trainer>(
-                order_.config, data_, std::span<const float>(beginning_->parameters, beginning_->layout.floats), check,
-                std::move(ops_));
-        } else {
-            trainer_ = std::make_unique<engine::Trainer>(order_.config, data_, check, std::move(ops_));
+        if (order_.ranks) {
+            order_.ranks->begin(order_of_ranks(order_));  // the data are in the cache now, where they find them
         }
+        trainer_ = order_.ranks ? make_trainer(order_, data_, beginning_, check, nullptr, order_.ranks->ranks())
+                                : make_trainer(order_, data_, beginning_, check, std::move(ops_), {});
     } catch (const Unwanted&) {
         return false;
     }
-    beginning_.reset();
+    beginning_ = {};
     if (!order_.checkpoint.empty() && !order_.fork) {
         last_checkpoint_ = order_.checkpoint_step;
         result_.checkpoint = order_.checkpoint;
@@ -461,6 +490,11 @@ void TrainingJob::announce(bool with_data) {
     }
     if (order_.fork) {
         manifest["fork"] = {{"run", order_.fork->run}, {"step", order_.fork->step}};
+    }
+    if (order_.ranks) {
+        manifest["ranks"] = {{"processes", order_.ranks->ranks().world->size()},
+                             {"expert_parallel", order_.ranks->ranks().expert_ranks},
+                             {"all_to_all", order_.ranks->ranks().own_sequences}};
     }
     if (!order_.disabled.empty()) {
         manifest["disabled_experts"] = order_.disabled;

@@ -19,6 +19,7 @@
 #include "engine/train/trainer.hpp"
 #include "nodes/history/journal_reader.hpp"
 #include "nodes/service/jobs/job.hpp"
+#include "nodes/service/jobs/rank_launch.hpp"
 
 namespace moescope::node {
 
@@ -48,9 +49,25 @@ struct TrainingRequest {
     std::multimap<std::uint64_t, nlohmann::json> changes;
     /// Of the manifest of a run that goes on: where it came from, and what stayed disabled or frozen from there.
     nlohmann::json origin = nlohmann::json::object();
+    std::shared_ptr<RankLaunch> ranks;  ///< that train it together with this process; null: none
     std::string earlier_device;   ///< of a run that goes on on another one
     std::uint64_t last_step = 0;  ///< end after this step, the schedule being that of `config`; 0: its number of steps
 };
+
+/// What a run starts from, opened.
+struct Beginning {
+    std::shared_ptr<const engine::LoadedModel> weights;  ///< null: random numbers or a checkpoint
+    std::shared_ptr<const engine::Tokenizer> tokenizer;  ///< null: the data bring their own
+};
+/// Throws base::Error.
+Beginning open_beginning(const TrainingRequest& order);
+/// Throws base::Error, and what `check` throws.
+std::unique_ptr<engine::Trainer> make_trainer(const TrainingRequest& order, std::shared_ptr<const engine::Dataset> data,
+                                              const Beginning& beginning, const engine::StopCheck& check,
+                                              std::unique_ptr<kernels::Ops> ops, const engine::TrainingRanks& ranks);
+/// What the other ranks have to know of an order, and the reverse.
+nlohmann::json order_of_ranks(const TrainingRequest& order);
+TrainingRequest request_of_ranks(const nlohmann::json& order);
 
 /// How a run ended.
 struct TrainingResult {
@@ -94,8 +111,6 @@ class TrainingJob final : public Job {
     void main();
     void train();
     std::uint64_t planned_steps() const;
-    /// Opens what the run starts from, if anything, and gives the tokenizer of that; null: the data bring their own.
-    std::shared_ptr<const engine::Tokenizer> open_beginning();
     bool stop_wanted();
     /// Throws base::Error: it can't be used, or has not enough memory.
     void open_device();
@@ -133,7 +148,7 @@ class TrainingJob final : public Job {
 
     NodeParts parts_;
     TrainingRequest order_;
-    std::shared_ptr<const engine::LoadedModel> beginning_;  ///< weights to start from, until the trainer has them
+    Beginning beginning_;  ///< until the trainer has it
     std::shared_ptr<const engine::Dataset> data_;
     std::unique_ptr<kernels::Ops> ops_;  ///< of the device, until the trainer has them
     nlohmann::json device_;              ///< what is known of it; null of the processor

@@ -83,7 +83,7 @@ TEST(DeviceOperations, WithoutAFormula) {
             ops.add(sum.at(), a.at(), b.at(), n);
             ops.add_share(share.at(), a.at(), 0.25f, true, n);
             ops.add_share(share.at(), b.at(), 0.25f, false, n);
-            ops.jitter(noisy.at(), a.at(), n, 0.1, 7, 3);
+            ops.jitter(noisy.at(), a.at(), n, 0.1, 7, 3, 5);
             ops.copy_columns(wide.at() + kWidth, 2 * kWidth, a.at(), kWidth, kRows, kWidth);
             ops.next_targets(tokens.at(), next.at(), targets.at(), 21, 7);
             Left left;

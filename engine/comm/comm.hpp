@@ -1,0 +1,121 @@
+// Processes ("ranks") that work on one run together: the collective operations that training needs.
+//
+// Every rank calls the same operations in the same order with fitting sizes. Memory is the host's. A sum is taken in
+// the order of the ranks and has the same bytes on all of them and whenever it is repeated. One thread at a time; an
+// operation returns when this rank's part is done. When a rank ends or does not come within the patience, the
+// operation throws Error on the others, and no operation succeeds after that: the run has to be started again from its
+// last checkpoint.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "engine/error.hpp"
+
+namespace moescope::engine::comm {
+
+enum class Number : std::uint8_t { f32, f64, i32, i64 };
+std::uint64_t size_of(Number number);  ///< bytes
+
+template <class T>
+constexpr Number kNumberOf = Number::f32;
+template <>
+inline constexpr Number kNumberOf<double> = Number::f64;
+template <>
+inline constexpr Number kNumberOf<std::int32_t> = Number::i32;
+template <>
+inline constexpr Number kNumberOf<std::int64_t> = Number::i64;
+
+/// A part of an exchange: so many bytes to or from another rank.
+struct Outgoing {
+    int rank = 0;
+    const void* data = nullptr;
+    std::uint64_t bytes = 0;
+};
+struct Incoming {
+    int rank = 0;
+    void* data = nullptr;
+    std::uint64_t bytes = 0;
+};
+
+/// How long an operation waits for the others: a step's share of time, or as long as the leader has nothing to do.
+enum class Patience { step, endless };
+
+class Comm {
+ public:
+    Comm() = default;
+    Comm(const Comm&) = delete;
+    Comm& operator=(const Comm&) = delete;
+    virtual ~Comm() = default;
+
+    virtual int rank() const = 0;
+    virtual int size() const = 0;
+
+    /// Parts between the same two ranks arrive in the order in which both list them. Own rank and zero bytes are
+    /// allowed.
+    virtual void exchange(std::span<const Outgoing> out, std::span<const Incoming> in,
+                          Patience patience = Patience::step) = 0;
+    virtual void broadcast(void* data, std::uint64_t bytes, int root, Patience patience = Patience::step) = 0;
+    /// `into` [size][bytes], in the order of the ranks.
+    virtual void all_gather(void* into, const void* from, std::uint64_t bytes) = 0;
+    /// What stands for each rank in `from`, and arrives from each in `into`, one after the other; bytes [size].
+    virtual void all_to_all_v(void* into, std::span<const std::uint64_t> receive_bytes, const void* from,
+                              std::span<const std::uint64_t> send_bytes) = 0;
+    virtual void all_reduce(void* values, std::uint64_t count, Number number) = 0;
+    /// Rank r gets the sum of the r-th part of `from`, counts[r] numbers.
+    virtual void reduce_scatter(void* into, const void* from, std::span<const std::uint64_t> counts, Number number) = 0;
+    virtual void barrier() = 0;
+    /// No operation of any rank succeeds from now on.
+    virtual void abort() noexcept = 0;
+    /// The ranks that gave the same colour, in their order here. Every rank calls it. It must not outlive this object.
+    virtual std::unique_ptr<Comm> split(int colour) = 0;
+    /// Ranks on this rank's machine, itself included.
+    virtual int neighbours() const = 0;
+    /// Bytes that this rank has sent to others.
+    virtual std::uint64_t bytes_sent() const = 0;
+
+    template <class T>
+    void all_reduce(std::span<T> values) {
+        all_reduce(values.data(), values.size(), kNumberOf<T>);
+    }
+};
+
+/// One rank alone.
+std::unique_ptr<Comm> solo();
+
+/// The other operations made of exchange().
+class ExchangeComm : public Comm {
+ public:
+    void broadcast(void* data, std::uint64_t bytes, int root, Patience patience) override;
+    void all_gather(void* into, const void* from, std::uint64_t bytes) override;
+    void all_to_all_v(void* into, std::span<const std::uint64_t> receive_bytes, const void* from,
+                      std::span<const std::uint64_t> send_bytes) override;
+    using Comm::all_reduce;
+    void all_reduce(void* values, std::uint64_t count, Number number) override;
+    void reduce_scatter(void* into, const void* from, std::span<const std::uint64_t> counts, Number number) override;
+    void barrier() override;
+    std::unique_ptr<Comm> split(int colour) override;
+
+ private:
+    std::vector<std::byte> scratch_;
+    std::vector<Outgoing> out_;
+    std::vector<Incoming> in_;
+};
+
+struct Agreed {
+    base::Marked what;  ///< "configuration"
+    std::string text;
+};
+/// Which rank differs from rank 0, and in what. Every rank knows it.
+class Disagreement : public Error {
+ public:
+    using Error::Error;
+};
+/// Throws Disagreement on every rank when the texts are not the same on all.
+void require_same(Comm& world, std::span<const Agreed> texts);
+
+}  // namespace moescope::engine::comm

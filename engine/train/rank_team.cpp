@@ -1,0 +1,181 @@
+#include "engine/train/rank_team.hpp"
+
+#include <algorithm>
+#include <array>
+#include <exception>
+
+#include "engine/error.hpp"
+
+namespace moescope::engine {
+namespace {
+
+/// What must be the same on all ranks; how many threads a rank has is its own affair.
+std::string compared(RunConfig config) {
+    config.train.threads = 1;
+    return to_json(config).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+comm::Comm& agreed(comm::Comm& world, const TrainingRanks& ranks, const RunConfig& config,
+                   const std::string& start_from) {
+    const std::array<comm::Agreed, 3> texts = {
+        {{marked("configuration"), compared(config)},
+         {marked("data and checkpoint"), start_from},
+         {marked("sharing of experts"), fmt::format("{} {}", ranks.expert_ranks, ranks.own_sequences)}}};
+    comm::require_same(world, texts);
+    return world;
+}
+
+/// The longest stretches of neighbouring tensors of one kind.
+template <class Take>
+void in_stretches(const ParameterLayout& layout, const Take& take) {
+    const auto& tensors = layout.tensors;
+    for (std::size_t begin = 0; begin < tensors.size();) {
+        const bool experts = tensors[begin].part == TensorPart::experts;
+        std::size_t end = begin + 1;
+        while (end < tensors.size() && (tensors[end].part == TensorPart::experts) == experts) {
+            ++end;
+        }
+        const std::uint64_t first = tensors[begin].offset;
+        take(experts, first, tensors[end - 1].offset + tensors[end - 1].count - first);
+        begin = end;
+    }
+}
+
+}  // namespace
+
+RankShape shape_of(const TrainingRanks& ranks, const RunConfig& config) {
+    RankShape shape;
+    if (ranks.world != nullptr) {
+        const int processes = ranks.world->size(), process = ranks.world->rank();
+        shape.expert_ranks = ranks.expert_ranks;
+        shape.expert_rank = process % ranks.expert_ranks;
+        shape.own_sequences = ranks.own_sequences;
+        const int sharing = ranks.own_sequences ? 1 : ranks.expert_ranks;  // of the same sequences
+        shape.ranks = processes / sharing;
+        shape.rank = process / sharing;
+        check_ranks(config, shape, processes);
+    }
+    return shape;
+}
+
+RankTeam::RankTeam(const TrainingRanks& ranks, const RunConfig& config, const std::string& start_from)
+    : world_(ranks.world),
+      model_(config.model),
+      work_(agreed(*ranks.world, ranks, config, start_from), ranks.expert_ranks, ranks.own_sequences, config.model) {}
+
+RankTeam::~RankTeam() {
+    if (lost_) {
+        world_->abort();
+        return;
+    }
+    try {
+        if (leads()) {
+            send({});
+        }
+    } catch (const std::exception&) {
+        world_->abort();  // who is lost need not be told
+    }
+}
+
+void RankTeam::require_whole() const {
+    if (lost_) {
+        throw Error(say("the ranks of this run no longer work together; go on from its last checkpoint"));
+    }
+}
+
+void RankTeam::send(const RankOrder& order) {
+    guarded([&] {
+        std::array<std::int64_t, 6> numbers = {static_cast<std::int64_t>(order.task),
+                                               static_cast<std::int64_t>(order.buffer),
+                                               order.layer,
+                                               order.expert,
+                                               order.on,
+                                               static_cast<std::int64_t>(order.settings.size())};
+        world_->broadcast(numbers.data(), sizeof numbers, 0, comm::Patience::endless);
+        std::string settings = order.settings;
+        world_->broadcast(settings.data(), settings.size(), 0, comm::Patience::endless);
+    });
+}
+
+RankOrder RankTeam::wait() {
+    return guarded([&] {
+        std::array<std::int64_t, 6> numbers{};
+        world_->broadcast(numbers.data(), sizeof numbers, 0, comm::Patience::endless);
+        RankOrder order{static_cast<RankTask>(numbers[0]),
+                        static_cast<FlatBuffer>(numbers[1]),
+                        numbers[2],
+                        numbers[3],
+                        numbers[4],
+                        std::string(static_cast<std::size_t>(numbers[5]), '\0')};
+        world_->broadcast(order.settings.data(), order.settings.size(), 0, comm::Patience::endless);
+        return order;
+    });
+}
+
+void RankTeam::add_gradients(kernels::Ops& ops, float* gradients, const ParameterLayout& layout) {
+    in_stretches(layout, [&](bool experts, std::uint64_t first, std::uint64_t count) {
+        comm::Comm& ranks = experts ? work_.replicas() : work_.batch();
+        if (ranks.size() == 1) {
+            return;
+        }
+        if (ops.host_memory()) {
+            ranks.all_reduce(std::span(gradients + first, count));
+            return;
+        }
+        part_.resize(std::max<std::size_t>(part_.size(), count));
+        ops.download(part_.data(), gradients + first, count * sizeof(float));
+        ranks.all_reduce(std::span(part_.data(), count));
+        ops.upload(gradients + first, part_.data(), count * sizeof(float));
+    });
+}
+
+void RankTeam::add_square_sums(std::vector<double>& sums, const ParameterLayout& layout) {
+    if (!work_.shares_experts()) {
+        return;
+    }
+    for (std::size_t i = 0; i < sums.size(); ++i) {
+        if (layout.tensors[i].part != TensorPart::experts && work_.shape().expert_rank > 0) {
+            sums[i] = 0;  // the same on all
+        }
+    }
+    work_.group().all_reduce(std::span(sums));
+}
+
+const float* RankTeam::whole(const float* mine, const ParameterLayout& layout) {
+    const RankShape& shape = work_.shape();
+    if (!work_.shares_experts()) {
+        return leads() ? mine : nullptr;
+    }
+    if (world_->rank() >= shape.expert_ranks) {
+        return nullptr;  // the others have the same experts
+    }
+    const ParameterLayout all = make_layout(model_);
+    std::vector<comm::Outgoing> out;
+    std::vector<comm::Incoming> in;
+    if (!leads()) {
+        for (const HeldTensor& tensor : held_tensors(all, layout)) {
+            if (tensor.experts) {
+                out.push_back({0, mine + tensor.here, tensor.count * sizeof(float)});
+            }
+        }
+        work_.group().exchange(out, in);
+        return nullptr;
+    }
+    whole_.assign(all.floats, 0.0f);
+    for (const HeldTensor& tensor : held_tensors(all, layout)) {
+        std::copy_n(mine + tensor.here, tensor.count, whole_.data() + tensor.whole);
+    }
+    for (int rank = 1; rank < shape.expert_ranks; ++rank) {
+        RankShape other = shape;
+        other.expert_rank = rank;
+        for (const HeldTensor& tensor : held_tensors(all, make_layout(model_, expert_share(model_, other)))) {
+            if (tensor.experts) {
+                in.push_back({rank, whole_.data() + tensor.whole, tensor.count * sizeof(float)});
+            }
+        }
+    }
+    work_.group().exchange(out, in);
+    return whole_.data();
+}
+
+}  // namespace moescope::engine

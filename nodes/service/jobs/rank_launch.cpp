@@ -1,0 +1,103 @@
+#include "nodes/service/jobs/rank_launch.hpp"
+
+#include <algorithm>
+#include <array>
+#include <unistd.h>
+
+#include "base/json_guard.hpp"
+#include "base/sha256.hpp"
+#include "engine/comm/mpi_comm.hpp"
+#include "nodes/service/jobs/dataset_store.hpp"
+#include "nodes/service/jobs/training_job.hpp"
+#include "nodes/service/library/machine.hpp"
+
+namespace moescope::node {
+namespace {
+
+constexpr std::size_t kMostOrder = std::size_t{1} << 20;
+
+/// A launcher that binds its ranks to cores gives each its own; else those of a machine share all of it.
+int threads_of_rank(const engine::comm::Comm& world) {
+    return cores() < sysconf(_SC_NPROCESSORS_ONLN) ? cores() : std::max(1, cores() / world.neighbours());
+}
+
+}  // namespace
+
+RankLaunch::RankLaunch(const Paths& paths, std::shared_ptr<engine::comm::Comm> world,
+                       const engine::TrainingRanks& sharing, std::optional<int> threads)
+    : program_(paths.program), ranks_(sharing) {
+    ranks_.world = std::move(world);
+    ranks_.threads = threads.value_or(threads_of_rank(*ranks_.world));
+}
+
+RankLaunch::~RankLaunch() {
+    if (leads() && !begun_) {
+        try {
+            begin(nullptr);
+        } catch (const std::exception&) {
+            ranks_.world->abort();  // who is lost need not be told
+        }
+    }
+}
+
+bool RankLaunch::agree(const std::string& settings) {
+    const std::array<engine::comm::Agreed, 2> texts = {
+        {{base::marked("program"), base::sha256_of_file(program_)}, {base::marked("command"), settings}}};
+    try {
+        engine::comm::require_same(*ranks_.world, texts);
+    } catch (const engine::comm::Disagreement&) {
+        begun_ = true;  // nobody waits for more
+        if (leads()) {
+            throw;
+        }
+        return false;
+    }
+    return true;
+}
+
+void RankLaunch::begin(const nlohmann::json& order) {
+    begun_ = true;
+    std::string text = order.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+    std::uint64_t bytes = text.size();
+    ranks_.world->broadcast(&bytes, sizeof bytes, 0, engine::comm::Patience::endless);
+    ranks_.world->broadcast(text.data(), bytes, 0, engine::comm::Patience::endless);
+}
+
+std::optional<nlohmann::json> RankLaunch::wait() {
+    begun_ = true;
+    std::uint64_t bytes = 0;
+    ranks_.world->broadcast(&bytes, sizeof bytes, 0, engine::comm::Patience::endless);
+    std::string text(std::min<std::uint64_t>(bytes, kMostOrder), '\0');
+    ranks_.world->broadcast(text.data(), text.size(), 0, engine::comm::Patience::endless);
+    return base::parse_object(text, kMostOrder);
+}
+
+std::shared_ptr<RankLaunch> join_ranks(const Paths& paths, const engine::TrainingRanks& sharing,
+                                       std::optional<int> threads) {
+    if (engine::comm::launched_ranks() == 1) {
+        if (sharing.expert_ranks > 1) {
+            throw CommandError(say("--expert-parallel {} needs as many processes: start them with mpirun -n {}",
+                                   sharing.expert_ranks, sharing.expert_ranks));
+        }
+        return nullptr;
+    }
+    engine::comm::MpiSettings settings;
+    settings.plugin = engine::comm::mpi_plugin_here();
+    std::shared_ptr<engine::comm::Comm> world = engine::comm::open_mpi(settings);
+    return std::make_shared<RankLaunch>(paths, std::move(world), sharing, threads);
+}
+
+void follow_training(const Paths& paths, RankLaunch& launch) {
+    const auto order = launch.wait();
+    if (!order) {
+        return;
+    }
+    TrainingRequest request = request_of_ranks(*order);
+    DatasetStore datasets(paths.cache);
+    const Beginning beginning = open_beginning(request);
+    const auto data = datasets.load(request.data, request.config.model.vocabulary, beginning.tokenizer,
+                                    [](double, const Sentence&) { return true; });
+    make_trainer(request, data, beginning, {}, nullptr, launch.ranks())->follow();
+}
+
+}  // namespace moescope::node

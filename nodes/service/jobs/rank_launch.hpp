@@ -1,0 +1,51 @@
+// Training that mpirun or srun started as several processes: rank 0 has the session and decides, the others do their
+// share of each step.
+#pragma once
+
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+
+#include "engine/comm/comm.hpp"
+#include "engine/train/trainer.hpp"
+#include "nodes/service/library/paths.hpp"
+
+namespace moescope::node {
+
+/// One thread at a time.
+class RankLaunch {
+ public:
+    /// Every rank calls it; waits for all. Throws base::Error.
+    RankLaunch(const Paths& paths, std::shared_ptr<engine::comm::Comm> world, const engine::TrainingRanks& sharing,
+               std::optional<int> threads);
+    /// Rank 0: the others go when they were given nothing to do.
+    ~RankLaunch();
+    RankLaunch(const RankLaunch&) = delete;
+    RankLaunch& operator=(const RankLaunch&) = delete;
+
+    bool leads() const { return ranks_.world->rank() == 0; }
+    const engine::TrainingRanks& ranks() const { return ranks_; }
+
+    /// Every rank: whether all have the same program, and the same command as `settings` says it. Rank 0 throws when
+    /// not; the others leave the sentence to it.
+    bool agree(const std::string& settings);
+    /// Rank 0: what the others train with it, once.
+    void begin(const nlohmann::json& order);
+    /// The others; nothing when there is nothing to do.
+    std::optional<nlohmann::json> wait();
+
+ private:
+    const std::filesystem::path program_;
+    engine::TrainingRanks ranks_;
+    bool begun_ = false;
+};
+
+/// Null when this process is alone. Throws base::Error.
+std::shared_ptr<RankLaunch> join_ranks(const Paths& paths, const engine::TrainingRanks& sharing,
+                                       std::optional<int> threads);
+
+/// What the ranks but the first do from here on: load the data, build the trainer and follow. Throws base::Error.
+void follow_training(const Paths& paths, RankLaunch& launch);
+
+}  // namespace moescope::node

@@ -1,0 +1,256 @@
+// What every Comm keeps to, checked with one rank, with threads, and, started by mpirun, with MPI.
+#include "engine/comm/comm.hpp"
+
+#include <cstring>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <numeric>
+#include <unistd.h>
+
+#include "engine/comm/mpi_comm.hpp"
+#include "tests/engine/comm/threads_comm.hpp"
+
+namespace moescope::engine::comm::test {
+namespace {
+
+std::byte content(int from, int to, std::uint64_t i) {
+    return static_cast<std::byte>(static_cast<std::uint64_t>(from) * 31 + static_cast<std::uint64_t>(to) * 17 + i * 7);
+}
+
+void check_broadcast(Comm& world) {
+    for (int root = 0; root < world.size(); ++root) {
+        for (const std::uint64_t bytes : {0u, 1u, 17u, 300001u}) {
+            std::vector<std::byte> data(bytes);
+            for (std::uint64_t i = 0; i < bytes && world.rank() == root; ++i) {
+                data[i] = content(root, 0, i);
+            }
+            world.broadcast(data.data(), bytes, root);
+            for (std::uint64_t i = 0; i < bytes; ++i) {
+                ASSERT_EQ(data[i], content(root, 0, i)) << "root " << root << " of " << world.size();
+            }
+        }
+    }
+}
+
+/// Numbers whose sum depends on the order: what comes out is the sum in the order of the ranks, on every rank.
+template <class T>
+void check_all_reduce(Comm& world, std::uint64_t count) {
+    const auto number = [](int rank, std::uint64_t i) {
+        return static_cast<T>(static_cast<double>((i * 7919 + static_cast<std::uint64_t>(rank) * 104729) % 1000) *
+                              (rank % 2 == 0 ? 1.37 : -0.71));
+    };
+    std::vector<T> values(count);
+    for (std::uint64_t i = 0; i < count; ++i) {
+        values[i] = number(world.rank(), i);
+    }
+    std::vector<T> again = values;
+    world.all_reduce(std::span(values));
+    world.all_reduce(std::span(again));
+    for (std::uint64_t i = 0; i < count; ++i) {
+        T sum = number(0, i);
+        for (int rank = 1; rank < world.size(); ++rank) {
+            sum += number(rank, i);
+        }
+        ASSERT_EQ(values[i], sum) << i << " of " << count;
+        ASSERT_EQ(again[i], sum) << i << " of " << count;
+    }
+}
+
+void check_reduce_scatter(Comm& world) {
+    const auto n = static_cast<std::size_t>(world.size()), own = static_cast<std::size_t>(world.rank());
+    std::vector<std::uint64_t> counts(n);
+    for (std::size_t r = 0; r < n; ++r) {
+        counts[r] = r * 5 % 7;  // rank 0 gets nothing
+    }
+    const std::uint64_t all = std::accumulate(counts.begin(), counts.end(), std::uint64_t{0});
+    std::vector<float> from(all), into(counts[own] + 1, -1.0f);
+    for (std::uint64_t i = 0; i < all; ++i) {
+        from[i] = static_cast<float>(i + 100 * own);
+    }
+    world.reduce_scatter(into.data(), from.data(), counts, Number::f32);
+    const std::uint64_t first = std::accumulate(counts.begin(), counts.begin() + world.rank(), std::uint64_t{0});
+    for (std::uint64_t i = 0; i < counts[own]; ++i) {
+        EXPECT_EQ(into[i], static_cast<float>(n * (first + i) + 100 * (n * (n - 1) / 2)));
+    }
+    EXPECT_EQ(into.back(), -1.0f) << "written behind its part";
+}
+
+void check_all_gather(Comm& world) {
+    for (const std::uint64_t bytes : {0u, 1u, 13u, 70001u}) {
+        std::vector<std::byte> mine(bytes), all(bytes * static_cast<std::uint64_t>(world.size()));
+        for (std::uint64_t i = 0; i < bytes; ++i) {
+            mine[i] = content(world.rank(), 0, i);
+        }
+        world.all_gather(all.data(), mine.data(), bytes);
+        for (int rank = 0; rank < world.size(); ++rank) {
+            for (std::uint64_t i = 0; i < bytes; ++i) {
+                ASSERT_EQ(all[static_cast<std::uint64_t>(rank) * bytes + i], content(rank, 0, i));
+            }
+        }
+    }
+}
+
+/// Some ranks have nothing for some others.
+void check_all_to_all(Comm& world, std::uint64_t unit) {
+    const auto bytes = [&](int from, int to) { return static_cast<std::uint64_t>((from * 7 + to * 3) % 5) * unit; };
+    std::vector<std::uint64_t> send, receive;
+    std::vector<std::byte> from;
+    std::uint64_t expected = 0, away = 0;
+    for (int rank = 0; rank < world.size(); ++rank) {
+        send.push_back(bytes(world.rank(), rank));
+        receive.push_back(bytes(rank, world.rank()));
+        expected += receive.back();
+        away += rank == world.rank() ? 0 : send.back();
+        for (std::uint64_t i = 0; i < send.back(); ++i) {
+            from.push_back(content(world.rank(), rank, i));
+        }
+    }
+    std::vector<std::byte> into(expected);
+    const std::uint64_t before = world.bytes_sent();
+    world.all_to_all_v(into.data(), receive, from.data(), send);
+    EXPECT_EQ(world.bytes_sent() - before, away);
+    std::uint64_t place = 0;
+    for (int rank = 0; rank < world.size(); ++rank) {
+        for (std::uint64_t i = 0; i < bytes(rank, world.rank()); ++i) {
+            ASSERT_EQ(into[place++], content(rank, world.rank(), i));
+        }
+    }
+}
+
+/// Several parts between the same two ranks, of which some are empty, keep their order.
+void check_parts(Comm& world) {
+    constexpr int kParts = 5;
+    const int next = (world.rank() + 1) % world.size(), before = (world.rank() + world.size() - 1) % world.size();
+    std::vector<std::vector<std::byte>> out(kParts), in(kParts);
+    std::vector<Outgoing> outgoing;
+    std::vector<Incoming> incoming;
+    for (int part = 0; part < kParts; ++part) {
+        const auto i = static_cast<std::size_t>(part);
+        out[i].assign(i % 3 * 40001, content(world.rank(), part, 0));
+        in[i].resize(out[i].size());
+        outgoing.push_back({next, out[i].data(), out[i].size()});
+        incoming.push_back({before, in[i].data(), in[i].size()});
+    }
+    world.exchange(outgoing, incoming);
+    for (int part = 0; part < kParts; ++part) {
+        for (const std::byte value : in[static_cast<std::size_t>(part)]) {
+            ASSERT_EQ(value, content(before, part, 0)) << part;
+        }
+    }
+}
+
+void check_split(Comm& world) {
+    const auto part = world.split(world.rank() % 2);
+    EXPECT_EQ(part->rank(), world.rank() / 2);
+    EXPECT_EQ(part->size(), (world.size() + 1 - world.rank() % 2) / 2);
+    std::vector<std::int32_t> sum = {world.rank(), 1};
+    part->all_reduce(std::span(sum));
+    int ranks = 0;
+    for (int rank = world.rank() % 2; rank < world.size(); rank += 2) {
+        ranks += rank;
+    }
+    EXPECT_EQ(sum[0], ranks);
+    EXPECT_EQ(sum[1], part->size());
+    std::int64_t told = world.rank();
+    part->broadcast(&told, sizeof told, part->size() - 1);
+    EXPECT_EQ(told, world.rank() % 2 + 2 * (part->size() - 1));
+}
+
+void check_same(Comm& world) {
+    const Agreed same{base::marked("configuration"), "a"};
+    EXPECT_NO_THROW(require_same(world, {&same, 1}));
+    if (world.size() == 1) {
+        return;
+    }
+    const Agreed other{base::marked("configuration"), world.rank() == 1 ? "b" : "a"};
+    try {
+        require_same(world, {&other, 1});
+        ADD_FAILURE() << "ranks with different configurations go together";
+    } catch (const Error& refusal) {
+        EXPECT_THAT(refusal.what(), testing::HasSubstr("rank 1 has not the same configuration as rank 0"));
+    }
+}
+
+void check_contract(Comm& world) {
+    check_broadcast(world);
+    // Small ones, one that is cut unevenly, one that takes several rounds.
+    for (const std::uint64_t count : {0u, 1u, 3u, 5003u, 2500001u}) {
+        check_all_reduce<float>(world, count);
+    }
+    for (const std::uint64_t count : {1u, 5003u}) {
+        check_all_reduce<double>(world, count);
+        check_all_reduce<std::int32_t>(world, count);
+        check_all_reduce<std::int64_t>(world, count);
+    }
+    check_reduce_scatter(world);
+    check_all_gather(world);
+    check_all_to_all(world, 11);
+    check_all_to_all(world, 250007);
+    check_parts(world);
+    check_split(world);
+    check_same(world);
+    world.barrier();
+}
+
+TEST(Solo, KeepsTheContract) {
+    check_contract(*solo());
+}
+
+TEST(Solo, IsNothingAfterAnAbort) {
+    const auto world = solo();
+    world->abort();
+    EXPECT_THROW(world->barrier(), Error);
+}
+
+class Threads : public testing::TestWithParam<int> {};
+TEST_P(Threads, KeepTheContract) {
+    const auto problems = run_ranks(GetParam(), [](const std::shared_ptr<Comm>& world) { check_contract(*world); });
+    EXPECT_THAT(problems, testing::Each(""));
+}
+INSTANTIATE_TEST_SUITE_P(Ranks, Threads, testing::Values(1, 2, 3, 4));
+
+TEST(Threads, StopWhenOneEnds) {
+    const auto problems = run_ranks(3, [](const std::shared_ptr<Comm>& world) {
+        world->barrier();
+        if (world->rank() == 1) {
+            return;
+        }
+        world->barrier();
+    });
+    EXPECT_EQ(problems[1], "");
+    EXPECT_EQ(problems[0], "rank 1 has ended");
+    EXPECT_NE(problems[2], "");
+}
+
+// The tests below are started by mpirun (CMakeLists.txt).
+
+std::unique_ptr<Comm> mpi() {
+    MpiSettings settings;
+    settings.plugin = mpi_plugin_here();
+    settings.patience = std::chrono::seconds(5);
+    return open_mpi(settings);
+}
+
+TEST(Mpi, KeepsTheContract) {
+    if (launched_ranks() == 1) {
+        GTEST_SKIP() << "not started by mpirun";
+    }
+    const auto world = mpi();
+    EXPECT_EQ(world->size(), launched_ranks());
+    EXPECT_EQ(world->neighbours(), launched_ranks());
+    check_contract(*world);
+}
+
+TEST(Mpi, AMissingPluginIsOneSentence) {
+    MpiSettings settings;
+    settings.plugin = "/nowhere/libmoescope-mpi.so";
+    try {
+        open_mpi(settings);
+        ADD_FAILURE() << "opened";
+    } catch (const Error& problem) {
+        EXPECT_THAT(problem.what(), testing::HasSubstr("several ranks need /nowhere/libmoescope-mpi.so"));
+    }
+}
+
+}  // namespace
+}  // namespace moescope::engine::comm::test

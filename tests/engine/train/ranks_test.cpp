@@ -1,0 +1,167 @@
+// The same model trained by one rank and by several: losses, counts and balance losses are the same but for rounding.
+#include <gmock/gmock.h>
+
+#include "tests/engine/comm/threads_comm.hpp"
+#include "tests/engine/train/fixtures.hpp"
+#include "tests/engine/train/variants.hpp"
+
+namespace moescope::engine::test {
+namespace {
+
+using comm::test::run_ranks;
+
+/// What a run of some steps gives.
+struct Trained {
+    std::vector<StepStats> steps;
+    std::vector<float> gradients;  ///< of the first step
+    HeldOutLoss held_out;
+    std::string sha256;
+    std::vector<std::string> problems;
+};
+
+struct Shape {
+    int ranks, expert_ranks;
+    bool own_sequences = false;
+};
+
+/// Rank 0 calls `lead` with its trainer, the others follow.
+std::vector<std::string> train_on(const Shape& shape,
+                                  const std::function<std::unique_ptr<Trainer>(TrainingRanks)>& make,
+                                  const std::function<void(Trainer&)>& lead) {
+    return run_ranks(shape.ranks, [&](const std::shared_ptr<comm::Comm>& world) {
+        const auto trainer = make({world, shape.expert_ranks, shape.own_sequences, 1});
+        world->rank() == 0 ? lead(*trainer) : trainer->follow();
+    });
+}
+
+Trained train(const RunConfig& config, const Shape& shape, int steps) {
+    const auto data = byte_dataset();
+    Trained result;
+    const auto lead = [&](Trainer& trainer) {
+        for (int step = 0; step < steps; ++step) {
+            result.steps.push_back(trainer.step());
+            if (step == 0) {
+                const auto gradients = trainer.gradients();
+                result.gradients.assign(gradients.begin(), gradients.end());
+            }
+        }
+        result.held_out = trainer.evaluate();
+        result.sha256 = trainer.parameters_sha256();
+    };
+    if (shape.ranks == 1) {
+        Trainer alone(config, data);
+        lead(alone);
+        return result;
+    }
+    result.problems = train_on(
+        shape,
+        [&](const TrainingRanks& ranks) {
+            return std::make_unique<Trainer>(config, data, StopCheck(), nullptr, ranks);
+        },
+        lead);
+    return result;
+}
+
+RunConfig shared_config() {
+    RunConfig config = tiny_config();
+    config.train.threads = 1;
+    config.train.batch = 4;
+    config.model.context = 13;
+    config.train.learning_rate = 3e-4;  // close choices stay as they are for a few steps
+    // AdamW makes a step of full size even of a gradient that is nothing but rounding; with this it does not.
+    config.train.adam_epsilon = 1e-3;
+    return config;
+}
+
+/// Sums of n floats in another order differ by less than n eps / 2 of the sum of magnitudes. The longest ones here are
+/// over the 52 tokens of a batch and behind them over some hundred numbers of a product: below 1e-5 of the largest
+/// gradient, and, as a step moves parameters by less than their gradients' share of the learning rate, of the losses.
+constexpr double kTolerance = 1e-5;
+
+/// Where two scores are as near as rounding, a token may go to the other expert after the first step: one of 52 tokens
+/// less, and what follows is as far apart as that.
+constexpr double kToleranceOfOtherChoices = 2e-3;
+constexpr std::uint64_t kOtherChoices = 4;  ///< at most, of a step
+
+void expect_near_or_absent(double actual, double expected, double tolerance, const char* what) {
+    EXPECT_EQ(std::isnan(actual), std::isnan(expected)) << what;
+    if (!std::isnan(expected)) {
+        EXPECT_NEAR(actual, expected, tolerance * std::max(1.0, std::abs(expected))) << what;
+    }
+}
+
+/// Choices that fell to other experts.
+template <class Counts>
+std::uint64_t other_choices(const Counts& actual, const Counts& expected) {
+    std::uint64_t more = 0;
+    for (std::size_t i = 0; i < std::min(actual.size(), expected.size()); ++i) {
+        more += actual[i] > expected[i] ? actual[i] - expected[i] : 0;
+    }
+    return more;
+}
+
+void expect_same(const Trained& actual, const Trained& expected) {
+    EXPECT_THAT(actual.problems, testing::Each(""));
+    ASSERT_EQ(actual.steps.size(), expected.steps.size());
+    ASSERT_EQ(actual.gradients.size(), expected.gradients.size());
+    double largest = 0, difference = 0;
+    for (std::size_t i = 0; i < expected.gradients.size(); ++i) {
+        largest = std::max(largest, std::abs(static_cast<double>(expected.gradients[i])));
+        difference = std::max(difference, std::abs(static_cast<double>(actual.gradients[i]) - expected.gradients[i]));
+    }
+    EXPECT_LT(difference, kTolerance * largest) << "gradients of the first step";
+    double tolerance = kTolerance;
+    for (std::size_t i = 0; i < expected.steps.size(); ++i) {
+        const StepStats &a = actual.steps[i], &e = expected.steps[i];
+        ASSERT_EQ(a.counts.size(), e.counts.size());
+        const std::uint64_t others = other_choices(a.counts, e.counts);
+        EXPECT_LE(others, i == 0 ? 0 : kOtherChoices) << "step " << i;
+        tolerance = others > 0 ? kToleranceOfOtherChoices : tolerance;
+        EXPECT_TRUE(a.fault.empty()) << a.fault.english();
+        expect_near_or_absent(a.loss, e.loss, tolerance, "loss");
+        expect_near_or_absent(a.cross_entropy, e.cross_entropy, tolerance, "cross-entropy");
+        expect_near_or_absent(a.balance_loss, e.balance_loss, tolerance, "balance loss");
+        expect_near_or_absent(a.z_loss, e.z_loss, tolerance, "z-loss");
+        expect_near_or_absent(a.prediction_loss, e.prediction_loss, tolerance, "prediction loss");
+        expect_near_or_absent(a.router_margin, e.router_margin, tolerance, "margin");
+        expect_near_or_absent(a.gradient_norm, e.gradient_norm, tolerance, "gradient norm");
+        expect_near_or_absent(a.router_entropy_mean, e.router_entropy_mean, tolerance, "entropy");
+        expect_near_or_absent(a.dropped, e.dropped, tolerance, "dropped");
+        EXPECT_EQ(a.tokens_total, e.tokens_total);
+    }
+    EXPECT_EQ(actual.held_out.tokens, expected.held_out.tokens);
+}
+
+class Ranks : public testing::TestWithParam<Variant> {};
+
+TEST_P(Ranks, TrainAsOneDoes) {
+    RunConfig config = shared_config();
+    GetParam().change(config);
+    const bool routed = config.model.dense_layers < config.model.layers;
+    const Trained alone = train(config, {1, 1}, 3);
+    for (const Shape shape :
+         {Shape{2, 1}, Shape{2, 2, true}, Shape{4, 2, true}, Shape{4, 4, true}, Shape{2, 2}, Shape{4, 2}}) {
+        if (shape.expert_ranks > 1 && !routed) {
+            continue;
+        }
+        SCOPED_TRACE(fmt::format("{} ranks, experts shared by {}, own sequences {}", shape.ranks, shape.expert_ranks,
+                                 shape.own_sequences));
+        const Trained shared = train(config, shape, 3);
+        expect_same(shared, alone);
+        EXPECT_EQ(shared.sha256, train(config, shape, 3).sha256) << "not the same bytes when repeated";
+        // The norm of sharded gradients of shared experts is added up in another order.
+        if (shape.ranks == shape.expert_ranks && !shape.own_sequences && config.model.shared_experts == 0) {
+            EXPECT_EQ(shared.sha256, alone.sha256) << "a group on the same sequences has the bytes of one rank";
+        }
+        // Expert choice looks at the sequences that are evaluated together, which are others with more ranks.
+        if (config.model.router_choice != Choice::expert) {
+            EXPECT_NEAR(shared.held_out.loss[0], alone.held_out.loss[0], 1e-4);
+            EXPECT_NEAR(shared.held_out.loss[1], alone.held_out.loss[1], 1e-4);
+        }
+    }
+}
+INSTANTIATE_TEST_SUITE_P(All, Ranks, testing::ValuesIn(kVariants),
+                         [](const auto& variant) { return std::string(variant.param.name); });
+
+}  // namespace
+}  // namespace moescope::engine::test
