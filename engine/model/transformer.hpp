@@ -32,9 +32,9 @@ struct RouterControls {
 /// Gradients of coefficient x loss; a router loss is the mean over the layers with experts. Of several ranks each has
 /// its share of them.
 struct LossScales {
-    double cross_entropy = 1;
     double balance = 0, z = 0;  ///< of each layer
     double prediction = 0;      ///< of the multi-token prediction loss
+    double cross_entropy = 1;
 };
 
 struct Losses {

@@ -477,9 +477,9 @@ struct Trainer::Impl {
             lap(Part::router);
         }
         const double part = 1.0 / shape.ranks;
-        const LossScales scales{part, part * balance_coefficient() / routed_layers(),
+        const LossScales scales{part * balance_coefficient() / routed_layers(),
                                 part * now.train.z_coefficient / routed_layers(),
-                                part * now.train.prediction_coefficient};
+                                part * now.train.prediction_coefficient, part};
         transformer->backward(buffers.parameters, buffers.gradients, buffers.tokens_T, buffers.targets_T, batch, length,
                               router_controls, scales, clock);
         const Losses losses = transformer->losses();
