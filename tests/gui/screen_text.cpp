@@ -131,12 +131,18 @@ class Reader {
             line_.text += ' ';
         }
         append_letter(line_.text, code);
+        if (max.y - min.y > tallest_ || line_.tallest.empty()) {
+            tallest_ = max.y - min.y;
+            line_.tallest.clear();
+            append_letter(line_.tallest, code);
+        }
         line_.min.y = std::min(line_.min.y, min.y);
         line_.max = {max.x, std::max(line_.max.y, max.y)};
     }
 
     const Letters letters_;
     ScreenLine line_;
+    float tallest_ = 0;  ///< height of line_.tallest
     std::vector<ScreenLine> lines_;
 };
 

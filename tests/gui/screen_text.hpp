@@ -17,6 +17,7 @@ struct ScreenLine {
     bool cut = false;    ///< a letter at its left or right end is not whole: the window, or a column of it, ends there
     bool cut_in_frame = false;  ///< the same, but at the edge of its own frame: a field, a list, a button
     std::string owner;          ///< name of the ImGuiWindow that drew it
+    std::string tallest;        ///< the letter that is highest, alone
     ImVec2 middle() const { return {(min.x + max.x) / 2, (min.y + max.y) / 2}; }
 };
 

@@ -121,9 +121,12 @@ class Walk {
             }
             for (std::size_t k = i + 1; k < lines.size(); ++k) {
                 if (overlap(lines[i], lines[k]) && !is_sign(lines[i]) && !is_sign(lines[k])) {
-                    complain(fmt::format("{} has \"{}\" ({:.1f} to {:.1f}) over \"{}\" ({:.1f} to {:.1f})",
-                                         lines[i].window, lines[k].text, lines[k].min.y, lines[k].max.y, lines[i].text,
-                                         lines[i].min.y, lines[i].max.y));
+                    const auto described = [](const ScreenLine& line) {
+                        return fmt::format("\"{}\" ({:.1f} to {:.1f}, the highest letter is {})", line.text, line.min.y,
+                                           line.max.y, line.tallest);
+                    };
+                    complain(
+                        fmt::format("{} has {} over {}", lines[i].window, described(lines[k]), described(lines[i])));
                 }
             }
         }
