@@ -2,8 +2,14 @@
 
 #include <cstdio>
 #include <fontconfig/fontconfig.h>
+#include <ft2build.h>
+#include <imgui_internal.h>
 #include <memory>
+#include <misc/freetype/imgui_freetype.h>
 #include <stdexcept>
+
+#include FT_FREETYPE_H
+#include FT_SIZES_H
 
 #include "base/error.hpp"
 #include "base/input_file.hpp"
@@ -56,6 +62,24 @@ FontFile find_chinese() {
     return font;
 }
 
+/// The atlas moves its sizes of a font together when it has thrown some away, and ImGui's loader knows the size that is
+/// active in FreeType by the address at which it stood: a letter that was new then came out in another size. So each
+/// letter activates its own. `size_of_source` begins with the FT_Size (ImGui_ImplFreeType_FontSrcBakedData).
+bool load_letter(ImFontAtlas* atlas, ImFontConfig* source, ImFontBaked* baked, void* size_of_source, int letter,
+                 ImFontGlyph* glyph, float* advance) {
+    FT_Activate_Size(*static_cast<FT_Size*>(size_of_source));
+    return ImGuiFreeType::GetFontLoader()->FontBakedLoadGlyph(atlas, source, baked, size_of_source, letter, glyph,
+                                                              advance);
+}
+const ImFontLoader* font_loader() {
+    static const ImFontLoader loader = [] {
+        ImFontLoader made = *ImGuiFreeType::GetFontLoader();
+        made.FontBakedLoadGlyph = load_letter;
+        return made;
+    }();
+    return &loader;
+}
+
 }  // namespace
 
 void Fonts::load(const std::filesystem::path& folder) {
@@ -73,6 +97,7 @@ void Fonts::load(const std::filesystem::path& folder) {
 }
 
 void Fonts::add_to_atlas() {
+    ImGui::GetIO().Fonts->SetFontLoader(font_loader());
     regular = add(regular_bytes_, "regular");
     bold = add(bold_bytes_, "bold");
     mono = add(mono_bytes_, "mono");
