@@ -50,15 +50,10 @@ void check_ranks(const RunConfig& config, const RankShape& ranks, int processes)
                ranks.expert_ranks));
 }
 
-RankWork::RankWork(comm::Comm& world, int expert_ranks, bool own_sequences, const ModelConfig& model)
-    : world_(world), model_(model) {
-    shape_.expert_ranks = expert_ranks;
-    shape_.expert_rank = world.rank() % expert_ranks;
-    shape_.own_sequences = own_sequences;
-    group_ = world.split(world.rank() / expert_ranks);
+RankWork::RankWork(comm::Comm& world, const RankShape& shape, const ModelConfig& model)
+    : world_(world), model_(model), shape_(shape) {
+    group_ = world.split(world.rank() / shape_.expert_ranks);
     replicas_ = world.split(shape_.expert_rank);
-    shape_.ranks = batch().size();
-    shape_.rank = batch().rank();
     const auto layers = static_cast<std::size_t>(model.layers + model.prediction_depth);
     counts_NE_.resize(layers);
     whole_.assign(layers, 0);

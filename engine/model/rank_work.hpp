@@ -39,7 +39,7 @@ int first_expert(const ModelConfig& model, int expert_ranks, int expert_rank);
 class RankWork {
  public:
     /// Every rank calls it. `world` outlives this object.
-    RankWork(comm::Comm& world, int expert_ranks, bool own_sequences, const ModelConfig& model);
+    RankWork(comm::Comm& world, const RankShape& shape, const ModelConfig& model);
 
     const RankShape& shape() const { return shape_; }
     /// The ranks whose sequences together are the batch.
@@ -104,7 +104,7 @@ class RankWork {
 
     comm::Comm& world_;
     const ModelConfig model_;
-    RankShape shape_;
+    const RankShape shape_;
     std::unique_ptr<comm::Comm> group_, replicas_;
     std::vector<std::vector<std::uint32_t>> counts_NE_;  ///< of each layer: rows of each rank of the group
     std::vector<char> whole_;

@@ -61,7 +61,7 @@ RankShape shape_of(const TrainingRanks& ranks, const RunConfig& config) {
 RankTeam::RankTeam(const TrainingRanks& ranks, const RunConfig& config, const std::string& start_from)
     : world_(ranks.world),
       model_(config.model),
-      work_(agreed(*ranks.world, ranks, config, start_from), ranks.expert_ranks, ranks.own_sequences, config.model) {}
+      work_(agreed(*ranks.world, ranks, config, start_from), shape_of(ranks, config), config.model) {}
 
 RankTeam::~RankTeam() {
     if (lost_) {

@@ -81,8 +81,7 @@ engine::RunConfig config_from(const TrainOptions& options, const fs::path& init,
 }
 
 /// --resume must mean the same run: other settings are refused instead of being ignored. It goes on where it was,
-/// unless
-/// --device says another place.
+/// unless --device says another place.
 void check_same_run(const TrainOptions& options, engine::RunConfig wanted, const TrainingRequest& order) {
     wanted.train.device = order.config.train.device;
     if (!options.threads && engine::comm::launched_ranks() > 1) {
