@@ -7,6 +7,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/sentence.hpp"
@@ -96,7 +97,9 @@ struct Generation : RunHeader {
     /// few of them.
     double tokens_per_second = 0;
     double prompt_ms = 0;
-    std::string shown;  ///< what the model read: the prompt as its chat template wrote it; empty where it is not known
+    std::string shown;   ///< what the model read: the prompt as its chat template wrote it; empty where it is not known
+    std::string device;  ///< that computed it, "cuda:0"; empty: not known, or not our engine's
+    std::vector<std::pair<int, int>> disabled;  ///< layer, expert: never chosen, as the run of the model has them
 };
 
 /// One answer of a probe run.
@@ -107,6 +110,7 @@ struct ProbeDraw {
     int draw = 0;
     std::string prompt, answer, stop;
     std::string shown;     ///< as of a Generation
+    std::string device;    ///< the same
     std::string delivery;  ///< F1: answered, refused, blocked, empty, cut, error
     int engagement = -1;   ///< F2: 0 to 4, -1 where there is none
     base::Sentence rule;   ///< which rule decided

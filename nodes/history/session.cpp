@@ -65,6 +65,22 @@ bool of_no_run(RecordType type) {
            type == RecordType::experiment;
 }
 
+/// [[layer, expert]]; what is none is left out.
+std::vector<std::pair<int, int>> experts_in(const json& body, const char* key) {
+    std::vector<std::pair<int, int>> experts;
+    for (const json& pair : member(body, key)) {
+        const auto number = [&](std::size_t at) {
+            return pair.is_array() && pair.size() == 2 ? base::as_integer(pair[at]) : std::nullopt;
+        };
+        const auto layer = number(0), expert = number(1);
+        if (layer && expert && *layer >= 0 && *layer < routing::kMostLayers && *expert >= 0 &&
+            *expert < routing::kMostExperts) {
+            experts.emplace_back(static_cast<int>(*layer), static_cast<int>(*expert));
+        }
+    }
+    return experts;
+}
+
 /// How many steps a manifest plans, under any of the names that a preset, a plan or a run uses for it.
 std::uint64_t planned_steps(const json& manifest) {
     for (const char* key : {"planned_steps", "steps"}) {
@@ -571,6 +587,8 @@ void Session::generation_ended(const RecordView& record, const json& body) {
     run.value.tokens_per_second = number_of(body, "tokens_per_second", 0);
     run.value.prompt_ms = number_of(body, "prompt_ms", 0);
     run.value.shown = text_of(body, "shown");
+    run.value.device = base::shown_name(text_of(body, "device"));
+    run.value.disabled = experts_in(body, "disabled_experts");
     // The record's text is JSON, where bytes that are no UTF-8 had to be replaced; the tokens carry the bytes
     // themselves.
     if (run.value.tokens.empty() || run.incomplete) {
@@ -596,6 +614,7 @@ void Session::probe_draw(const RecordView& record, const json& body) {
     draw->answer = text_of(body, "answer");
     draw->stop = stop_of(body, count_of(run.value.manifest, "max_tokens"));
     draw->shown = text_of(body, "shown");
+    draw->device = base::shown_name(text_of(body, "device"));
     draw->rule = sentence_in(body, "rule");
     draw->rule_delivery = text_of(body, "delivery");
     draw->rule_engagement = integer_of(body, "engagement", -1);

@@ -855,8 +855,16 @@ void ComparePanel::draw_column_head(ui::Context& ctx, std::size_t index) {
         technical += (technical.empty() ? "" : " · ") +
                      ctx.text.format("compare.speed", {{"n", ctx.text.number(column.answer->tokens_per_second, 3)}});
     }
+    if (column.answer && !column.answer->device.empty()) {
+        technical += (technical.empty() ? "" : " · ") + column.answer->device;
+    }
     if (!technical.empty()) {
         ui::text_wrapped(technical);
+    }
+    if (column.answer && !column.answer->disabled.empty()) {
+        const auto& disabled = column.answer->disabled;
+        ui::text_wrapped(ctx.text.format("compare.disabled", {{"n", ctx.text.number(std::uint64_t{disabled.size()})}}));
+        ui::tooltip(ctx.text.format("compare.disabled.help", {{"experts", places_text(disabled)}}));
     }
     ImGui::PopStyleColor();
     ImGui::Separator();

@@ -10,6 +10,7 @@
 #include "base/json_fields.hpp"
 #include "base/settings.hpp"
 #include "base/text.hpp"
+#include "panels/node/device_choice.hpp"
 #include "panels/runs/run_tools.hpp"
 #include "panels/ui/floating.hpp"
 #include "panels/ui/text_layout.hpp"
@@ -32,7 +33,6 @@ constexpr const char* kBuiltInData = "manpages";
 constexpr float kWidth = 63, kHeight = 40, kLeastWidth = 34, kLeastHeight = 22;
 constexpr float kColumn = 27;  ///< least width of a column of fields
 constexpr float kLabel = 13.5f;
-constexpr float kWhyNot = 24;      ///< width of the reason why a device can't be used
 constexpr float kLeastHead = 33;   ///< three fields beside each other
 constexpr float kLeastFields = 8;  ///< height of the list of fields; in a smaller window the whole form scrolls
 
@@ -636,31 +636,10 @@ void RunForm::draw_choice(Context& ctx, const ConfigField& field, const json& va
 }
 
 void RunForm::draw_devices(Context& ctx, const ConfigField& field, const json& value) {
-    const auto& devices = ctx.snapshot.node.devices;
-    const std::string id = "###" + field.label_key, current = base::setting_text(value);
-    const auto label = [](const protocol::DeviceEntry& device) {
-        return device.title.empty() ? device.name : device.name + " \u2013 " + device.title;
-    };
-    const auto chosen = std::find_if(devices.begin(), devices.end(),
-                                     [&](const protocol::DeviceEntry& device) { return device.name == current; });
-    const std::string shown = chosen == devices.end() ? current : label(*chosen);
-    if (!ui::begin_combo(id.c_str(), shown.c_str())) {
-        return;
+    std::string device = base::setting_text(value);
+    if (device_combo(ctx, ("###" + field.label_key).c_str(), device)) {
+        set(ctx, field, device);
     }
-    if (devices.empty() && ImGui::Selectable("cpu", current == "cpu")) {
-        set(ctx, field, "cpu");
-    }
-    for (const protocol::DeviceEntry& device : devices) {
-        const std::string item = label(device) + "###device." + device.name;
-        const ImGuiSelectableFlags locked = device.usable() ? 0 : ImGuiSelectableFlags_Disabled;
-        if (ImGui::Selectable(item.c_str(), device.name == current, locked)) {
-            set(ctx, field, device.name);
-        }
-        if (!device.usable()) {
-            ui::text_wrapped(ctx.text.message(device.why_not), ctx.theme.text_dim, kWhyNot * ctx.em);
-        }
-    }
-    ImGui::EndCombo();
 }
 
 void RunForm::draw_value(Context& ctx, const ConfigField& field) {

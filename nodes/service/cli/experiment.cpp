@@ -74,14 +74,15 @@ ExperimentWish wish_of(const ExperimentOptions& options, const Paths& paths) {
 }
 
 void check(const history::Experiment& experiment, const Paths& paths) {
-    kernels::Devices devices(device_places(paths));
+    std::vector<TrainingRequest> orders;
     for (const history::Experiment::Run& run : experiment.runs) {
-        TrainingRequest order;
+        TrainingRequest& order = orders.emplace_back();
         order.config = engine::parse_run_config(run.config, base::say("the configuration"));
         order.data = experiment.data;
         check_request(order);
-        check_room(devices, order.config, engine::available_memory());
     }
+    kernels::Devices devices(device_places(paths));
+    check_rooms(devices, orders, engine::available_memory());
 }
 
 /// As it is written today: an earlier program knew fewer settings.
@@ -241,19 +242,20 @@ void ExperimentCommand::run_one(const ExperimentQueue::Next& next) {
     };
     (void)queue_.begun(next.run.run);
     TrainingRequest order;
+    RunRoom room;
     try {
         node_->journal.flush();
         const history::Session history = history::read_runs(node_->session->journal());
         order = experiment_order(*node_->session, next, history.trainings().at(next.run.run).value);
         check_request(order);
-        check_room(node_->devices, order.config, engine::available_memory());
+        room = check_room(node_->devices, order.config, engine::available_memory());
     } catch (const base::Error& error) {
         return not_begun(error.sentence());
     }
     order.paused = false;  // nobody is there to resume it
     TrainingResult result;
     {
-        TrainingJob job(node_->parts, std::move(order));
+        TrainingJob job(node_->parts, std::move(order), std::move(room));
         wait_for(job, *signals_);
         result = job.result();
     }

@@ -200,10 +200,12 @@ TrainingRequest order_from(const TrainOptions& options, engine::RunConfig config
 struct Wanted {
     fs::path init;
     engine::RunConfig config;
+    RunRoom room;  ///< of a new run of this process alone
 };
 
-/// A bad one is found before a session folder is made.
-Wanted wanted_from(const TrainOptions& options, const Paths& paths, const RankLaunch* ranks) {
+/// A bad one is found before a session folder is made. `held`: before a device is opened, which starts threads.
+Wanted wanted_from(const TrainOptions& options, const Paths& paths, const RankLaunch* ranks,
+                   std::optional<HeldSignals>& held) {
     Wanted wanted;
     wanted.init = init_path(options, paths);
     wanted.config = config_from(options, wanted.init, paths);
@@ -214,7 +216,10 @@ Wanted wanted_from(const TrainOptions& options, const Paths& paths, const RankLa
         engine::check_rank_memory(wanted.config, ranks->ranks(), engine::available_memory());
     } else if (!options.resume) {
         kernels::Devices devices(device_places(paths));
-        check_room(devices, wanted.config, engine::available_memory());
+        if (wanted.config.train.device != kernels::kProcessor) {
+            held.emplace();
+        }
+        wanted.room = check_room(devices, wanted.config, engine::available_memory());
     }
     if (!options.resume) {
         TrainingRequest request;
@@ -227,15 +232,16 @@ Wanted wanted_from(const TrainOptions& options, const Paths& paths, const RankLa
 }
 
 /// The same of all ranks, or rank 0 says what is wrong; nothing: this rank leaves it to rank 0.
-std::optional<Wanted> wanted_by_all(const TrainOptions& options, const Paths& paths, RankLaunch* ranks) {
+std::optional<Wanted> wanted_by_all(const TrainOptions& options, const Paths& paths, RankLaunch* ranks,
+                                    std::optional<HeldSignals>& held) {
     if (ranks == nullptr) {
-        return wanted_from(options, paths, nullptr);
+        return wanted_from(options, paths, nullptr, held);
     }
     Wanted wanted;
     std::exception_ptr problem;
     std::string settings;
     try {
-        wanted = wanted_from(options, paths, ranks);
+        wanted = wanted_from(options, paths, ranks, held);
         engine::RunConfig compared = wanted.config;
         compared.train.threads = 1;  // machines may differ
         settings = json::array({engine::to_json(compared), options.data, wanted.init.string(), options.resume,
@@ -263,7 +269,7 @@ int train_command(const Paths& paths, const TrainOptions& options) {
     sharing.expert_ranks = options.expert_parallel;
     sharing.own_sequences = options.all_to_all;
     const auto ranks = join_ranks(paths, sharing, options.threads);
-    auto wanted = wanted_by_all(options, paths, ranks.get());
+    auto wanted = wanted_by_all(options, paths, ranks.get(), held);
     if (!wanted) {
         return 1;
     }
@@ -303,7 +309,7 @@ int train_command(const Paths& paths, const TrainOptions& options) {
     const fs::path before = order.checkpoint;
     TrainingResult result;
     {
-        TrainingJob job(node.parts, std::move(order));
+        TrainingJob job(node.parts, std::move(order), std::move(wanted->room));
         wait_for(job, signals);
         result = job.result();
     }

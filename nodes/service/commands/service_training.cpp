@@ -222,7 +222,7 @@ void Service::train_plan(const json& value, Reply reply) {
     const Parameters parameters(value, {"config", "preset"});
     const auto config = wanted_config(parameters, paths_);
     where_device_may_be_opened(on_processor(config), reply, [this, config, reply] {
-        reply({plan_json(check_room(config)), {}});
+        reply({plan_json(check_room(config).plan), {}});
     });
 }
 
@@ -248,7 +248,7 @@ void Service::where_device_may_be_opened(bool on_processor, const Reply& reply, 
     go_on(Lane::devices, asker(Lane::quick), reply, std::move(work));
 }
 
-engine::RunPlan Service::check_room(const engine::RunConfig& config) {
+RunRoom Service::check_room(const engine::RunConfig& config) {
     return node::check_room(devices_, config, memory_for_runs());
 }
 
@@ -268,7 +268,8 @@ void Service::start_run(TrainingRequest order, const std::string& title, const R
     if (order.config.train.threads == 0) {
         order.config.train.threads = cores();
     }
-    workers_.make_room(check_room(order.config).host_bytes);
+    RunRoom room = check_room(order.config);
+    workers_.make_room(room.plan.host_bytes);
     std::uint32_t run = 0;
     {
         const std::lock_guard lock(jobs_mutex_);
@@ -279,7 +280,7 @@ void Service::start_run(TrainingRequest order, const std::string& title, const R
                          ? running_name(order.config.name, names_of(board_.run_list(), protocol::RunKind::train))
                          : title;
         run = order.run = session_->new_run(protocol::run_kind_name(protocol::RunKind::train), order.name);
-        trainings_[run] = std::make_shared<TrainingJob>(parts(), std::move(order));
+        trainings_[run] = std::make_shared<TrainingJob>(parts(), std::move(order), std::move(room));
     }
     journal_->flush();  // who is told of the run finds it, also when the node dies now
     reply({{{"run", run}}, {}});
@@ -303,7 +304,7 @@ void Service::train_continue(const json& value, Reply reply) {
         devices_.check(order.config.train.device);
     } catch (const base::Error& error) {
         if (!parameters.has("device")) {
-            throw CommandError(say("{}; a fork of this run can go on on another device", error));
+            throw CommandError(say("{}; choose another device to go on on", error));
         }
         throw;
     }

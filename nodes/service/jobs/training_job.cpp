@@ -183,10 +183,23 @@ void check_request(const TrainingRequest& request) {
                           !request.checkpoint.empty() || !request.init.empty());
 }
 
-engine::RunPlan check_room(kernels::Devices& devices, const engine::RunConfig& config, std::uint64_t available) {
-    const auto ops = devices.open(config.train.device, engine::threads_of(config));
-    engine::check_memory(config, *ops, available);
-    return engine::plan_run(config, *ops);
+RunRoom check_room(kernels::Devices& devices, const engine::RunConfig& config, std::uint64_t available) {
+    RunRoom room{devices.open(config.train.device, engine::threads_of(config)), {}};
+    engine::check_memory(config, *room.ops, available);
+    room.plan = engine::plan_run(config, *room.ops);
+    return room;
+}
+
+void check_rooms(kernels::Devices& devices, const std::vector<TrainingRequest>& runs, std::uint64_t available) {
+    std::map<std::pair<std::string, int>, std::unique_ptr<kernels::Ops>> opened;
+    for (const TrainingRequest& run : runs) {
+        const int threads = engine::threads_of(run.config);
+        std::unique_ptr<kernels::Ops>& ops = opened[{run.config.train.device, threads}];
+        if (ops == nullptr) {
+            ops = devices.open(run.config.train.device, threads);
+        }
+        engine::check_memory(run.config, *ops, available);
+    }
 }
 
 class TrainingJob::By {
@@ -200,8 +213,12 @@ class TrainingJob::By {
     TrainingJob& job_;
 };
 
-TrainingJob::TrainingJob(NodeParts parts, TrainingRequest order)
-    : parts_(parts), order_(std::move(order)), paused_(order_.paused) {
+TrainingJob::TrainingJob(NodeParts parts, TrainingRequest order, RunRoom room)
+    : parts_(parts),
+      order_(std::move(order)),
+      ops_(std::move(room.ops)),
+      plan_(ops_ != nullptr ? room.plan : engine::plan_run(order_.config)),
+      paused_(order_.paused) {
     RunStatus gauge;
     gauge.run = order_.run;
     gauge.kind = RunKind::train;
@@ -297,11 +314,13 @@ std::uint64_t TrainingJob::planned_steps() const {
 }
 
 void TrainingJob::open_device() {
-    ops_ = parts_.devices.open(order_.config.train.device, engine::threads_of(order_.config));
-    if (!ops_->host_memory()) {  // whoever starts a run has looked at this machine's
-        engine::check_memory(order_.config, *ops_, engine::available_memory());
+    if (ops_ == nullptr) {
+        ops_ = parts_.devices.open(order_.config.train.device, engine::threads_of(order_.config));
+        if (!ops_->host_memory()) {  // whoever starts a run has looked at this machine's
+            engine::check_memory(order_.config, *ops_, engine::available_memory());
+        }
+        plan_ = engine::plan_run(order_.config, *ops_);
     }
-    plan_ = engine::plan_run(order_.config, *ops_);
     if (!on_processor()) {
         device_ = device_manifest(parts_.devices, order_.config.train.device);
     }
@@ -381,7 +400,8 @@ std::unique_ptr<engine::Trainer> make_trainer(const TrainingRequest& order, std:
     }
     if (beginning.weights) {
         const std::span<const float> parameters(beginning.weights->parameters, beginning.weights->layout.floats);
-        return std::make_unique<engine::Trainer>(order.config, std::move(data), parameters, check, std::move(ops), ranks);
+        return std::make_unique<engine::Trainer>(order.config, std::move(data), parameters, check, std::move(ops),
+                                                 ranks);
     }
     return std::make_unique<engine::Trainer>(order.config, std::move(data), check, std::move(ops), ranks);
 }
@@ -440,6 +460,11 @@ bool TrainingJob::load_data() {
         throw;
     }
     parts_.board.remove_task(task.id);
+    if (beginning_.weights != nullptr && !beginning_.weights->disabled.empty()) {
+        parts_.sink.log("warning", "train",
+                        say("{} experts that are disabled in {} are enabled in the new run",
+                            beginning_.weights->disabled.size(), order_.init));
+    }
     for (const Sentence& note : data_->notes) {
         parts_.sink.log("warning", "train", note);
     }
@@ -471,17 +496,16 @@ bool TrainingJob::build_trainer() {
 }
 
 void TrainingJob::announce(bool with_data) {
-    const engine::RunPlan plan = with_data ? plan_ : engine::plan_run(order_.config);
     json manifest = {{"config", engine::to_json(order_.config)},
                      {"data", order_.data},
                      {"seed", order_.config.train.seed},
                      {"steps", order_.config.train.steps},
                      {"threads", order_.config.train.threads},
                      {"plan",
-                      {{"parameters_total", plan.parameters_total},
-                       {"parameters_active", plan.parameters_active},
-                       {"memory_bytes", plan.memory_bytes},
-                       {"flops_per_token", plan.flops_per_token}}},
+                      {{"parameters_total", plan_.parameters_total},
+                       {"parameters_active", plan_.parameters_active},
+                       {"memory_bytes", plan_.memory_bytes},
+                       {"flops_per_token", plan_.flops_per_token}}},
                      {"program_version", MOESCOPE_VERSION},
                      {"machine", {{"cpu", processor_name()}, {"cores", cores()}, {"memory_bytes", total_memory()}}}};
     manifest.update(order_.origin);

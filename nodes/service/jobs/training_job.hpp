@@ -50,7 +50,7 @@ struct TrainingRequest {
     /// Of the manifest of a run that goes on: where it came from, and what stayed disabled or frozen from there.
     nlohmann::json origin = nlohmann::json::object();
     std::shared_ptr<RankLaunch> ranks;  ///< that train it together with this process; null: none
-    std::string earlier_device;   ///< of a run that goes on on another one
+    std::string earlier_device;         ///< of a run that goes on on another one
     std::uint64_t last_step = 0;  ///< end after this step, the schedule being that of `config`; 0: its number of steps
 };
 
@@ -89,9 +89,16 @@ struct TrainingCommand {
     Reply reply;               ///< may be empty
 };
 
+/// A run's device, opened, and what the run needs there.
+struct RunRoom {
+    std::unique_ptr<kernels::Ops> ops;
+    engine::RunPlan plan;
+};
+
 class TrainingJob final : public Job {
  public:
-    TrainingJob(NodeParts parts, TrainingRequest order);
+    /// Without a room the run opens its device itself.
+    TrainingJob(NodeParts parts, TrainingRequest order, RunRoom room = {});
     ~TrainingJob() override;
 
     std::uint32_t run() const override { return order_.run; }
@@ -150,7 +157,7 @@ class TrainingJob final : public Job {
     TrainingRequest order_;
     Beginning beginning_;  ///< until the trainer has it
     std::shared_ptr<const engine::Dataset> data_;
-    std::unique_ptr<kernels::Ops> ops_;  ///< of the device, until the trainer has them
+    std::unique_ptr<kernels::Ops> ops_;  ///< of the device, until the trainer has them; null: not opened yet
     nlohmann::json device_;              ///< what is known of it; null of the processor
     engine::RunPlan plan_;
     std::unique_ptr<engine::Trainer> trainer_;
@@ -188,7 +195,9 @@ TrainingRequest order_to_fork(sessions::Session& session, const history::RunHead
 void check_request(const TrainingRequest& request);
 /// The same of its device and of memory: the device can't be used, or the run does not fit into its memory or into
 /// `available` bytes of this machine. May take a second where the device is a GPU.
-engine::RunPlan check_room(kernels::Devices& devices, const engine::RunConfig& config, std::uint64_t available);
+RunRoom check_room(kernels::Devices& devices, const engine::RunConfig& config, std::uint64_t available);
+/// The same of several runs, for which each device is opened once.
+void check_rooms(kernels::Devices& devices, const std::vector<TrainingRequest>& runs, std::uint64_t available);
 
 /// The settings with which a run was started, as its journal has them. Throws CommandError.
 TrainingRequest training_order(const history::RunHeader& run);
