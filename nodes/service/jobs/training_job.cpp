@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <fmt/format.h>
+#include <numeric>
 #include <system_error>
 #include <unistd.h>
 #include <utility>
@@ -37,6 +38,9 @@ constexpr std::size_t kKeptCheckpoints = 3;  // the latest ones, besides the fir
 constexpr int kSampleTokens = 48;
 /// No run that learns comes near this; clipped to a length of 1, such a gradient points nowhere.
 constexpr double kExplodedNorm = 1e6;
+/// Bytes of what ranks did that a record holds at most, and that are written per step: with more, a record is of
+/// several steps.
+constexpr std::size_t kLargestRanks = std::size_t{512} << 10, kRanksPerStep = std::size_t{64} << 10;
 
 struct SamplePrompt {
     const char* language;
@@ -381,7 +385,8 @@ std::unique_ptr<engine::Trainer> make_trainer(const TrainingRequest& order, std:
     }
     if (beginning.weights) {
         const std::span<const float> parameters(beginning.weights->parameters, beginning.weights->layout.floats);
-        return std::make_unique<engine::Trainer>(order.config, std::move(data), parameters, check, std::move(ops), ranks);
+        return std::make_unique<engine::Trainer>(order.config, std::move(data), parameters, check, std::move(ops),
+                                                 ranks);
     }
     return std::make_unique<engine::Trainer>(order.config, std::move(data), check, std::move(ops), ranks);
 }
@@ -522,6 +527,7 @@ void TrainingJob::announce(bool with_data) {
 }
 
 void TrainingJob::finish(RunState state, const Sentence& message) {
+    write_ranks();
     result_.state = state;
     result_.message = message;
     json record = {{"run", order_.run}, {"state", protocol::run_state_name(state)}, {"step", 0}};
@@ -757,7 +763,9 @@ bool TrainingJob::one_step() {
 void TrainingJob::write_step(const engine::StepStats& stats) {
     protocol::StepRecord record;
     static_cast<base::StepValues&>(record) = stats;
-    record.memory_bytes = static_cast<double>(base::resident_memory(getpid()));
+    const std::vector<double>& memory = stats.ranks.memory_bytes;
+    record.memory_bytes = stats.ranks.empty() ? static_cast<double>(base::resident_memory(getpid()))
+                                              : std::accumulate(memory.begin(), memory.end(), 0.0);
     record.run = order_.run;
     record.step = stats.step;
     record.tokens_total = stats.tokens_total;
@@ -768,9 +776,51 @@ void TrainingJob::write_step(const engine::StepStats& stats) {
     record.counts = stats.counts;
     record.router_entropy = stats.router_entropy;
     parts_.sink.write(RecordType::step, protocol::encode_step(record));
+    if (!stats.ranks.empty()) {
+        add_ranks(stats.ranks, stats.step);
+    }
     result_.loss = stats.loss;
     result_.cross_entropy = stats.cross_entropy;
     smoothed_step_ms_ = smoothed_step_ms_ == 0 ? stats.step_ms : 0.9 * smoothed_step_ms_ + 0.1 * stats.step_ms;
+}
+
+void TrainingJob::add_ranks(const engine::RankStep& step, std::uint64_t number) {
+    protocol::RankRecord record;
+    record.run = order_.run;
+    record.step = number;
+    record.ranks = static_cast<std::uint16_t>(step.ranks);
+    record.expert_ranks = static_cast<std::uint16_t>(step.expert_ranks);
+    record.layers = static_cast<std::uint16_t>(step.layers);
+    record.tokens_travel = step.tokens_travel ? 1 : 0;
+    record.row_bytes = static_cast<std::uint32_t>(step.row_bytes);
+    record.compute_ms = step.compute_ms;
+    record.waiting_ms = step.waiting_ms;
+    record.memory_bytes = step.memory_bytes;
+    record.load = step.load;
+    record.rows = step.rows;
+    record.bytes = step.bytes;
+    if (record.size() > kLargestRanks) {
+        record.fold_layers();
+    }
+    if (record.size() > kLargestRanks) {
+        return;  // some hundred ranks: no record holds who sends how much to whom
+    }
+    const std::size_t steps = 1 + record.size() / kRanksPerStep;
+    if (ranks_) {
+        ranks_->add(record);
+    } else {
+        ranks_ = std::move(record);
+    }
+    if (ranks_->steps >= steps) {
+        write_ranks();
+    }
+}
+
+void TrainingJob::write_ranks() {
+    if (ranks_) {
+        parts_.sink.write(RecordType::ranks, protocol::encode_ranks(*ranks_));
+        ranks_.reset();
+    }
 }
 
 void TrainingJob::show_progress() {
@@ -824,6 +874,7 @@ bool TrainingJob::save_last_checkpoint() {
 }
 
 bool TrainingJob::save_checkpoint() {
+    write_ranks();  // whoever goes on from here finds sums of whole stretches
     const std::uint64_t step = trainer_->steps_done();
     if (last_checkpoint_ == step) {
         return true;  // nothing new to save

@@ -50,7 +50,7 @@ struct TrainingRequest {
     /// Of the manifest of a run that goes on: where it came from, and what stayed disabled or frozen from there.
     nlohmann::json origin = nlohmann::json::object();
     std::shared_ptr<RankLaunch> ranks;  ///< that train it together with this process; null: none
-    std::string earlier_device;   ///< of a run that goes on on another one
+    std::string earlier_device;         ///< of a run that goes on on another one
     std::uint64_t last_step = 0;  ///< end after this step, the schedule being that of `config`; 0: its number of steps
 };
 
@@ -136,6 +136,8 @@ class TrainingJob final : public Job {
     bool one_step();                                          ///< false: the run has ended
     Sentence fault_of(const engine::StepStats& stats) const;  ///< empty when the step went well
     void write_step(const engine::StepStats& stats);
+    void add_ranks(const engine::RankStep& step, std::uint64_t number);
+    void write_ranks();  ///< what was added since
     void evaluate();
     void write_samples();
     bool save_checkpoint();       ///< false: result_.message says why not
@@ -156,6 +158,7 @@ class TrainingJob final : public Job {
     std::unique_ptr<engine::Trainer> trainer_;
     TrainingResult result_;
     double smoothed_step_ms_ = 0;
+    std::optional<protocol::RankRecord> ranks_;  ///< of steps that were not written yet
     std::optional<std::uint64_t> last_checkpoint_;
     bool paused_ = false;
     std::uint64_t single_steps_ = 0;
