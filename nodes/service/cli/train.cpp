@@ -22,6 +22,7 @@
 #include "nodes/service/cli/subcommands.hpp"
 #include "nodes/service/cli/training_output.hpp"
 #include "nodes/service/commands/service.hpp"
+#include "nodes/service/jobs/rank_group.hpp"
 #include "nodes/service/jobs/rank_launch.hpp"
 #include "nodes/service/jobs/run_names.hpp"
 #include "nodes/service/library/command_error.hpp"
@@ -77,13 +78,13 @@ engine::RunConfig config_from(const TrainOptions& options, const fs::path& init,
     if (options.threads) {
         config.train.threads = *options.threads;
     }
+    take_launch(config, options);
     if (config.train.threads == 0) {
-        config.train.threads = cores();
+        config.train.threads = engine::comm::launched_ranks() > 1 ? cores() : threads_of_run(config.train);
     }
     if (options.device) {
         config.train.device = *options.device;
     }
-    take_launch(config, options);
     // The options are held to the same ranges as the file.
     return engine::parse_run_config(engine::to_json(config), !options.config.empty()   ? options.config
                                                              : !options.preset.empty() ? "preset " + options.preset
@@ -231,6 +232,7 @@ Wanted wanted_from(const TrainOptions& options, const Paths& paths, const RankLa
     if (ranks != nullptr) {
         engine::check_rank_memory(wanted.config, ranks->ranks(), engine::available_memory());
     } else if (!options.resume) {
+        require_processes(wanted.config);
         kernels::Devices devices(device_places(paths));
         check_room(devices, wanted.config, engine::available_memory());
     }

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <fmt/format.h>
-#include <numeric>
 #include <system_error>
 #include <unistd.h>
 #include <utility>
@@ -21,7 +20,9 @@
 #include "engine/train/fork.hpp"
 #include "engine/train/memory_check.hpp"
 #include "nodes/history/run_title.hpp"
+#include "nodes/service/jobs/rank_group.hpp"
 #include "nodes/service/jobs/run_names.hpp"
+#include "nodes/service/jobs/step_records.hpp"
 #include "nodes/service/library/device_list.hpp"
 #include "nodes/service/library/machine.hpp"
 
@@ -187,7 +188,18 @@ void check_request(const TrainingRequest& request) {
                           !request.checkpoint.empty() || !request.init.empty());
 }
 
+void go_on_alone(TrainingRequest& order, const Sentence& why) {
+    order.alone = why;
+    engine::TrainConfig& train = order.config.train;
+    train.processes = train.expert_parallel = 1;
+    train.all_to_all = false;
+}
+
 engine::RunPlan check_room(kernels::Devices& devices, const engine::RunConfig& config, std::uint64_t available) {
+    if (config.train.processes > 1) {
+        engine::check_rank_memory(config, available);
+        return engine::plan_run(config);
+    }
     const auto ops = devices.open(config.train.device, engine::threads_of(config));
     engine::check_memory(config, *ops, available);
     return engine::plan_run(config, *ops);
@@ -261,6 +273,7 @@ void TrainingJob::main() {
     }
     // In the thread that used it; a device's memory is wanted by others.
     trainer_.reset();
+    launcher_ = -1;
     ops_.reset();
     result_.seconds = std::chrono::duration<double>(Clock::now() - start).count();
     std::deque<TrainingCommand> left;
@@ -301,11 +314,17 @@ std::uint64_t TrainingJob::planned_steps() const {
 }
 
 void TrainingJob::open_device() {
+    if (starts_ranks()) {
+        require_processes(order_.config);
+        plan_ = engine::plan_run(order_.config);
+        return;
+    }
     ops_ = parts_.devices.open(order_.config.train.device, engine::threads_of(order_.config));
     if (!ops_->host_memory()) {  // whoever starts a run has looked at this machine's
         engine::check_memory(order_.config, *ops_, engine::available_memory());
     }
-    plan_ = engine::plan_run(order_.config, *ops_);
+    plan_ =
+        order_.config.train.processes > 1 ? engine::plan_run(order_.config) : engine::plan_run(order_.config, *ops_);
     if (!on_processor()) {
         device_ = device_manifest(parts_.devices, order_.config.train.device);
     }
@@ -315,6 +334,9 @@ Sentence TrainingJob::rewind_text() const {
     const Sentence where = order_.checkpoint.empty()
                                ? say("goes on from the beginning, there was no checkpoint yet")
                                : say("goes on from the checkpoint at step {}", order_.checkpoint_step);
+    if (!order_.alone.empty()) {
+        return say("{}, in one process: {}", where, order_.alone);
+    }
     if (order_.earlier_device.empty()) {
         return where;
     }
@@ -459,11 +481,17 @@ bool TrainingJob::build_trainer() {
         }
     };
     try {
-        if (order_.ranks) {
-            order_.ranks->begin(order_of_ranks(order_));  // the data are in the cache now, where they find them
+        // The data are in the cache now, where other ranks find them.
+        if (starts_ranks()) {
+            StartedRanks started = start_ranks(parts_.paths, order_, check);
+            trainer_ = std::move(started.trainer);
+            launcher_ = started.launcher;
+        } else if (order_.ranks) {
+            order_.ranks->begin(order_of_ranks(order_));
+            trainer_ = trains_here(make_trainer(order_, data_, beginning_, check, nullptr, order_.ranks->ranks()));
+        } else {
+            trainer_ = trains_here(make_trainer(order_, data_, beginning_, check, std::move(ops_), {}));
         }
-        trainer_ = order_.ranks ? make_trainer(order_, data_, beginning_, check, nullptr, order_.ranks->ranks())
-                                : make_trainer(order_, data_, beginning_, check, std::move(ops_), {});
     } catch (const Unwanted&) {
         return false;
     }
@@ -495,11 +523,6 @@ void TrainingJob::announce(bool with_data) {
     }
     if (order_.fork) {
         manifest["fork"] = {{"run", order_.fork->run}, {"step", order_.fork->step}};
-    }
-    if (order_.ranks) {
-        manifest["ranks"] = {{"processes", order_.ranks->ranks().world->size()},
-                             {"expert_parallel", order_.ranks->ranks().expert_ranks},
-                             {"all_to_all", order_.ranks->ranks().own_sequences}};
     }
     if (!order_.disabled.empty()) {
         manifest["disabled_experts"] = order_.disabled;
@@ -761,20 +784,11 @@ bool TrainingJob::one_step() {
 }
 
 void TrainingJob::write_step(const engine::StepStats& stats) {
-    protocol::StepRecord record;
-    static_cast<base::StepValues&>(record) = stats;
-    const std::vector<double>& memory = stats.ranks.memory_bytes;
-    record.memory_bytes = stats.ranks.empty() ? static_cast<double>(base::resident_memory(getpid()))
-                                              : std::accumulate(memory.begin(), memory.end(), 0.0);
+    protocol::StepRecord record = step_record(stats, order_.config.model);
     record.run = order_.run;
-    record.step = stats.step;
-    record.tokens_total = stats.tokens_total;
-    const auto& model = order_.config.model;
-    record.layers = static_cast<std::uint16_t>(model.layers);
-    record.experts = static_cast<std::uint16_t>(model.experts);
-    record.top_k = static_cast<std::uint16_t>(model.experts_per_token);
-    record.counts = stats.counts;
-    record.router_entropy = stats.router_entropy;
+    if (stats.ranks.empty()) {
+        record.memory_bytes = static_cast<double>(base::resident_memory(getpid()));
+    }
     parts_.sink.write(RecordType::step, protocol::encode_step(record));
     if (!stats.ranks.empty()) {
         add_ranks(stats.ranks, stats.step);
@@ -785,20 +799,8 @@ void TrainingJob::write_step(const engine::StepStats& stats) {
 }
 
 void TrainingJob::add_ranks(const engine::RankStep& step, std::uint64_t number) {
-    protocol::RankRecord record;
+    protocol::RankRecord record = rank_record(step, number);
     record.run = order_.run;
-    record.step = number;
-    record.ranks = static_cast<std::uint16_t>(step.ranks);
-    record.expert_ranks = static_cast<std::uint16_t>(step.expert_ranks);
-    record.layers = static_cast<std::uint16_t>(step.layers);
-    record.tokens_travel = step.tokens_travel ? 1 : 0;
-    record.row_bytes = static_cast<std::uint32_t>(step.row_bytes);
-    record.compute_ms = step.compute_ms;
-    record.waiting_ms = step.waiting_ms;
-    record.memory_bytes = step.memory_bytes;
-    record.load = step.load;
-    record.rows = step.rows;
-    record.bytes = step.bytes;
     if (record.size() > kLargestRanks) {
         record.fold_layers();
     }
