@@ -108,8 +108,12 @@ double rate_share(const TrainConfig& train, std::uint64_t step) {
     return last + (1.0 - last) * 0.5 * (1.0 + std::cos(std::numbers::pi * done));
 }
 
-RunConfig on_device(RunConfig config, const kernels::Ops* ops) {
+/// With what really computes, and who trains together.
+RunConfig as_it_trains(RunConfig config, const kernels::Ops* ops, const TrainingRanks& ranks) {
     config.train.device = ops == nullptr ? kernels::kProcessor : ops->device();
+    config.train.processes = ranks.world == nullptr ? 1 : ranks.world->size();
+    config.train.expert_parallel = ranks.expert_ranks;
+    config.train.all_to_all = ranks.own_sequences;
     return config;
 }
 
@@ -119,7 +123,7 @@ struct Trainer::Impl {
     /// `start_from`: besides the data, what must be the same on all ranks.
     Impl(const RunConfig& run, std::shared_ptr<const Dataset> dataset, const StopCheck& check,
          std::unique_ptr<kernels::Ops> device, const TrainingRanks& ranks, const std::string& start_from = {})
-        : config(on_device(run, device.get())),
+        : config(as_it_trains(run, device.get(), ranks)),
           now(config),
           data(std::move(dataset)),
           shape(shape_of(ranks, config)),
@@ -498,11 +502,13 @@ struct Trainer::Impl {
                    E = static_cast<std::size_t>(config.model.experts);
         auto counts = std::move(stats.counts);
         auto entropy = std::move(stats.router_entropy);
+        auto ranks = std::move(stats.ranks);
         counts.assign(kLanguages * L * E, 0);
         entropy.assign(L, 0);
         stats = {};
         stats.counts = std::move(counts);
         stats.router_entropy = std::move(entropy);
+        stats.ranks = std::move(ranks);
         // Sums over the micro-batches; finish_values() takes out again what these settings do not compute.
         stats.cross_entropy = stats.balance_loss = stats.z_loss = stats.prediction_loss = stats.dropped = 0;
         ops->zero(buffers.choices_LE, layout.layers.size() * E * sizeof(std::uint64_t));
@@ -525,6 +531,9 @@ struct Trainer::Impl {
         const auto begin = Clock::now();
         mark = begin;
         part_ms.fill(0);
+        if (team != nullptr) {
+            team->begin_step();
+        }
         const auto micro = static_cast<std::uint64_t>(now.train.accumulation);
         start_statistics();
         for (std::uint64_t index = 0; index < micro; ++index) {
@@ -551,6 +560,9 @@ struct Trainer::Impl {
         finish_losses();
         if (stats.fault.empty()) {
             apply();
+        }
+        if (team != nullptr) {
+            team->end_step(stats.ranks);
         }
         lap(Part::optimizer);
         stats.step_ms = milliseconds(mark - begin);

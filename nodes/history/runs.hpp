@@ -75,6 +75,9 @@ struct TrainingRun : RunHeader {
     std::uint16_t layers = 0, experts = 0, top_k = 0;
     /// The latest steps, oldest first, at most so many as the reader keeps (kCountHistory in the window).
     SharedList<std::shared_ptr<const StepCounts>> counts;
+    /// What each process did, of a run of several: the latest steps, oldest first, as many as of `counts` and no more
+    /// than fit into kRankBytes.
+    SharedList<std::shared_ptr<const protocol::RankRecord>> ranks;
     std::vector<float> router_entropy;  ///< [layers] of the latest step; empty when a rewind took that one back
     std::uint64_t tokens_total = 0;
 
@@ -83,6 +86,7 @@ struct TrainingRun : RunHeader {
     SharedList<TextSample> samples;
 };
 inline constexpr std::size_t kCountHistory = 4096;
+inline constexpr std::size_t kRankBytes = std::size_t{64} << 20;
 
 /// One answer of one model: a column of the Compare panel.
 struct Generation : RunHeader {

@@ -42,6 +42,7 @@ bool is_known(RecordType type) {
         case RecordType::sample:
         case RecordType::step:
         case RecordType::evaluation:
+        case RecordType::ranks:
         case RecordType::tokens:
         case RecordType::generation_ended:
         case RecordType::routing_started:
@@ -101,20 +102,21 @@ std::string stop_of(const json& body, std::uint64_t max_tokens) {
     return by_context ? std::string(base::stop_name(base::StopReason::context)) : stop;
 }
 
-/// The counts of the steps after `kept` and before `newer` go; they rise from entry to entry.
-void forget_counts(TrainingRun& run, std::uint64_t kept, std::uint64_t newer) {
-    std::size_t begin = run.counts.size();
-    while (begin > 0 && run.counts[begin - 1]->step > kept) {
+/// What is of steps after `kept` and before `newer` goes; steps rise from entry to entry.
+template <class List>
+void forget_steps(List& list, std::uint64_t kept, std::uint64_t newer) {
+    std::size_t begin = list.size();
+    while (begin > 0 && list[begin - 1]->step > kept) {
         --begin;
     }
-    if (begin == run.counts.size()) {
+    if (begin == list.size()) {
         return;
     }
-    const auto before = run.counts;
-    run.counts.truncate(begin);
+    const auto before = list;
+    list.truncate(begin);
     for (std::size_t i = begin; i < before.size(); ++i) {
         if (before[i]->step >= newer) {
-            run.counts.push_back(before[i]);
+            list.push_back(before[i]);
         }
     }
 }
@@ -291,6 +293,14 @@ std::uint32_t Session::apply(const RecordView& record) {
             }
             return decoded->run;
         }
+    } else if (record.type == RecordType::ranks) {
+        if (auto decoded = protocol::decode_ranks(record.body); decoded && decoded->run != 0) {
+            const std::uint32_t run = decoded->run;
+            if (wanted(run)) {
+                ranks(record, std::move(*decoded));
+            }
+            return run;
+        }
     } else if (record.type == RecordType::tokens) {
         if (auto decoded = protocol::decode_tokens(record.body); decoded && decoded->run != 0) {
             const std::uint32_t run = decoded->run;
@@ -355,6 +365,7 @@ void Session::json_record(const RecordView& record, const json& body) {
         case RecordType::gap:
             return add_gap(body, record.time_ns);
         case RecordType::step:
+        case RecordType::ranks:
         case RecordType::tokens:
         case RecordType::routing_chunk:
         case RecordType::routing_scores:
@@ -480,9 +491,10 @@ void Session::rewind(Training& run, const RecordView& record, std::uint64_t step
     // What came before this record but is newer stands behind everything that is undone.
     const std::size_t newer = first_newer(run.step_rows, rewind.at);
     const bool has_newer = newer < run.step_rows.size();
-    forget_counts(
-        value, step,
-        has_newer ? static_cast<std::uint64_t>(value.step[newer]) : std::numeric_limits<std::uint64_t>::max());
+    const std::uint64_t newest =
+        has_newer ? static_cast<std::uint64_t>(value.step[newer]) : std::numeric_limits<std::uint64_t>::max();
+    forget_steps(value.counts, step, newest);
+    forget_steps(value.ranks, step, newest);
     if (!has_newer) {
         value.router_entropy.clear();
     }
@@ -515,6 +527,7 @@ void Session::step(const RecordView& record, const protocol::StepRecord& step) {
             run.rewinds.add(back);
             evaluations_of(value, run.evaluation_rows).undo(back);
             forget_samples(value, run.samples_from, back);
+            forget_steps(value.ranks, back.step, std::numeric_limits<std::uint64_t>::max());
         }
         steps_of(value, run.step_rows, keep_.values).add(row_of(step), {record.at, step.tokens_total, false});
         value.layers = step.layers;
@@ -535,6 +548,20 @@ void Session::step(const RecordView& record, const protocol::StepRecord& step) {
     // Steps after an end: the run was continued.
     if (run.value.state == RunState::planned || (ended(run.value.state) && record.at > run.state_from)) {
         set_state(run, record, RunState::running);
+    }
+}
+
+void Session::ranks(const RecordView& record, protocol::RankRecord ranks) {
+    Training& run = training(ranks.run);
+    if (keep_.counts == 0 || run.rewinds.undone(record.at, ranks.step)) {
+        return;
+    }
+    auto& list = run.value.ranks;
+    forget_steps(list, ranks.step - std::min<std::uint64_t>(ranks.step, 1), std::numeric_limits<std::uint64_t>::max());
+    const std::size_t most = std::clamp<std::size_t>(kRankBytes / (sizeof ranks + ranks.size()), 1, keep_.counts);
+    list.push_back(std::make_shared<const protocol::RankRecord>(std::move(ranks)));
+    if (list.size() > most) {
+        list.drop_front(list.size() - most);
     }
 }
 

@@ -28,6 +28,7 @@ namespace icon = ui::icon;
 
 constexpr const char* kFirstPreset = "workshop";
 constexpr const char* kBuiltInData = "manpages";
+constexpr const char* kProcesses = "processes";
 
 // Sizes in em.
 constexpr float kWidth = 63, kHeight = 40, kLeastWidth = 34, kLeastHeight = 22;
@@ -661,6 +662,21 @@ void RunForm::draw_value(Context& ctx, const ConfigField& field) {
     }
 }
 
+std::string RunForm::why_one_process(const Context& ctx) const {
+    const base::Sentence why = base::sentence_in(base::member(*ctx.snapshot.catalogue, kProcesses), "why_not");
+    return why.empty() ? std::string() : ctx.text.message(why);
+}
+
+std::string RunForm::crowded(const Context& ctx) const {
+    const json* processes = base::setting(config_, kProcesses);
+    const int cores = ctx.snapshot.node.cores;
+    const double number = processes == nullptr ? 1 : base::as_number(*processes).value_or(1);
+    return number > 1 && cores > 0 && number > cores
+               ? ctx.text.format("runs.crowded", {{"processes", ctx.text.number(number)},
+                                                  {"cores", ctx.text.number(static_cast<double>(cores))}})
+               : std::string();
+}
+
 void RunForm::draw_undo(Context& ctx, const ConfigField& field) {
     ImGui::SameLine();
     const std::string label = std::string(icon::undo) + "###" + field.label_key + ".undo";
@@ -676,9 +692,10 @@ void RunForm::draw_field(Context& ctx, const FieldGroup& group, const ConfigFiel
     const float left = ImGui::GetCursorPosX(), width = ImGui::GetContentRegionAvail().x,
                 label_width = std::min(kLabel * ctx.em, width / 2), spacing = ImGui::GetStyle().ItemSpacing.x;
     const bool is_changed = changed(field);
+    const std::string why_locked = field.key == kProcesses ? why_one_process(ctx) : std::string();
     // Dim, but not locked: a value may be set before the choice that makes it count.
     const bool counts = base::holds(group.condition, config_) && base::holds(field.condition, config_),
-               locked = fixed(field);
+               locked = fixed(field) || (!why_locked.empty() && !is_changed);
     ImGui::PushStyleColor(ImGuiCol_Text, counts ? ctx.theme.text : ctx.theme.text_dim);
     ImGui::BeginGroup();
     // A name that does not fit beside its field stands above it: none is cut.
@@ -699,6 +716,9 @@ void RunForm::draw_field(Context& ctx, const FieldGroup& group, const ConfigFiel
     }
     if (is_changed) {
         draw_undo(ctx, field);
+    }
+    if (!why_locked.empty()) {
+        ui::text_wrapped(why_locked, ctx.theme.text_dim, width);
     }
     if (const auto bad = refused_.find(field.key); bad != refused_.end()) {
         ui::text_wrapped(
@@ -859,6 +879,9 @@ void RunForm::draw_foot(Context& ctx, const std::string& complaint) {
     ImGui::Separator();
     if (!complaint.empty()) {
         ui::text_wrapped(complaint, ctx.theme.error);
+    }
+    if (const std::string slow = crowded(ctx); !slow.empty()) {
+        ui::text_wrapped(slow, ctx.theme.warning);
     }
     draw_plan(ctx);
     draw_buttons(ctx);

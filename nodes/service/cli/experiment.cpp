@@ -18,7 +18,7 @@
 #include "nodes/service/cli/training_output.hpp"
 #include "nodes/service/commands/service.hpp"
 #include "nodes/service/jobs/experiment_queue.hpp"
-#include "nodes/service/library/machine.hpp"
+#include "nodes/service/jobs/rank_group.hpp"
 
 namespace moescope::node {
 using history::RunFigure;
@@ -54,7 +54,7 @@ ExperimentWish wish_of(const ExperimentOptions& options, const Paths& paths) {
     train.steps = options.steps.value_or(train.steps);
     train.seed = options.seed.value_or(train.seed);
     train.threads = options.threads.value_or(train.threads);
-    train.threads = train.threads == 0 ? cores() : train.threads;
+    train.threads = train.threads == 0 ? threads_of_run(train) : train.threads;
     train.device = options.device.value_or(train.device);
     wish.name = options.name;
     wish.key = options.key;

@@ -597,8 +597,14 @@ json Service::process_gauges() {
     }
     looked_at_processes_ = now;
     std::vector<protocol::ProcessMemory> list = workers_.processes();
-    list.insert(list.begin(),
-                {protocol::ProcessMemory::Kind::node, {}, getpid(), base::process_memory(getpid()), true});
+    std::uint64_t own = base::process_memory(getpid());
+    {
+        const std::lock_guard lock(jobs_mutex_);
+        for (const auto& [run, job] : trainings_) {
+            own += memory_of_ranks(job->launcher());
+        }
+    }
+    list.insert(list.begin(), {protocol::ProcessMemory::Kind::node, {}, getpid(), own, true});
     processes_ = json::array();
     for (protocol::ProcessMemory& process : list) {
         process.bytes = process.bytes / kStep * kStep;

@@ -28,7 +28,7 @@ void Service::experiment_start(const json& value, Reply reply) {
     auto& train = wish.config.train;
     train.steps = static_cast<int>(parameters.integer("steps", train.steps, 1, kMostSteps));
     train.seed = parameters.seed(train.seed);
-    train.threads = train.threads == 0 ? cores() : train.threads;
+    train.threads = train.threads == 0 ? threads_of_run(train) : train.threads;
     wish.data = parameters.path("data", "manpages");
     wish.name = parameters.text("name", "");
     wish.key = parameters.text("key", "");

@@ -12,6 +12,7 @@
 #include "engine/train/plan.hpp"
 #include "nodes/service/commands/service.hpp"
 #include "nodes/service/jobs/limits.hpp"
+#include "nodes/service/jobs/rank_group.hpp"
 #include "nodes/service/jobs/run_names.hpp"
 #include "nodes/service/library/machine.hpp"
 #include "nodes/service/library/parameters.hpp"
@@ -191,6 +192,8 @@ void Service::catalogue(const json& parameters, Reply reply) {
     } catch (const std::exception& error) {
         complain(error);
     }
+    auto processes = json::object();
+    base::put_sentence(processes, "why_not", why_no_processes());
     reply(
         {{{"presets", presets},
           {"config_fields", fields_json()},
@@ -198,6 +201,7 @@ void Service::catalogue(const json& parameters, Reply reply) {
           {"probe_sets", sets},
           {"prompts", prompts},
           {"datasets", {"manpages"}},
+          {"processes", processes},
           {"export", {{"formats", kExportFormats}, {"precisions", export_precisions()}, {"routers", kExportRouters}}}},
          {}});
 }
@@ -249,6 +253,7 @@ void Service::where_device_may_be_opened(bool on_processor, const Reply& reply, 
 }
 
 RunRoom Service::check_room(const engine::RunConfig& config) {
+    require_processes(config);
     return node::check_room(devices_, config, memory_for_runs());
 }
 
@@ -266,7 +271,7 @@ void Service::start_run(TrainingRequest order, const std::string& title, const R
     }
     // Written into the run, so that it goes on with the same number of threads.
     if (order.config.train.threads == 0) {
-        order.config.train.threads = cores();
+        order.config.train.threads = threads_of_run(order.config.train);
     }
     RunRoom room = check_room(order.config);
     workers_.make_room(room.plan.host_bytes);
@@ -300,6 +305,9 @@ void Service::train_continue(const json& value, Reply reply) {
     }
     auto order = order_to_continue(*session_, known_run(run), [this] { refuse_at_the_end(); });
     move_to_device(order, parameters.text("device", order.config.train.device));
+    if (const Sentence why = why_no_processes(); order.config.train.processes > 1 && !why.empty()) {
+        go_on_alone(order, why);
+    }
     try {
         devices_.check(order.config.train.device);
     } catch (const base::Error& error) {
