@@ -8,6 +8,7 @@
 #endif
 
 namespace moescope::engine {
+#ifdef MOESCOPE_HAVE_LLAMA
 namespace {
 
 bool is_router(const GgufTensor& tensor) {
@@ -15,6 +16,7 @@ bool is_router(const GgufTensor& tensor) {
 }
 
 }  // namespace
+#endif
 
 Quantised quantise_gguf(const QuantiseOrder& order, const std::function<void(std::uint64_t, std::uint64_t)>& progress) {
     const FileReport report = inspect_file(order.from);

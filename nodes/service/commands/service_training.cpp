@@ -14,7 +14,6 @@
 #include "nodes/service/jobs/limits.hpp"
 #include "nodes/service/jobs/rank_group.hpp"
 #include "nodes/service/jobs/run_names.hpp"
-#include "nodes/service/library/machine.hpp"
 #include "nodes/service/library/parameters.hpp"
 
 namespace moescope::node {
