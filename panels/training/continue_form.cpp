@@ -7,7 +7,7 @@
 #include "base/json_fields.hpp"
 #include "base/settings.hpp"
 #include "panels/node/device_choice.hpp"
-#include "panels/runs/run_tools.hpp"
+#include "panels/runs/experiment_values.hpp"
 #include "panels/ui/floating.hpp"
 #include "panels/ui/text_layout.hpp"
 #include "panels/ui/widgets.hpp"

@@ -10,6 +10,7 @@
 #include "base/process_memory.hpp"
 #include "nodes/protocol/frame.hpp"
 #include "nodes/protocol/session.hpp"
+#include "nodes/service/jobs/rank_group.hpp"
 #include "nodes/service/library/machine.hpp"
 #include "nodes/service/library/parameters.hpp"
 

@@ -6,6 +6,8 @@
 #include "nodes/service/commands/service.hpp"
 #include "nodes/service/jobs/experiment_queue.hpp"
 #include "nodes/service/jobs/limits.hpp"
+#include "nodes/service/jobs/rank_group.hpp"
+#include "nodes/service/library/machine.hpp"
 #include "nodes/service/library/parameters.hpp"
 
 namespace moescope::node {
