@@ -40,6 +40,7 @@ int run(int argc, char** argv) {
     Settings settings;
     std::string device = "cuda:0", models = "bench/gpu", out, limits, torch, plugin;
     double peak = 0;
+    bool probe = false;
     CLI::App app("Measures Moescope on a GPU, as tables in the form of docs/measurements.md and as JSON");
     app.add_option("--device", device, "the GPU");
     app.add_flag("--emulated", settings.emulated, "the GPU's kernels on the processor: whether it runs, not how fast");
@@ -49,6 +50,7 @@ int run(int argc, char** argv) {
     app.add_option("--peak", peak, "TFLOP/s in bfloat16 that utilisation is told of; without it the data sheet's");
     app.add_option("--limits", limits, "what gpu_limits printed");
     app.add_option("--torch", torch, "what torch_train.py printed");
+    app.add_flag("--probe", probe, "says which GPU there is, or why there is none (exit 3), and ends");
     app.add_option("--plugin", plugin, "libmoescope-cuda.so; without it the one beside this program");
     app.add_option("--out", out, "writes OUT.json and OUT.md; without it the tables are printed");
     CLI11_PARSE(app, argc, argv);
@@ -74,6 +76,11 @@ int run(int argc, char** argv) {
                 settings.device = one;
             }
         }
+    }
+    if (probe) {
+        std::cout << device << ": " << settings.device.title << ", driver " << settings.device.driver << ", CUDA "
+                  << kernels::cuda_version(settings.device.toolkit) << '\n';
+        return 0;
     }
     settings.open = [&] { return devices.open(device, 1); };
     settings.models = models;
