@@ -84,7 +84,8 @@ void Leaving::draw(const ui::Context& ctx) {
     if (!go_) {
         return;
     }
-    if (leave_ || (saving_ && training(ctx.snapshot).empty())) {
+    // What it was about may end while the question stands: then nothing is left to lose.
+    if (leave_ || (saving_ && training(ctx.snapshot).empty()) || !works(ctx.snapshot)) {
         leave();
         return;
     }

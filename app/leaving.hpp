@@ -14,7 +14,7 @@ class Leaving {
  public:
     enum class Where { out, other_session };
     /// Calls `go` at once when nothing trains, probes or reads, else when the person has said so and the runs are
-    /// saved. A question that is still open is dropped.
+    /// saved, or what was asked about has ended by itself. A question that is still open is dropped.
     void ask(const client::Snapshot& snapshot, Where where, std::function<void()> go);
     /// Once per frame.
     void draw(const ui::Context& ctx);

@@ -47,6 +47,9 @@ class MeasuredOps final : public kernels::Ops {
     }
     void upload(void* device, const void* host, std::uint64_t bytes) override { ops_->upload(device, host, bytes); }
     void download(void* host, const void* device, std::uint64_t bytes) override { ops_->download(host, device, bytes); }
+    void download_later(void* host, const void* device, std::uint64_t bytes) override {
+        ops_->download_later(host, device, bytes);
+    }
     void copy(void* to, const void* from, std::uint64_t bytes) override;
     void zero(void* at, std::uint64_t bytes) override;
     const void* host_view(const void* device) override { return ops_->host_view(device); }

@@ -35,6 +35,9 @@ NodeInfo node_info(const json& entry) {
             node.devices.push_back(protocol::device_from_json(device));
         }
     }
+    if (const json& device = member(entry, "models_device"); device.is_string()) {
+        node.models_device = device.get<std::string>();  // goes into commands as it is
+    }
     node.journal_bytes = count_of(entry, "journal_bytes");
     node.process = static_cast<std::int64_t>(count_of(entry, "process"));
     node.read_only = flag_of(entry, "read_only");
@@ -108,6 +111,11 @@ void NodeView::apply_state(const json& state) {
 void NodeView::state_of_run(const json& entry) {
     const std::uint32_t id = run_of(entry);
     const auto state = protocol::run_state_named(text_of(entry, "state"));
+    // A gauge may have been taken before the run's last record and come after it, and no other one need follow. What
+    // goes on again says so by a record.
+    const auto stale = [&](const auto& run) {
+        return state && !protocol::ended(*state) && protocol::ended(run.value.state);
+    };
     const auto common = [&](auto& run) {
         run.changed = true;
         if (state) {
@@ -124,6 +132,9 @@ void NodeView::state_of_run(const json& entry) {
     auto& answers = history_.answers();
     auto& probes = history_.probes();
     if (const auto it = trainings.find(id); it != trainings.end()) {
+        if (stale(it->second)) {
+            return;
+        }
         common(it->second);
         it->second.value.last_checkpoint = count_of(entry, "last_checkpoint", it->second.value.last_checkpoint);
         it->second.value.checkpoints.clear();
@@ -136,14 +147,21 @@ void NodeView::state_of_run(const json& entry) {
             it->second.value.planned_steps = steps;
         }
     } else if (const auto generated = answers.find(id); generated != answers.end()) {
-        common(generated->second);
+        if (!stale(generated->second)) {
+            common(generated->second);
+        }
     } else if (const auto probed = probes.find(id); probed != probes.end()) {
+        if (stale(probed->second)) {
+            return;
+        }
         common(probed->second);
         if (const json& statistics = member(entry, "statistics"); !statistics.is_null()) {
             probed->second.value.statistics = statistics;
         }
     } else if (const auto routed = history_.routes().find(id); routed != history_.routes().end()) {
-        common(routed->second);
+        if (!stale(routed->second)) {
+            common(routed->second);
+        }
     }
 }
 

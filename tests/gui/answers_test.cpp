@@ -28,25 +28,8 @@ std::string compare(const char* id) {
 
 /// Opens a written session and waits until all of it is there.
 bool open(Harness& h, ImGuiTestContext* ctx, const fs::path& folder, std::size_t answers, std::size_t probes = 0) {
-    h.settle(ctx);
-    const auto works = [&] {
-        const auto& runs = h.snapshot().training;
-        return std::any_of(runs.begin(), runs.end(), [](const auto& run) {
-            return run.second->state == RunState::running || run.second->state == RunState::paused;
-        });
-    };
-    for (const auto& [id, run] : h.snapshot().training) {
-        h.workbench().client().send("train.stop", {{"run", id}});
-    }
-    if (!h.wait(ctx, 60, [&] { return !works(); })) {
-        return false;
-    }
-    h.workbench().open_session(folder);
-    return h.wait(ctx, 60, [&] {
-        const client::Snapshot& now = h.snapshot();
-        return now.link.state == client::Link::State::connected && now.node.session == folder.string() &&
-               now.generations.size() >= answers && now.probes.size() >= probes && !now.models.empty() &&
-               !now.catalogue->is_null();
+    return h.open_session(ctx, folder, [&] {
+        return h.snapshot().generations.size() >= answers && h.snapshot().probes.size() >= probes;
     });
 }
 

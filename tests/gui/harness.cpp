@@ -1,5 +1,6 @@
 #include "tests/gui/harness.hpp"
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <utility>
@@ -15,6 +16,7 @@ void register_panels(Harness& harness);
 void register_answers(Harness& harness);
 void register_overlay(Harness& harness);
 void register_placement(Harness& harness);
+void register_ranks(Harness& harness);
 void register_structure(Harness& harness);
 void register_routing(Harness& harness);
 void register_servers(Harness& harness);
@@ -66,6 +68,7 @@ Harness::Harness(std::filesystem::path folder) : folder_(std::move(folder)) {
     register_answers(*this);
     register_overlay(*this);
     register_placement(*this);
+    register_ranks(*this);
     register_structure(*this);
     register_routing(*this);
     register_servers(*this);
@@ -159,7 +162,10 @@ void Harness::settle(ImGuiTestContext* ctx) {
         workbench_->command("help.welcome");
     }
     workbench_->set_language("en");
-    // A test that failed may have left another window.
+    // A test that failed may have left another window, or a question.
+    if (ctx->ItemExists("//###leaving/###leaving.stay")) {
+        ctx->ItemClick("//###leaving/###leaving.stay");
+    }
     if (workbench_->settings().text_scale != 1) {
         workbench_->set_text_scale(1);
     }
@@ -170,6 +176,34 @@ void Harness::settle(ImGuiTestContext* ctx) {
         workbench_->set_layout("training");
     }
     ctx->Yield(4);
+}
+
+bool Harness::open_session(ImGuiTestContext* ctx, const std::filesystem::path& folder,
+                           const std::function<bool()>& there) {
+    settle(ctx);
+    const auto alive = [](const auto& run) {
+        return run.second->state == RunState::running || run.second->state == RunState::paused;
+    };
+    for (const auto& run : snapshot().training) {
+        if (alive(run)) {
+            workbench_->client().send("train.stop", {{"run", run.first}});
+        }
+    }
+    // Whoever leaves what still works is asked first.
+    const auto quiet = [&] {
+        const auto none = [&](const auto& runs) { return std::none_of(runs.begin(), runs.end(), alive); };
+        const client::Snapshot& now = snapshot();
+        return none(now.training) && none(now.probes) && none(now.routes);
+    };
+    if (!wait(ctx, 60, quiet)) {
+        return false;
+    }
+    workbench_->open_session(folder);
+    return wait(ctx, 60, [&] {
+        const client::Snapshot& now = snapshot();
+        return now.link.state == client::Link::State::connected && now.node.session == folder.string() &&
+               !now.models.empty() && !now.catalogue->is_null() && there();
+    });
 }
 
 const history::TrainingRun& Harness::ensure_training(ImGuiTestContext* ctx) {

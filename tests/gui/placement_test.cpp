@@ -69,11 +69,8 @@ void place_experts_of_a_run(Harness& h, ImGuiTestContext* ctx) {
     const std::filesystem::path before = h.workbench().session(), folder = h.folder() / "placement";
     h.workbench().show_panel("placement");
     WrittenSession(folder, "Bemo", 3).write("T");
-    h.workbench().open_session(folder);
-    IM_CHECK(h.wait(ctx, 40, [&] {
-        return h.snapshot().link.state == client::Link::State::connected && h.snapshot().training.size() == 1 &&
-               h.training().counts.size() == 40;
-    }));
+    IM_CHECK(h.open_session(ctx, folder,
+                            [&] { return h.snapshot().training.size() == 1 && h.training().counts.size() == 40; }));
     h.workbench().show_panel("placement");
     IM_CHECK(comes_to_say(h, ctx, "Estimate from the load alone"));
     IM_CHECK(copies(h, ctx, {.replicas = 12, .devices = 4}));
@@ -119,10 +116,7 @@ void place_experts_of_a_run(Harness& h, ImGuiTestContext* ctx) {
     IM_CHECK(comes_to_say(h, ctx, "仅按负载估计"));
     h.workbench().set_language("en");
     h.workbench().command("view.clear_selection");
-    h.workbench().open_session(before);
-    IM_CHECK(h.wait(ctx, 40, [&] {
-        return h.snapshot().link.state == client::Link::State::connected && h.workbench().session() == before;
-    }));
+    IM_CHECK(h.open_session(ctx, before));
     // What was chosen is the person's and stays; the run is not.
     if (h.snapshot().training.empty()) {
         IM_CHECK(comes_to_say(h, ctx, "Here you will see"));

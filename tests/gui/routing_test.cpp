@@ -25,25 +25,7 @@ std::string item(const char* panel, const char* id) {
 
 /// Opens a session and waits until so many of its runs have routing.
 bool open(Harness& h, ImGuiTestContext* ctx, const fs::path& folder, std::size_t routed) {
-    h.settle(ctx);
-    for (const auto& [id, run] : h.snapshot().training) {
-        h.workbench().client().send("train.stop", {{"run", id}});
-    }
-    const auto quiet = [&] {
-        const auto& runs = h.snapshot().training;
-        return std::none_of(runs.begin(), runs.end(), [](const auto& run) {
-            return run.second->state == RunState::running || run.second->state == RunState::paused;
-        });
-    };
-    if (!h.wait(ctx, 60, quiet)) {
-        return false;
-    }
-    h.workbench().open_session(folder);
-    return h.wait(ctx, 60, [&] {
-        const client::Snapshot& now = h.snapshot();
-        return now.link.state == client::Link::State::connected && now.node.session == folder.string() &&
-               now.routing.size() >= routed && !now.models.empty() && !now.catalogue->is_null();
-    });
+    return h.open_session(ctx, folder, [&] { return h.snapshot().routing.size() >= routed; });
 }
 
 void go_back(Harness& h, ImGuiTestContext* ctx) {

@@ -31,10 +31,7 @@ void open_for_reading(Harness& h, ImGuiTestContext* ctx) {
         return h.snapshot().link.state == Link::State::connected && h.snapshot().node.session == busy.string() &&
                !h.snapshot().node.read_only;
     }));
-    h.workbench().open_session(before);
-    IM_CHECK(h.wait(ctx, 30, [&] {
-        return h.snapshot().link.state == Link::State::connected && h.snapshot().node.session == before.string();
-    }));
+    IM_CHECK(h.open_session(ctx, before));
 }
 
 }  // namespace

@@ -147,12 +147,10 @@ void whole_text(Harness& h, ImGuiTestContext* ctx) {
     h.settle(ctx);
     const std::filesystem::path before = h.workbench().session(), folder = h.folder() / "written";
     WrittenSession(folder, "Zuva", 1).write("TATAPTBAPR");
-    h.workbench().open_session(folder);
-    IM_CHECK(h.wait(ctx, 40, [&] {
+    IM_CHECK(h.open_session(ctx, folder, [&] {
         const client::Snapshot& now = h.snapshot();
-        return now.link.state == client::Link::State::connected && now.training.size() == 3 && now.probes.size() == 2 &&
-               now.generations.size() == 9 && now.routing.size() == 1 && !now.models.empty() &&
-               !now.catalogue->is_null() && now.tasks.empty();
+        return now.training.size() == 3 && now.probes.size() == 2 && now.generations.size() == 9 &&
+               now.routing.size() == 1 && now.tasks.empty();
     }));
     h.workbench().selection().routing_token = 3;  // its whole decision is shown
     Walk walk(h, ctx);
@@ -167,10 +165,7 @@ void whole_text(Harness& h, ImGuiTestContext* ctx) {
     h.workbench().set_text_scale(1);
     h.workbench().set_language("en");
     h.workbench().command("view.layout_reset");
-    h.workbench().open_session(before);
-    h.wait(ctx, 40, [&] {
-        return h.snapshot().link.state == client::Link::State::connected && h.workbench().session() == before;
-    });
+    IM_CHECK(h.open_session(ctx, before));
     IM_CHECK_EQ(walk.wrong(), std::size_t{0});
 }
 

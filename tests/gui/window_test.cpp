@@ -499,15 +499,21 @@ void new_session(Harness& h, ImGuiTestContext* ctx) {
     IM_CHECK(!is_open(ctx, "//###leaving"));  // nothing trained any more
     IM_CHECK_EQ(h.workbench().session().parent_path(), untouched.parent_path());
     IM_CHECK(h.snapshot().training.empty());
+    // What the question is about ends by itself: it has no more to ask.
+    h.ensure_training(ctx);
+    const fs::path third = h.workbench().session();
+    ctx->KeyPress(ImGuiMod_Ctrl | ImGuiKey_N);
+    IM_CHECK(h.wait(ctx, 20, [&] { return is_open(ctx, "//###leaving"); }));
+    h.workbench().client().send("train.stop", {{"run", h.training().id}});
+    IM_CHECK(another_than(third));
+    ctx->Yield(2);
+    IM_CHECK(!is_open(ctx, "//###leaving"));
     if (was != nullptr) {
         setenv("XDG_DATA_HOME", before.c_str(), 1);
     } else {
         unsetenv("XDG_DATA_HOME");
     }
-    h.workbench().open_session(first);
-    IM_CHECK(h.wait(ctx, 60, [&] {
-        return h.workbench().session() == first && h.snapshot().link.state == client::Link::State::connected;
-    }));
+    IM_CHECK(h.open_session(ctx, first));
 }
 
 bool inside(const ImGuiWindow* window) {

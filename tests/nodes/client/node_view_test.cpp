@@ -387,6 +387,33 @@ TEST(NodeView, GaugesAreWholeEachTime) {
     EXPECT_EQ(state.snapshot()->training.at(2)->state, history::RunState::running) << "its gauge is gone";
 }
 
+TEST(NodeView, AGaugeThatComesAfterTheEndDoesNotUndoIt) {
+    NodeView state;
+    Feeder feed(state);
+    state.node_came(1);
+    const std::map<std::uint32_t, const char*> kinds{{1, "train"}, {2, "generate"}, {3, "probe"}, {4, "route"}};
+    for (const auto& [run, kind] : kinds) {
+        feed.start(run, kind);
+        feed.json(RecordType::run_ended, {{"run", run}, {"state", "failed"}, {"message", "a fault"}});
+        state.apply_state({{"runs", {{{"run", run}, {"state", "running"}, {"message", ""}, {"last_checkpoint", 3}}}}});
+    }
+    state.apply_state({{"runs", json::array()}});
+    const auto all = [&](history::RunState wanted) {
+        const auto snapshot = state.snapshot();
+        return snapshot->training.at(1)->state == wanted && snapshot->generations.at(2)->state == wanted &&
+               snapshot->probes.at(3)->state == wanted && snapshot->routes.at(4)->state == wanted;
+    };
+    EXPECT_TRUE(all(history::RunState::failed));
+    EXPECT_EQ(state.snapshot()->generations.at(2)->message.english(), "a fault");
+    EXPECT_EQ(state.snapshot()->training.at(1)->last_checkpoint, 0u);
+    // They go on: a record says so, and gauges count again, whichever comes first.
+    for (const auto& [run, kind] : kinds) {
+        state.apply_state({{"runs", {{{"run", run}, {"state", "paused"}}}}});
+        feed.start(run, kind);
+    }
+    EXPECT_TRUE(all(history::RunState::paused));
+}
+
 TEST(NodeView, ASnapshotOfAHundredThousandStepsCostsLessThanAMillisecond) {
     NodeView state;
     Feeder feed(state);
