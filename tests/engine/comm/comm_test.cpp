@@ -1,4 +1,4 @@
-// What every Comm keeps to, checked with one rank, with threads, and, started by mpirun, with MPI.
+// What every Comm keeps to, checked with one rank, with threads, started by mpirun with MPI, and on a GPU with NCCL.
 #include "engine/comm/comm.hpp"
 
 #include <cstring>
@@ -8,7 +8,10 @@
 #include <unistd.h>
 
 #include "engine/comm/mpi_comm.hpp"
+#include "engine/comm/nccl_comm.hpp"
+#include "engine/comm/nccl_plugin.hpp"
 #include "tests/engine/comm/threads_comm.hpp"
+#include "tests/paths.hpp"
 
 namespace moescope::engine::comm::test {
 namespace {
@@ -256,6 +259,74 @@ TEST(Mpi, AMissingPluginIsOneSentence) {
     } catch (const Error& problem) {
         EXPECT_THAT(problem.what(), testing::HasSubstr("several ranks need /nowhere/libmoescope-mpi.so"));
     }
+}
+
+// The tests below run on a GPU (./test --gpu), but for those of what is said without one.
+
+std::filesystem::path nccl_plugin() {
+    return std::filesystem::path(moescope::test::binary_folder()) / kNcclPluginFile;
+}
+bool on_gpu() {
+    return std::getenv("MOESCOPE_TEST_DEVICE") != nullptr;
+}
+
+/// NCCL between threads that find each other through their memory.
+std::vector<std::string> run_nccl_ranks(int ranks, const NcclSettings& settings,
+                                        const std::function<void(Comm&)>& work) {
+    return run_ranks(ranks, [&](const std::shared_ptr<Comm>& threads) { work(*open_nccl(*threads, settings)); });
+}
+
+TEST(Nccl, AMissingPluginIsOneSentenceOnEveryRank) {
+    const auto problems = run_nccl_ranks(2, {.plugin = "/nowhere/libmoescope-nccl.so"}, [](Comm&) {});
+    for (const std::string& problem : problems) {
+        EXPECT_THAT(problem, testing::StartsWith("NCCL cannot be used: rank 0: /nowhere/libmoescope-nccl.so"));
+    }
+}
+
+TEST(Nccl, WithoutAGpuEveryRankSaysWhy) {
+    if (on_gpu() || !std::filesystem::exists(nccl_plugin())) {
+        GTEST_SKIP() << "there is a GPU, or no plugin (./run --nccl)";
+    }
+    const auto problems = run_nccl_ranks(2, {.plugin = nccl_plugin()}, [](Comm&) {});
+    EXPECT_THAT(problems, testing::Each("NCCL cannot be used: rank 0: there is no NVIDIA driver"));
+}
+
+class NcclThreads : public testing::TestWithParam<int> {};
+TEST_P(NcclThreads, KeepTheContract) {
+    if (!on_gpu()) {
+        GTEST_SKIP() << "not on a GPU";
+    }
+    const auto problems = run_nccl_ranks(GetParam(), {.plugin = nccl_plugin(), .patience = std::chrono::seconds(60)},
+                                         [](Comm& world) { check_contract(world); });
+    EXPECT_THAT(problems, testing::Each(""));
+}
+INSTANTIATE_TEST_SUITE_P(Ranks, NcclThreads, testing::Values(1, 2));
+
+TEST(NcclThreads, StopWhenOneEnds) {
+    if (!on_gpu()) {
+        GTEST_SKIP() << "not on a GPU";
+    }
+    const auto begin = std::chrono::steady_clock::now();
+    const auto problems =
+        run_nccl_ranks(2, {.plugin = nccl_plugin(), .patience = std::chrono::seconds(3)}, [](Comm& world) {
+            world.barrier();
+            if (world.rank() == 1) {
+                world.abort();
+                return;
+            }
+            world.barrier();
+        });
+    EXPECT_EQ(problems[1], "");
+    EXPECT_NE(problems[0], "");
+    EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(30));
+}
+
+TEST(NcclProcesses, KeepTheContract) {
+    if (!on_gpu() || launched_ranks() == 1) {
+        GTEST_SKIP() << "not on a GPU, or not started by mpirun";
+    }
+    const auto processes = mpi();
+    check_contract(*open_nccl(*processes, {.plugin = nccl_plugin(), .patience = std::chrono::seconds(60)}));
 }
 
 }  // namespace

@@ -58,12 +58,22 @@ TEST(CudaPlugin, CutsTextsWhereTheyHaveNoRoom) {
     EXPECT_EQ(plugin.open(-1, nullptr, 0), nullptr);
 }
 
+bool can_look_into_files() {
+    return !output_of("command -v nm readelf").empty();
+}
+
 TEST(CudaPlugin, ExportsItsEntryAlone) {
+    if (!can_look_into_files()) {
+        GTEST_SKIP() << "there is no nm here";  // in a pack (bench/gpu/pack)
+    }
     EXPECT_THAT(output_of("nm -D --defined-only '" + plugin_file() + "' | awk '{print $3}'"),
                 testing::StrEq(std::string(kPluginEntry) + "\n"));
 }
 
 TEST(CudaPlugin, NeedsNoDriverToBeLoaded) {
+    if (!can_look_into_files()) {
+        GTEST_SKIP() << "there is no readelf here";
+    }
     const std::string needed = output_of("readelf -d '" + plugin_file() + "' | grep NEEDED");
     EXPECT_THAT(needed, testing::HasSubstr("libcublasLt.so.13"));
     for (const char* library : {"libcuda.so", "libcudart", "libdnnl", "libnvidia-ml"}) {

@@ -1,0 +1,182 @@
+#include "engine/comm/nccl_comm.hpp"
+
+#include <cstring>
+#include <dlfcn.h>
+#include <sched.h>
+#include <thread>
+
+#include "base/foreign_text.hpp"
+#include "engine/comm/nccl_plugin.hpp"
+#include "engine/comm/own_parts.hpp"
+#include "engine/comm/rank_places.hpp"
+
+namespace moescope::engine::comm {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using namespace std::chrono_literals;
+
+/// What a rank tells the others before they join.
+struct Ready {
+    char problem[512] = "";  ///< empty: it can use its GPU
+    char id[kNcclId] = "";   ///< of rank 0
+};
+
+class NcclComm final : public ExchangeComm {
+ public:
+    NcclComm(Comm& world, const NcclSettings& settings) : world_(world), patience_(settings.patience), places_(world) {
+        Ready mine;
+        char* problem = mine.problem;
+        const std::string missing = open(settings.plugin);
+        if (!missing.empty()) {
+            std::strncpy(problem, missing.c_str(), sizeof mine.problem - 1);
+        } else if (plugin_->check(settings.device, problem, sizeof mine.problem) == 0 && world.rank() == 0) {
+            plugin_->make_id(mine.id, problem, sizeof mine.problem);
+        }
+        std::vector<Ready> all(static_cast<std::size_t>(world.size()));
+        world.all_gather(all.data(), &mine, sizeof mine);
+        for (std::size_t r = 0; r < all.size(); ++r) {
+            if (all[r].problem[0] != '\0') {
+                throw Error(say("NCCL cannot be used: rank {}: {}", r,
+                                base::one_line({all[r].problem, ::strnlen(all[r].problem, sizeof all[r].problem)})));
+            }
+        }
+        handle_ = plugin_->join(all[0].id, settings.device, world.rank(), world.size(), text_, sizeof text_);
+        if (handle_ == nullptr) {
+            fail();
+        }
+        wait(Patience::step);
+        failed_ = false;
+    }
+    /// The other ranks may still read what this one sent.
+    ~NcclComm() override {
+        if (!failed_ && plugin_->leave(handle_, text_, sizeof text_) == 0) {
+            try {
+                wait(Patience::step);
+            } catch (const Error&) {
+                return;  // a rank that did not come has been said by who waited for it
+            }
+        }
+        release();
+    }
+
+    int rank() const override { return world_.rank(); }
+    int size() const override { return world_.size(); }
+    int neighbours() const override { return places_.neighbours(); }
+    void abort() noexcept override { stop(); }
+
+ private:
+    void transfer(std::span<const Outgoing> out, std::span<const Incoming> in, Patience patience) override {
+        if (failed_) {
+            throw Error(say("the ranks of this run no longer work together; go on from its last checkpoint"));
+        }
+        copy_own_parts(rank(), out, in);
+        out_.clear();
+        in_.clear();
+        for (const Outgoing& part : out) {
+            if (part.rank != rank() && part.bytes > 0) {
+                out_.push_back({part.rank, const_cast<void*>(part.data), part.bytes});
+            }
+        }
+        for (const Incoming& part : in) {
+            if (part.rank != rank() && part.bytes > 0) {
+                in_.push_back({part.rank, part.data, part.bytes});
+            }
+        }
+        if (out_.empty() && in_.empty()) {
+            return;
+        }
+        if (plugin_->begin(handle_, out_.data(), static_cast<std::int32_t>(out_.size()), in_.data(),
+                           static_cast<std::int32_t>(in_.size()), text_, sizeof text_) != 0) {
+            fail();
+        }
+        wait(patience);
+    }
+
+    /// Why it can't be opened; empty when it is.
+    std::string open(const std::filesystem::path& file) {
+        void* library = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL);  // for good, as every driver
+        if (library == nullptr) {
+            const char* problem = dlerror();
+            return problem == nullptr ? file.string() : problem;
+        }
+        const auto entry = reinterpret_cast<NcclPluginEntry>(dlsym(library, kNcclPluginEntry));
+        plugin_ = entry == nullptr ? nullptr : entry();
+        if (plugin_ == nullptr || plugin_->version != kNcclPluginVersion) {
+            plugin_ = nullptr;
+            return file.string() + " is of another version than the program; build both again";
+        }
+        return {};
+    }
+
+    /// What goes on on the GPU is ended, so that nothing there waits for ranks that will not come.
+    void stop() noexcept {
+        failed_ = true;
+        release();
+        world_.abort();
+    }
+    void release() noexcept {
+        if (handle_ != nullptr) {
+            plugin_->release(handle_);
+            handle_ = nullptr;
+        }
+    }
+    [[noreturn]] void fail() {
+        stop();
+        throw Error(say("the ranks lost each other: {}; go on from the last checkpoint", text_));
+    }
+
+    void wait(Patience patience) {
+        const auto begin = Clock::now();
+        auto looked = begin;
+        for (int turn = 0;; ++turn) {
+            const int done = plugin_->poll(handle_, text_, sizeof text_);
+            if (done > 0) {
+                return;
+            }
+            if (done < 0) {
+                fail();
+            }
+            if (turn < 64) {
+                continue;
+            }
+            sched_yield();
+            const auto now = Clock::now();
+            if (now - begin > 20ms) {
+                std::this_thread::sleep_for(now - begin > 1s ? 1ms : 100us);
+            }
+            try {
+                if (now - looked > 100ms) {
+                    places_.look_after();
+                    looked = now;
+                }
+                if (patience == Patience::step && now - begin > patience_) {
+                    throw Error(
+                        say("the other ranks did not answer for {} seconds; look whether one hangs, and go on from "
+                            "the last checkpoint",
+                            std::chrono::duration_cast<std::chrono::seconds>(patience_).count()));
+                }
+            } catch (const Error&) {
+                stop();
+                throw;
+            }
+        }
+    }
+
+    Comm& world_;
+    const std::chrono::milliseconds patience_;
+    const RankPlaces places_;
+    const NcclPlugin* plugin_ = nullptr;
+    NcclRank* handle_ = nullptr;
+    std::vector<NcclTransfer> out_, in_;
+    bool failed_ = true;  ///< until it has joined
+    char text_[512] = "";
+};
+
+}  // namespace
+
+std::unique_ptr<Comm> open_nccl(Comm& world, const NcclSettings& settings) {
+    return std::make_unique<NcclComm>(world, settings);
+}
+
+}  // namespace moescope::engine::comm
