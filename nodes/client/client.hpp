@@ -6,10 +6,12 @@
 #include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "nodes/client/snapshot.hpp"
+#include "nodes/transport/node_address.hpp"
 
 namespace moescope::client {
 
@@ -21,7 +23,11 @@ struct ClientOptions {
     std::filesystem::path session;            ///< session folder; created when missing
     std::vector<std::string> node_arguments;  ///< after "serve --socket S --session DIR", for tests
     std::filesystem::path socket;             ///< not empty: view the node that listens here instead of starting one
-    double command_patience = 60;             ///< seconds that a command waits for a lost connection to come back
+    /// A node on another machine instead (ssh, tls). Then `session` and `node_program` are not used.
+    std::optional<transport::NodeAddress> remote{};
+    std::filesystem::path keys{};  ///< tls: folder of our own key and of the list of known nodes
+    std::filesystem::path ssh = "/usr/bin/ssh";
+    double command_patience = 60;  ///< seconds that a command waits for a lost connection to come back
 };
 
 class NodeClient {
