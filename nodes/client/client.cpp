@@ -23,12 +23,12 @@
 #include "nodes/client/child_process.hpp"
 #include "nodes/client/node_view.hpp"
 #include "nodes/client/runtime_folder.hpp"
-#include "nodes/client/ssh_command.hpp"
 #include "nodes/protocol/viewer_session.hpp"
 #include "nodes/security/identity.hpp"
 #include "nodes/security/known_nodes.hpp"
 #include "nodes/security/pairing.hpp"
 #include "nodes/transport/connection.hpp"
+#include "nodes/transport/node_address.hpp"
 #include "nodes/transport/tls.hpp"
 
 namespace moescope::client {
@@ -96,10 +96,30 @@ double now_seconds() {
     return steady_seconds();
 }
 
+Sentence node_address_problem(const std::string& address) {
+    try {
+        const auto place = transport::parse_node_address(address);
+        return place.kind == transport::NodeAddress::Kind::socket
+                   ? say("a node on this machine is opened with its session")
+                   : Sentence();
+    } catch (const Error& error) {
+        return error.sentence();
+    }
+}
+
+std::string shown_node_address(const std::string& address) {
+    try {
+        return transport::to_text(transport::parse_node_address(address));
+    } catch (const Error&) {
+        return address.substr(0, address.find('#'));
+    }
+}
+
 class NodeClient::Impl {
  public:
     Impl(ClientOptions options, std::function<void()> wake)
         : options_(std::move(options)), wake_(std::move(wake)), published_(first_snapshot(session_)) {
+        read_address();
         thread_ = std::thread(&Impl::run, this);
     }
 
@@ -159,11 +179,10 @@ class NodeClient::Impl {
     static asio::awaitable<void> wait_for_event(Impl* self, double seconds);
 
     fs::path socket_path() const { return options_.socket.empty() ? folder_.path() / "node.sock" : options_.socket; }
-    bool owns_node() const { return options_.socket.empty() && !options_.remote; }
+    bool owns_node() const { return options_.socket.empty() && !remote_; }
     /// Who does not answer there.
-    std::string where() const {
-        return options_.remote ? transport::to_text(*options_.remote) : socket_path().string();
-    }
+    std::string where() const { return remote_ ? transport::to_text(*remote_) : socket_path().string(); }
+    void read_address();
     void refuse(const Sentence& why);
     void ssh_ended(const Sentence& how);
     static asio::awaitable<bool> connect_socket(Impl* self);
@@ -202,6 +221,7 @@ class NodeClient::Impl {
     void count_bytes(std::size_t bytes);
 
     const ClientOptions options_;
+    std::optional<transport::NodeAddress> remote_;
     const std::function<void()> wake_;
     std::uint64_t session_ = random_number();  ///< of the I/O thread once that runs
     std::atomic<CommandId> last_id_{0};
@@ -395,7 +415,7 @@ asio::awaitable<void> NodeClient::Impl::supervise(Impl* self) {
         const bool connected = co_await connect_once(self);
         if (connected) {
             co_await stay_connected(self);
-            if (self->options_.remote) {
+            if (self->remote_) {
                 retry = self->greeted_this_time_ ? kFirstRemoteRetrySeconds : std::max(retry, kFirstRemoteRetrySeconds);
                 co_await self->wait_before_retry(retry);
                 retry = std::min(retry * 1.5, kLastRemoteRetrySeconds);
@@ -412,7 +432,7 @@ asio::awaitable<void> NodeClient::Impl::supervise(Impl* self) {
                            self->owns_node() ? say("the node has been starting for 5 seconds and does not answer yet")
                                              : say("no node answers at {}", self->where()));
         }
-        if (self->options_.remote) {
+        if (self->remote_) {
             co_await self->wait_before_retry(retry);
             retry = std::min(retry * 1.5, kLastRemoteRetrySeconds);
             continue;
@@ -425,13 +445,27 @@ asio::awaitable<void> NodeClient::Impl::supervise(Impl* self) {
 }
 
 asio::awaitable<bool> NodeClient::Impl::connect_once(Impl* self) {
-    if (!self->options_.remote) {
+    if (!self->remote_) {
         co_return co_await connect_socket(self);
     }
-    if (self->options_.remote->kind == transport::NodeAddress::Kind::ssh) {
+    if (self->remote_->kind == transport::NodeAddress::Kind::ssh) {
         co_return self->connect_ssh();
     }
     co_return co_await connect_tls(self);
+}
+
+void NodeClient::Impl::read_address() {
+    if (options_.node.empty()) {
+        return;
+    }
+    link_.address = shown_node_address(options_.node);
+    try {
+        remote_ = transport::parse_node_address(options_.node);
+    } catch (const Error& error) {
+        remote_.emplace();
+        link_.state = Link::State::refused;
+        link_.message = error.sentence();
+    }
 }
 
 void NodeClient::Impl::refuse(const Sentence& why) {
@@ -489,7 +523,7 @@ std::string machine_name() {
 }  // namespace
 
 asio::awaitable<bool> NodeClient::Impl::connect_tls(Impl* self) {
-    const transport::NodeAddress& address = *self->options_.remote;
+    const transport::NodeAddress& address = *self->remote_;
     const std::string name = transport::to_text(address);
     security::KnownNodes known(self->options_.keys / "known_nodes.json");
     std::optional<security::KeyHash> expected;
@@ -561,7 +595,7 @@ asio::awaitable<bool> NodeClient::Impl::connect_tls(Impl* self) {
 
 /// Over the system's ssh, which knows the user's keys, agent and known hosts, and asks nothing here.
 bool NodeClient::Impl::connect_ssh() {
-    const transport::NodeAddress& address = *options_.remote;
+    const transport::NodeAddress& address = *remote_;
     try {
         if (folder_.path().empty()) {
             throw Error(say("no private folder for the messages of ssh can be made in $XDG_RUNTIME_DIR or /tmp"));
@@ -654,7 +688,7 @@ bool NodeClient::Impl::child_ended() {
     }
     process_ = 0;
     const Sentence how = std::exchange(child_end_, {});
-    if (options_.remote) {
+    if (remote_) {
         ssh_ended(how);
         return true;
     }
@@ -826,12 +860,12 @@ void NodeClient::Impl::greeted(const protocol::Hello& peer) {
 
 /// An invitation was taken: from now on the node knows our key, and we know its.
 void NodeClient::Impl::remember_node() {
-    if (!options_.remote || !options_.remote->invitation || invitation_used_) {
+    if (!remote_ || !remote_->invitation || invitation_used_) {
         return;
     }
     invitation_used_ = true;
     try {
-        security::KnownNodes(options_.keys / "known_nodes.json").remember(where(), options_.remote->invitation->node);
+        security::KnownNodes(options_.keys / "known_nodes.json").remember(where(), remote_->invitation->node);
     } catch (const std::exception& failure) {
         model_.add_log({0, "warning", "workbench", base::sentence_of(failure)});
     }

@@ -1,11 +1,18 @@
 #include "nodes/client/ssh_command.hpp"
 
+#include <cstdlib>
+
 #include "base/error.hpp"
 #include "base/foreign_text.hpp"
 
 namespace moescope::client {
 
 using base::say;
+
+std::filesystem::path ssh_program() {
+    const char* given = std::getenv("MOESCOPE_SSH");
+    return given != nullptr && *given != '\0' ? given : "/usr/bin/ssh";
+}
 
 std::string shell_quoted(const std::string& text) {
     std::string quoted = "'";

@@ -1,6 +1,7 @@
 // What ssh is told to run on the other machine, and what its failures mean.
 #pragma once
 
+#include <filesystem>
 #include <string>
 
 #include "base/sentence.hpp"
@@ -11,6 +12,9 @@ namespace moescope::client {
 /// a node that goes on when this connection ends. `session`: a path there, "" for the usual one; no shell looks into
 /// it.
 std::string ssh_command(const std::string& session);
+
+/// What MOESCOPE_SSH names, else the system's ssh.
+std::filesystem::path ssh_program();
 
 /// The text between single quotes, for a POSIX shell.
 std::string shell_quoted(const std::string& text);

@@ -1,6 +1,7 @@
 #include "nodes/service/cli/remote_node.hpp"
 
 #include "base/error.hpp"
+#include "nodes/transport/node_address.hpp"
 
 namespace moescope::node {
 
@@ -10,8 +11,9 @@ using client::Link;
 
 namespace {
 
-constexpr double kPatience = 30;  ///< seconds for a node to answer the first time
-constexpr int kLook = 20;         ///< milliseconds between two looks
+constexpr double kPatience = 30;      ///< seconds for a node to answer the first time
+constexpr double kLookAtDevices = 5;  ///< seconds that a node that was just started may take for it
+constexpr int kLook = 20;             ///< milliseconds between two looks
 
 client::ClientOptions options_for(const Paths& paths, const std::string& address) {
     client::ClientOptions options;
@@ -19,7 +21,7 @@ client::ClientOptions options_for(const Paths& paths, const std::string& address
     if (place.kind == transport::NodeAddress::Kind::socket) {
         options.socket = place.path;
     } else {
-        options.remote = place;
+        options.node = address;
     }
     options.keys = paths.data / "viewer";
     return options;
@@ -55,9 +57,11 @@ std::shared_ptr<const client::Snapshot> RemoteNode::wait(HeldSignals& signals,
 }
 
 std::shared_ptr<const client::Snapshot> RemoteNode::greeted(HeldSignals& signals) {
-    return wait(signals, [](const client::Snapshot& now) {
+    const double since = client::now_seconds();
+    return wait(signals, [&](const client::Snapshot& now) {
+        const bool devices = !now.node.devices.empty() || client::now_seconds() - since > kLookAtDevices;
         return now.link.state == Link::State::connected && !now.node.version.empty() && !now.catalogue->is_null() &&
-               now.link.round_trip_ms > 0;
+               now.link.round_trip_ms > 0 && devices;
     });
 }
 

@@ -8,6 +8,7 @@
 #include "nodes/service/cli/console.hpp"
 #include "nodes/service/cli/remote_node.hpp"
 #include "nodes/service/cli/subcommands.hpp"
+#include "nodes/transport/node_address.hpp"
 
 namespace moescope::node {
 

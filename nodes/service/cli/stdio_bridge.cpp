@@ -56,6 +56,7 @@ Descriptor connected_to(const fs::path& socket) {
 
 /// In a process group and session of its own: what ends the connection does not reach it.
 void start_node(const Paths& paths, const fs::path& socket, const fs::path& session, const fs::path& failure) {
+    transport::prepare_socket_path(socket);  // makes its folder
     std::error_code error;
     if (!fs::exists(session, error)) {
         base::make_private_folders(session);

@@ -77,7 +77,7 @@ class Node final : public RequestHandler {
 client::ClientOptions options_for(const std::filesystem::path& keys, const std::string& address) {
     client::ClientOptions options;
     options.keys = keys;
-    options.remote = parse_node_address(address);
+    options.node = address;
     return options;
 }
 
