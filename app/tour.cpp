@@ -520,12 +520,13 @@ void Tour::show_library() {
     }
     check(available >= 2, "two models with their hashes are in the library");
     command("view.layout_training");
-    for (const char* panel : {"models", "nodes", "log", "manual", "placement"}) {
+    for (const char* panel : {"models", "nodes", "log", "manual", "placement", "ranks"}) {
         workbench_.show_panel(panel);
         picture(std::string("panel-") + panel);
     }
     workbench_.show_panel("manual", false);
     workbench_.show_panel("placement", false);
+    workbench_.show_panel("ranks", false);
     for (const char* panel : {"runs", "training", "expert_load"}) {
         workbench_.show_panel(panel);
         frames(3);

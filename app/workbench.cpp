@@ -509,8 +509,12 @@ ui::Context Workbench::context() {
             },
         .copy_text =
             [this](std::function<std::string()> make) {
-                background_.post([make = std::move(make)]() -> Background::Completion {
-                    return [text = make()] { ImGui::SetClipboardText(text.c_str()); };
+                background_.post([this, make = std::move(make)]() -> Background::Completion {
+                    try {
+                        return [text = make()] { ImGui::SetClipboardText(text.c_str()); };
+                    } catch (const std::exception& failure) {
+                        return [this, why = base::sentence_of(failure)] { notify(why, true); };
+                    }
                 });
             },
     };
@@ -548,7 +552,12 @@ void Workbench::show_file(const std::filesystem::path& file) {
 /// Writes what `make` gives and says so in the status line.
 void Workbench::write_in_background(const std::string& path, std::function<std::string()> make) {
     background_.post([this, path, make = std::move(make)]() -> Background::Completion {
-        const base::Sentence problem = write_file(path, make());
+        base::Sentence problem;
+        try {
+            problem = write_file(path, make());
+        } catch (const std::exception& failure) {
+            problem = base::sentence_of(failure);
+        }
         return [this, path, problem] {
             notify(problem.empty() ? base::Sentence::verbatim(text_->format("notice.file_saved", {{"path", path}}))
                                    : problem,

@@ -96,7 +96,7 @@ inline constexpr std::array kStepValues = {
                       &StepValues::tokens_per_second, false, StepPlot::speed, false, 2, StepChart::own),
     step_table::value(26, "step_ms", "ms", "Wall time of the step.",
                       &StepValues::step_ms, false, StepPlot::none, false, 1, StepChart::own),
-    step_table::value(27, "memory_bytes", "bytes", "Resident set of the node's process.",
+    step_table::value(27, "memory_bytes", "bytes", "Resident set of the process that trains; of several that train together the sum.",
                       &StepValues::memory_bytes, false, StepPlot::memory, false, 4, StepChart::none),
     step_table::value(28, "dropped", "choices", "Choices of tokens that found their expert full, all layers.",
                       &StepValues::dropped, true, StepPlot::none, false, 5, StepChart::own),

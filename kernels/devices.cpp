@@ -5,7 +5,9 @@
 #include <charconv>
 #include <cstring>
 #include <dlfcn.h>
+#include <elf.h>
 #include <fmt/format.h>
+#include <span>
 
 #include "base/error.hpp"
 #include "base/foreign_text.hpp"
@@ -115,6 +117,33 @@ std::string driver_version(const fs::path& path) {
     return {};
 }
 
+Sentence cut_off(const fs::path& library) {
+    constexpr std::size_t kMostParts = 1024;  // of what is loaded; a library has a dozen
+    const base::InputFile file(library);
+    const auto missing = [&](std::uint64_t at, std::uint64_t bytes) {
+        return at > file.size() || bytes > file.size() - at;
+    };
+    Elf64_Ehdr head{};
+    if (missing(0, sizeof head)) {
+        return {};
+    }
+    file.read(0, std::as_writable_bytes(std::span(&head, 1)));
+    if (std::memcmp(head.e_ident, ELFMAG, SELFMAG) != 0 || head.e_ident[EI_CLASS] != ELFCLASS64 ||
+        head.e_phentsize != sizeof(Elf64_Phdr) || head.e_phnum > kMostParts) {
+        return {};
+    }
+    std::vector<Elf64_Phdr> parts(head.e_phnum);
+    const auto bytes = std::as_writable_bytes(std::span(parts));
+    bool cut =
+        missing(head.e_phoff, bytes.size()) || missing(head.e_shoff, std::uint64_t{head.e_shnum} * head.e_shentsize);
+    if (!cut) {
+        file.read(head.e_phoff, bytes);
+        cut = std::any_of(parts.begin(), parts.end(),
+                          [&](const Elf64_Phdr& part) { return missing(part.p_offset, part.p_filesz); });
+    }
+    return cut ? say("{} is cut off; ./run --cuda builds it", library.string()) : Sentence();
+}
+
 Sentence Devices::driver_problem() const {
     const Library driver(places_.driver);
     if (driver.opened()) {
@@ -134,6 +163,13 @@ Sentence Devices::load_plugin() {
     }
     if (!fs::is_regular_file(places_.plugin, error)) {  // the loader would wait for a pipe
         return say("{} is not this program's part for GPUs; ./run --cuda builds it", file);
+    }
+    try {
+        if (Sentence problem = cut_off(places_.plugin); !problem.empty()) {
+            return problem;
+        }
+    } catch (const Error& problem) {
+        return say("this program's part for GPUs could not be loaded: {}", problem);
     }
     Library library(file);
     if (!library.opened()) {
@@ -257,7 +293,8 @@ void Devices::check(const std::string& name) {
             base::append_to_list(names, device.name);
         }
     }
-    throw Error(say("there is no device {} here; there are: {}", base::shown_name(name), names));
+    throw Error(name.empty() ? say("no device is named; there are: {}", names)
+                             : say("there is no device {} here; there are: {}", base::shown_name(name), names));
 }
 
 std::unique_ptr<Ops> Devices::open(const std::string& name, int threads) {

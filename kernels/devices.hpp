@@ -78,6 +78,10 @@ class Devices {
     const cuda::Plugin* plugin_ = nullptr;
 };
 
+/// Why a shared object must not be handed to the loader: it ends before its own header says, and its missing pages
+/// would end the program when they are touched. Empty: nothing is missing, or it is no such file, which the loader
+/// says. Throws base::Error: it can't be read.
+base::Sentence cut_off(const std::filesystem::path& library);
 /// "580.65.06", as the driver tells of itself in that file; empty when it does not.
 std::string driver_version(const std::filesystem::path& file);
 /// "13.5" of 13050; empty of 0.

@@ -65,6 +65,9 @@ class Ops {
     virtual void upload(void* device, const void* host, std::uint64_t bytes) = 0;
     /// Waits for all operations before it.
     virtual void download(void* host, const void* device, std::uint64_t bytes) = 0;
+    /// The same without waiting, where the device can: `host` has the bytes after the next download() or wait(), and
+    /// lives at least until then.
+    virtual void download_later(void* host, const void* device, std::uint64_t bytes) { download(host, device, bytes); }
     virtual void copy(void* to, const void* from, std::uint64_t bytes) = 0;
     virtual void zero(void* at, std::uint64_t bytes) = 0;
     /// The same bytes as the host can read them, valid until the next operation; null where it must download.

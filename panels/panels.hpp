@@ -16,6 +16,7 @@ namespace moescope::panels {
     PANEL(training)            \
     PANEL(expert_load)         \
     PANEL(placement)           \
+    PANEL(ranks)               \
     PANEL(overlay)             \
     PANEL(routing)             \
     PANEL(change)              \

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/sentence.hpp"
@@ -50,6 +51,8 @@ struct RouterSpec {
     bool normalise = false;       ///< the chosen weights are divided by their sum
     double scale = 1.0;           ///< times the applied weights
     Source source = Source::executed;
+    std::string device;                         ///< that computed it: "cpu", "cuda:0"; empty: not known
+    std::vector<std::pair<int, int>> disabled;  ///< layer, expert: never chosen, as the run of the model has them
     /// Why what is shown may differ from the original model; empty: nothing is known to.
     std::vector<base::Sentence> doubts;
 };

@@ -125,6 +125,11 @@ class Builder {
             }
         }
         for (const std::int32_t expert : change.forced) {
+            if (std::find(spec_.disabled.begin(), spec_.disabled.end(), std::pair(layer, static_cast<int>(expert))) !=
+                spec_.disabled.end()) {
+                throw Error(say("expert {} of layer {} is disabled in the run of this model and can't be forced",
+                                expert, layer));
+            }
             if (change.is_out(static_cast<std::size_t>(expert))) {
                 throw Error(say("expert {} of layer {} is both forced and knocked out", expert, layer));
             }
@@ -220,10 +225,14 @@ void take_common(std::vector<float>& bias) {
 
 InterventionPlan::InterventionPlan(Interventions interventions, const RouterSpec& spec)
     : interventions_(std::move(interventions)) {
-    if (interventions_.empty()) {
+    if (interventions_.empty() && spec.disabled.empty()) {
         return;
     }
     Builder build(spec);
+    for (const auto& [layer, expert] : spec.disabled) {
+        build.each({layer, expert},
+                   [&](LayerChange& change, std::size_t at, int) { build.mark(change.knocked_out, at); });
+    }
     for (const ExpertPlace& place : interventions_.knocked_out) {
         build.each(place,
                    [&](LayerChange& change, std::size_t expert, int) { build.mark(change.knocked_out, expert); });

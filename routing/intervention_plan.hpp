@@ -33,6 +33,7 @@ struct LayerChange {
 class InterventionPlan {
  public:
     InterventionPlan() = default;  ///< changes nothing
+    /// The experts that are disabled in the router are knocked out too, whatever else is changed.
     /// Throws base::Error with the reason: a layer without a router, an expert that is not there, fewer experts left
     /// than are chosen, an expert both forced and knocked out, force or bias where ids do not come from scores (a
     /// hash layer, one that is replayed), biases that add up to more than kLargestBias, a replay whose ids were not

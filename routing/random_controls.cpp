@@ -61,14 +61,20 @@ void each_place(Changes& changes, const Visit& visit) {
 }
 
 /// For each of `named` another expert of the layer.
-std::map<int, int> drawn(const std::set<int>& named, int experts, std::mt19937_64& random) {
-    std::vector<int> pool;
+/// `out`: that no draw may be.
+std::map<int, int> drawn(const std::set<int>& named, const std::set<int>& out, int experts, std::mt19937_64& random) {
+    std::vector<int> pool, others;
     for (int expert = 0; expert < experts; ++expert) {
-        if (!named.contains(expert)) {
+        if (!out.contains(expert)) {
             pool.push_back(expert);
+            if (!named.contains(expert)) {
+                others.push_back(expert);
+            }
         }
     }
-    if (pool.size() < named.size()) {
+    if (others.size() >= named.size()) {
+        pool = std::move(others);
+    } else if (pool.size() < named.size()) {  // some of those that are named are out
         pool.resize(static_cast<std::size_t>(experts));
         std::iota(pool.begin(), pool.end(), 0);
     }
@@ -101,12 +107,16 @@ std::vector<Interventions> random_controls(const Interventions& changes, const R
     spread.name.clear();
     Experts named;
     each_place(spread, [&](const ExpertPlace& place) { named[place.layer].insert(place.expert); });
+    Experts out;
+    for (const auto& [layer, expert] : spec.disabled) {
+        out[layer].insert(expert);
+    }
     std::vector<Interventions> controls;
     std::mt19937_64 random(seed);
     for (int draw = 0; !named.empty() && static_cast<int>(controls.size()) < count; ++draw) {
         std::map<int, std::map<int, int>> instead;
         for (const auto& [layer, experts] : named) {
-            instead[layer] = drawn(experts, spec.experts, random);
+            instead[layer] = drawn(experts, out[layer], spec.experts, random);
         }
         Interventions control = spread;
         each_place(control, [&](ExpertPlace& place) { place.expert = instead[place.layer][place.expert]; });

@@ -4,8 +4,11 @@
 #include <array>
 #include <cmath>
 #include <limits>
+#include <map>
+#include <set>
 #include <utility>
 
+#include "base/foreign_text.hpp"
 #include "base/json_fields.hpp"
 #include "base/text.hpp"
 
@@ -84,10 +87,46 @@ std::vector<int> layers_of(const json& value) {
     return layers;
 }
 
+/// Of a spec whose sizes were checked.
+void check_disabled(const RouterSpec& spec) {
+    std::map<int, std::set<int>> disabled;
+    for (const auto& [layer, expert] : spec.disabled) {
+        if (routed_place(spec, layer) < 0 || expert < 0 || expert >= spec.experts) {
+            throw Error(say("names expert {} of layer {} as disabled, which it does not have", expert, layer));
+        }
+        disabled[layer].insert(expert);
+    }
+    for (const auto& [layer, experts] : disabled) {
+        if (static_cast<int>(experts.size()) > spec.experts - spec.experts_per_token) {
+            throw Error(say("has {} disabled experts in layer {}, which leaves too few", experts.size(), layer));
+        }
+    }
+}
+
+std::vector<std::pair<int, int>> disabled_of(const json& value) {
+    std::vector<std::pair<int, int>> disabled;
+    const json& given = base::member(value, "disabled_experts");
+    if (value.contains("disabled_experts") && !given.is_array()) {
+        throw Error(say("has something that is no list under \"{}\"", "disabled_experts"));
+    }
+    if (given.size() > kMostExpertsOfModel) {
+        throw Error(say("has {} disabled experts", given.size()));
+    }
+    for (const json& pair : given) {
+        const auto number = [&](std::size_t at) {
+            const auto found = pair.is_array() && pair.size() == 2 ? base::as_integer(pair[at]) : std::nullopt;
+            return found && *found >= 0 && *found < kMostNumber ? static_cast<int>(*found) : -1;  // check() refuses it
+        };
+        disabled.emplace_back(number(0), number(1));
+    }
+    return disabled;
+}
+
 }  // namespace
 
 void check(const RouterSpec& spec) {
     check_name(spec.model, "model");
+    check_name(spec.device, "device");
     check_name(spec.architecture, "architecture");
     check_name(spec.scoring, "scoring");
     check_name(spec.group_score, "group_score");
@@ -132,6 +171,7 @@ void check(const RouterSpec& spec) {
     if (spec.groups < 1 || spec.groups > spec.experts || spec.groups_kept < 1 || spec.groups_kept > spec.groups) {
         throw Error(say("keeps {} of {} groups of {} experts", spec.groups_kept, spec.groups, spec.experts));
     }
+    check_disabled(spec);
 }
 
 Shape shape_of(const RouterSpec& spec) {
@@ -189,10 +229,14 @@ json router_to_json(const RouterSpec& spec) {
                   {"scale", spec.scale},
                   {"source", source_name(spec.source)}};
     for (const auto& [key, text] : {std::pair("model", &spec.model), std::pair("architecture", &spec.architecture),
-                                    std::pair("scoring", &spec.scoring), std::pair("group_score", &spec.group_score)}) {
+                                    std::pair("scoring", &spec.scoring), std::pair("group_score", &spec.group_score),
+                                    std::pair("device", &spec.device)}) {
         if (!text->empty()) {
             value[key] = *text;
         }
+    }
+    if (!spec.disabled.empty()) {
+        value["disabled_experts"] = spec.disabled;
     }
     for (const Sentence& doubt : spec.doubts) {
         value["doubts"].push_back(base::sentence_to_json(doubt));
@@ -221,6 +265,8 @@ RouterSpec router_from_json(const json& value) {
     spec.normalise = flag_of(value, "normalise");
     spec.scale = value.contains("scale") ? base::number_of(value, "scale") : 1.0;  // NaN is refused by check()
     spec.source = source_from(name_of(value, "source"));
+    spec.device = base::shown_name(name_of(value, "device"));
+    spec.disabled = disabled_of(value);
     const json& doubts = base::member(value, "doubts");
     if (value.contains("doubts") && !doubts.is_array()) {
         throw Error(say("has something that is no list under \"{}\"", "doubts"));

@@ -125,6 +125,20 @@ RunConfig read_checkpoint_config(const std::filesystem::path& folder) {
     return parse_run_config(read_json(path), path.string());
 }
 
+void take_live(RunConfig& now, const RunConfig& config, const CheckpointState& state) {
+    const auto live = [&](const char* key, double value) {
+        if (may_change(config, key)) {  // once, any could be turned in any run
+            set_live(now, config, key, value);
+        }
+    };
+    if (state.experts_per_token > 0) {
+        live("experts_per_token", state.experts_per_token);
+    }
+    if (state.capacity_factor >= 0) {
+        live("capacity_factor", state.capacity_factor);
+    }
+}
+
 CheckpointState read_checkpoint_state(const std::filesystem::path& folder) {
     const auto path = folder / kStateFile;
     const Json value = read_json(path);

@@ -43,6 +43,9 @@ struct CheckpointState {
 /// who looks for checkpoints to say.
 void check_as_saved(const std::filesystem::path& folder);
 RunConfig read_checkpoint_config(const std::filesystem::path& folder);
+/// Puts the live settings of a checkpoint that are no part of its configuration `config` into `now`. None asks for more
+/// than buffers were planned for by `config`.
+void take_live(RunConfig& now, const RunConfig& config, const CheckpointState& state);
 CheckpointState read_checkpoint_state(const std::filesystem::path& folder);
 /// Null when the folder has none.
 std::shared_ptr<const Tokenizer> read_checkpoint_tokenizer(const std::filesystem::path& folder);

@@ -3,6 +3,8 @@
 
 #include <filesystem>
 #include <memory>
+#include <utility>
+#include <vector>
 
 #include "engine/error.hpp"
 #include "engine/model/arena.hpp"
@@ -16,10 +18,11 @@ namespace moescope::engine {
 
 /// Immutable after loading; may be shared by threads that each have their own decoder.
 struct LoadedModel {
-    RunConfig config;
+    RunConfig config;  ///< of a checkpoint with the live settings as they stood when it was saved
     ParameterLayout layout;
     Block memory;
     const float* parameters = nullptr;           ///< [layout.floats], inside memory
+    std::vector<std::pair<int, int>> disabled;   ///< layer, expert: never chosen, as its run has them
     std::shared_ptr<const Tokenizer> tokenizer;  ///< null when the model has none of SentencePiece
     /// Of an import with a tokenizer.json, for libllama: without `tokenizer`, or beside one without a portable form.
     std::shared_ptr<const Vocabulary> vocabulary;

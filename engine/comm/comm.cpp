@@ -64,9 +64,10 @@ class Solo final : public ExchangeComm {
     int rank() const override { return 0; }
     int size() const override { return 1; }
     int neighbours() const override { return 1; }
-    std::uint64_t bytes_sent() const override { return 0; }
     void abort() noexcept override { aborted_ = true; }
-    void exchange(std::span<const Outgoing> out, std::span<const Incoming> in, Patience) override {
+
+ private:
+    void transfer(std::span<const Outgoing> out, std::span<const Incoming> in, Patience) override {
         if (aborted_) {
             throw Error(say("the ranks of this run were told to stop"));
         }
@@ -75,7 +76,6 @@ class Solo final : public ExchangeComm {
         }
     }
 
- private:
     bool aborted_ = false;
 };
 
@@ -89,9 +89,10 @@ class Part final : public ExchangeComm {
     int rank() const override { return rank_; }
     int size() const override { return static_cast<int>(members_.size()); }
     int neighbours() const override { return std::min(size(), whole_.neighbours()); }
-    std::uint64_t bytes_sent() const override { return whole_.bytes_sent(); }
     void abort() noexcept override { whole_.abort(); }
-    void exchange(std::span<const Outgoing> out, std::span<const Incoming> in, Patience patience) override {
+
+ private:
+    void transfer(std::span<const Outgoing> out, std::span<const Incoming> in, Patience patience) override {
         out_.assign(out.begin(), out.end());
         in_.assign(in.begin(), in.end());
         for (Outgoing& part : out_) {
@@ -103,7 +104,6 @@ class Part final : public ExchangeComm {
         whole_.exchange(out_, in_, patience);
     }
 
- private:
     Comm& whole_;
     const std::vector<int> members_;
     int rank_ = 0;
@@ -119,6 +119,26 @@ std::uint64_t size_of(Number number) {
 
 std::unique_ptr<Comm> solo() {
     return std::make_unique<Solo>();
+}
+
+std::uint64_t CommCounters::sent_to_all() const {
+    return std::accumulate(sent.begin(), sent.end(), std::uint64_t{0});
+}
+
+void ExchangeComm::exchange(std::span<const Outgoing> out, std::span<const Incoming> in, Patience patience) {
+    const auto begin = std::chrono::steady_clock::now();
+    transfer(out, in, patience);
+    if (patience == Patience::step) {
+        counters_.waiting += std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    }
+    counters_.sent.resize(static_cast<std::size_t>(size()));
+    counters_.received.resize(static_cast<std::size_t>(size()));
+    for (const Outgoing& part : out) {
+        counters_.sent[static_cast<std::size_t>(part.rank)] += part.rank == rank() ? 0 : part.bytes;
+    }
+    for (const Incoming& part : in) {
+        counters_.received[static_cast<std::size_t>(part.rank)] += part.rank == rank() ? 0 : part.bytes;
+    }
 }
 
 void ExchangeComm::broadcast(void* data, std::uint64_t bytes, int root, Patience patience) {

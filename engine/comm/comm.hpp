@@ -45,6 +45,14 @@ struct Incoming {
 /// How long an operation waits for the others: a step's share of time, or as long as the leader has nothing to do.
 enum class Patience { step, endless };
 
+/// What this rank has exchanged with others through a Comm and the parts that were split off it. Without lists before
+/// the first operation.
+struct CommCounters {
+    std::vector<std::uint64_t> sent, received;  ///< bytes, to and from each rank of the Comm [size]; own rank 0
+    double waiting = 0;  ///< seconds in operations of steps, until the others had come and all bytes were there
+    std::uint64_t sent_to_all() const;
+};
+
 class Comm {
  public:
     Comm() = default;
@@ -75,8 +83,7 @@ class Comm {
     virtual std::unique_ptr<Comm> split(int colour) = 0;
     /// Ranks on this rank's machine, itself included.
     virtual int neighbours() const = 0;
-    /// Bytes that this rank has sent to others.
-    virtual std::uint64_t bytes_sent() const = 0;
+    virtual const CommCounters& counters() const = 0;
 
     template <class T>
     void all_reduce(std::span<T> values) {
@@ -87,9 +94,10 @@ class Comm {
 /// One rank alone.
 std::unique_ptr<Comm> solo();
 
-/// The other operations made of exchange().
+/// The other operations made of exchange(), which counts what goes through transfer().
 class ExchangeComm : public Comm {
  public:
+    void exchange(std::span<const Outgoing> out, std::span<const Incoming> in, Patience patience) override;
     void broadcast(void* data, std::uint64_t bytes, int root, Patience patience) override;
     void all_gather(void* into, const void* from, std::uint64_t bytes) override;
     void all_to_all_v(void* into, std::span<const std::uint64_t> receive_bytes, const void* from,
@@ -99,8 +107,13 @@ class ExchangeComm : public Comm {
     void reduce_scatter(void* into, const void* from, std::span<const std::uint64_t> counts, Number number) override;
     void barrier() override;
     std::unique_ptr<Comm> split(int colour) override;
+    const CommCounters& counters() const override { return counters_; }
 
  private:
+    /// As exchange().
+    virtual void transfer(std::span<const Outgoing> out, std::span<const Incoming> in, Patience patience) = 0;
+
+    CommCounters counters_;
     std::vector<std::byte> scratch_;
     std::vector<Outgoing> out_;
     std::vector<Incoming> in_;

@@ -69,10 +69,10 @@ class MpiComm final : public ExchangeComm {
     int rank() const override { return rank_; }
     int size() const override { return size_; }
     int neighbours() const override { return neighbours_; }
-    std::uint64_t bytes_sent() const override { return sent_; }
     void abort() noexcept override { failed_ = true; }
 
-    void exchange(std::span<const Outgoing> out, std::span<const Incoming> in, Patience patience) override {
+ private:
+    void transfer(std::span<const Outgoing> out, std::span<const Incoming> in, Patience patience) override {
         if (failed_) {
             throw Error(say("the ranks of this run no longer work together; go on from its last checkpoint"));
         }
@@ -83,7 +83,6 @@ class MpiComm final : public ExchangeComm {
         for (const Outgoing& part : out) {
             if (part.rank != rank_ && part.bytes > 0) {
                 out_.push_back({part.rank, const_cast<void*>(part.data), part.bytes});
-                sent_ += part.bytes;
             }
         }
         for (const Incoming& part : in) {
@@ -101,7 +100,6 @@ class MpiComm final : public ExchangeComm {
         failed_ = false;
     }
 
- private:
     void copy_own(std::span<const Outgoing> out, std::span<const Incoming> in) const {
         std::size_t from = 0;
         for (const Incoming& part : in) {
@@ -184,7 +182,6 @@ class MpiComm final : public ExchangeComm {
     int rank_ = 0, size_ = 1, neighbours_ = 1;
     std::vector<Place> places_;
     std::vector<MpiTransfer> out_, in_;
-    std::uint64_t sent_ = 0;
     bool failed_ = false;
     char text_[512] = "";
 };

@@ -188,6 +188,16 @@ std::span<Value> Decoder::on_host(Value* device, std::size_t count, Room<std::re
 }
 
 template <class Value>
+std::span<Value> Decoder::fetch(Value* device, std::size_t count, Room<std::remove_const_t<Value>>& room) {
+    if (ops_.host_memory()) {
+        return {device, count};
+    }
+    room.resize(count);
+    ops_.download_later(room.data(), device, count * sizeof(Value));
+    return room;
+}
+
+template <class Value>
 void Decoder::to_device(Value* device, std::span<const Value> host) {
     if (host.data() != device) {
         ops_.upload(device, host.data(), host.size_bytes());
@@ -327,11 +337,11 @@ bool Decoder::show_tap(Rows rows, std::size_t layer, const RouterOutput& out, co
                        const RouterShape& shape) {
     const std::size_t R = rows.size(), E = u(model_.experts), K = u(model_.experts_per_token);
     DecoderState& s = state_;
-    const std::span<float> z = on_host(s.z_RE, R * E, z_), scores = on_host(s.s_RE, R * E, s_),
-                           weights = on_host(out.w_TJ, R * K, weights_);
-    const std::span<std::int32_t> ids = on_host(out.ids_TJ, R * K, ids_);
+    const std::span<float> z = fetch(s.z_RE, R * E, z_), scores = fetch(s.s_RE, R * E, s_),
+                           weights = fetch(out.w_TJ, R * K, weights_);
     const std::span<const float> bias =
-        in.selection_bias_E == nullptr ? std::span<const float>() : on_host(in.selection_bias_E, E, bias_);
+        in.selection_bias_E == nullptr ? std::span<const float>() : fetch(in.selection_bias_E, E, bias_);
+    const std::span<std::int32_t> ids = on_host(out.ids_TJ, R * K, ids_);  // waits for all of them
     RouterShape given = shape;
     given.T = given.S = 1;
     given.choice = Choice::hash;  // takes the ids as they are and weighs them as its own
@@ -356,7 +366,7 @@ bool Decoder::show_tap(Rows rows, std::size_t layer, const RouterOutput& out, co
             const RouterOutput to = row_of(out, i64(r), i64(E), i64(K));
             ops_.router_forward(s.losses, to, row, s.router_scratch, given);
             if (!ops_.host_memory()) {
-                ops_.download(seen.ids_K.data(), to.ids_TJ, K * sizeof(std::int32_t));
+                ops_.download_later(seen.ids_K.data(), to.ids_TJ, K * sizeof(std::int32_t));
                 ops_.download(seen.weights_K.data(), to.w_TJ, K * sizeof(float));
             }
         }
@@ -369,7 +379,7 @@ bool Decoder::show_tap(Rows rows, std::size_t layer, const RouterOutput& out, co
 void Decoder::count_again(std::int64_t R, std::size_t layer) {
     const std::size_t K = u(model_.experts_per_token), slots = static_cast<std::size_t>(R) * K;
     DecoderState& s = state_;
-    const std::span<const std::int32_t> ids = on_host(s.ids_LRK + layer * u(s.rows) * K, slots, ids_);
+    const std::span<const std::int32_t> ids = fetch(s.ids_LRK + layer * u(s.rows) * K, slots, ids_);
     const std::span<const std::uint8_t> kept = on_host(s.kept_RK, slots, kept_);
     counts_.assign(u(model_.experts), 0);
     for (std::size_t i = 0; i < slots; ++i) {

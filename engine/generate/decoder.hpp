@@ -151,6 +151,9 @@ class Decoder {
     /// `count` values of the device as the host may read and write them: themselves where it can, a copy otherwise.
     template <class Value>
     std::span<Value> on_host(Value* device, std::size_t count, Room<std::remove_const_t<Value>>& room);
+    /// The same without waiting: they have come once on_host() or Ops::wait() was called.
+    template <class Value>
+    std::span<Value> fetch(Value* device, std::size_t count, Room<std::remove_const_t<Value>>& room);
     /// What was written to such a copy goes to the device.
     template <class Value>
     void to_device(Value* device, std::span<const Value> host);

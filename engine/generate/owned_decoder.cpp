@@ -6,25 +6,32 @@
 #include "kernels/cpu/parallel.hpp"
 
 namespace moescope::engine {
+namespace {
+
+std::unique_ptr<kernels::Ops> or_processor(std::unique_ptr<kernels::Ops> ops) {
+    return ops != nullptr ? std::move(ops) : kernels::cpu_ops(kernels::workers());
+}
+
+}  // namespace
 
 OwnedDecoder::OwnedDecoder(std::shared_ptr<const LoadedModel> model, int sequences, int context,
                            std::unique_ptr<kernels::Ops> ops)
-    : model_(std::move(model)), ops_(ops != nullptr ? std::move(ops) : kernels::cpu_ops(kernels::workers())) {
-    ModelConfig config = model_->config.model;
+    : OwnedDecoder(std::make_shared<const PlacedModel>(std::move(model), or_processor(std::move(ops))), sequences,
+                   context) {}
+
+OwnedDecoder::OwnedDecoder(std::shared_ptr<const PlacedModel> model, int sequences, int context)
+    : model_(std::move(model)) {
+    const LoadedModel& loaded = model_->model();
+    kernels::Ops& ops = model_->ops();
+    ModelConfig config = loaded.config.model;
     config.context = std::min(config.context, context);
-    const float* parameters = model_->parameters;
-    if (!ops_->host_memory()) {
-        const std::uint64_t bytes = model_->layout.floats * sizeof(float);
-        parameters_ = Block(*ops_, bytes);
-        ops_->upload(parameters_.data(), parameters, bytes);
-        parameters = reinterpret_cast<const float*>(parameters_.data());
-    }
     Arena plan;
-    DecoderState::place(plan, *ops_, config, sequences);
-    memory_ = Block(*ops_, plan.used());
+    DecoderState::place(plan, ops, config, sequences);
+    memory_ = Block(ops, plan.used());
     Arena arena(memory_.data());
-    decoder_ = std::make_unique<Decoder>(*ops_, config, model_->layout, parameters,
-                                         DecoderState::place(arena, *ops_, config, sequences));
+    decoder_ = std::make_unique<Decoder>(ops, config, loaded.layout, model_->parameters(),
+                                         DecoderState::place(arena, ops, config, sequences));
+    decoder_->set_disabled(model_->disabled_LE());
 }
 
 }  // namespace moescope::engine

@@ -12,6 +12,7 @@
 #include "base/settings.hpp"
 #include "base/text.hpp"
 #include "engine/error.hpp"
+#include "engine/model/rank_work.hpp"
 #include "kernels/devices.hpp"
 
 namespace moescope::engine {
@@ -288,6 +289,9 @@ void check_together(const RunConfig& config, const Sentence& source) {
     refuse_if(m.prediction_depth > 0 && m.context < 3, source,
               say("{} needs {} of at least 3, because it looks two tokens ahead", named("prediction_depth"),
                   named("context")));
+    if (config.train.processes > 1) {
+        check_ranks(config, shape_of(config.train), config.train.processes);
+    }
 }
 
 /// Reads one of the two objects.

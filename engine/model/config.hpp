@@ -122,6 +122,10 @@ struct TrainConfig {
     std::uint64_t seed = 1;
     int threads = 0;             ///< 0: as many as the machine has
     std::string device = "cpu";  ///< what computes: kernels/devices.hpp
+    // Several processes ("ranks") that train one model together: engine/model/rank_work.hpp.
+    int processes = 1;
+    int expert_parallel = 1;  ///< neighbours that share the experts; 1: each has all of them
+    bool all_to_all = false;  ///< those neighbours take different sequences, and tokens go to their experts
 };
 
 struct RunConfig {
@@ -320,6 +324,10 @@ inline constexpr Row kRows[] = {
     choice_row<&T::precision>("schedule", "precision", kPrecisions),
     device_row<&T::device>("schedule", "device"),
     number_row<&T::threads>("schedule", "threads", 0, 1024, {.when = "device = cpu"}),
+    number_row<&T::processes>("schedule", "processes", 1, 65535, {.when = "device = cpu"}),
+    number_row<&T::expert_parallel>("schedule", "expert_parallel", 1, 1024,
+                                    {.when = "dense_layers < layers and processes > 1"}),
+    flag_row<&T::all_to_all>("schedule", "all_to_all", {.when = "dense_layers < layers and expert_parallel > 1"}),
 
     choice_row<&T::optimizer>("optimizer", "optimizer", kOptimizers),
     number_row<&T::learning_rate>("optimizer", "learning_rate", 0, 1, {.live = Live::yes}),

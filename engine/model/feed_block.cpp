@@ -222,6 +222,8 @@ void experts_of_layer(const BlockPass& pass, const LayerOffsets& at, LayerState&
         pass.ranks->to_owners(pass.ops, layer, s.rows_RD, pass.state.sent_RD);
     } else if (shared) {
         first = pass.ranks->plan_own_rows(pass.ops, layer, s.routed.counts_E, s.owned_offsets_E1);
+    } else if (pass.ranks != nullptr) {
+        pass.ranks->count_rows(pass.ops, layer, s.routed.counts_E);
     }
     const std::int64_t F = pass.model.expert_width;
     float* y_RD = travel ? pass.state.owned_y_RD : s.y_RD + first * D;

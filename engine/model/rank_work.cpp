@@ -50,6 +50,15 @@ void check_ranks(const RunConfig& config, const RankShape& ranks, int processes)
                ranks.expert_ranks));
 }
 
+RankShape shape_of(const TrainConfig& train) {
+    const int sharing = train.all_to_all ? 1 : train.expert_parallel;  // of the same sequences
+    RankShape shape;
+    shape.ranks = std::max(1, train.processes / sharing);
+    shape.expert_ranks = train.expert_parallel;
+    shape.own_sequences = train.all_to_all;
+    return shape;
+}
+
 RankWork::RankWork(comm::Comm& world, const RankShape& shape, const ModelConfig& model)
     : world_(world), model_(model), shape_(shape) {
     group_ = world.split(world.rank() / shape_.expert_ranks);
@@ -57,6 +66,8 @@ RankWork::RankWork(comm::Comm& world, const RankShape& shape, const ModelConfig&
     const auto layers = static_cast<std::size_t>(model.layers + model.prediction_depth);
     counts_NE_.resize(layers);
     whole_.assign(layers, 0);
+    load_L_.assign(layers, 0);
+    sent_LN_.assign(layers * static_cast<std::size_t>(shape.expert_ranks), 0);
 }
 
 void RankWork::gather(Ops& ops, void* all, const void* mine, std::uint64_t bytes) {
@@ -83,6 +94,7 @@ std::int64_t RankWork::plan_own_rows(Ops& ops, std::size_t layer, const std::uin
         offsets_.push_back(offsets_.back() + static_cast<std::int32_t>(counts[static_cast<std::size_t>(e)]));
     }
     ops.upload(owned_offsets_E1, offsets_.data(), offsets_.size() * sizeof(std::int32_t));
+    load_L_[layer] += static_cast<std::uint64_t>(offsets_.back());
     return first_own_row(layer);
 }
 
@@ -110,7 +122,7 @@ void RankWork::share_rows(Ops& ops, std::size_t layer, float* rows_RD) {
         owned_.push_back({owner, row, rows});
         row += rows;
     }
-    send_rows(ops, rows_RD, owned_, rows_RD, own_);
+    send_rows(ops, layer, rows_RD, owned_, rows_RD, own_);
 }
 
 void RankWork::list_own(std::size_t layer) {
@@ -153,11 +165,24 @@ void RankWork::plan_rows(Ops& ops, std::size_t layer, const std::uint32_t* count
         offsets_.push_back(static_cast<std::int32_t>(owned_[i].row + owned_[i].rows));
     }
     ops.upload(owned_offsets_E1, offsets_.data(), offsets_.size() * sizeof(std::int32_t));
+    load_L_[layer] += static_cast<std::uint64_t>(offsets_.back());
 }
 
-void RankWork::send_rows(Ops& ops, float* into, const std::vector<Segment>& in, const float* from,
+void RankWork::count_rows(Ops& ops, std::size_t layer, const std::uint32_t* counts_E) {
+    std::vector<std::uint32_t>& counts = counts_NE_[layer];
+    counts.resize(static_cast<std::size_t>(model_.experts));
+    ops.download(counts.data(), counts_E, counts.size() * sizeof(std::uint32_t));
+    load_L_[layer] += static_cast<std::uint64_t>(all_rows(layer));
+}
+
+void RankWork::begin_counting() {
+    std::fill(load_L_.begin(), load_L_.end(), 0);
+    std::fill(sent_LN_.begin(), sent_LN_.end(), 0);
+}
+
+void RankWork::send_rows(Ops& ops, std::size_t layer, float* into, const std::vector<Segment>& in, const float* from,
                          const std::vector<Segment>& out) {
-    const std::uint64_t width = static_cast<std::uint64_t>(model_.width) * sizeof(float);
+    const std::uint64_t width = row_bytes();
     const std::uint64_t sent = (out.back().row + out.back().rows) * width,
                         received = (in.back().row + in.back().rows) * width;
     const auto* source = reinterpret_cast<const std::byte*>(from);
@@ -173,7 +198,11 @@ void RankWork::send_rows(Ops& ops, float* into, const std::vector<Segment>& in, 
     in_.clear();
     for (const Segment& part : out) {
         out_.push_back({part.rank, source + part.row * width, part.rows * width});
-        row_bytes_ += part.rank != shape_.expert_rank ? part.rows * width : 0;
+        if (part.rank != shape_.expert_rank) {
+            row_bytes_ += part.rows * width;
+            sent_LN_[layer * static_cast<std::size_t>(shape_.expert_ranks) + static_cast<std::size_t>(part.rank)] +=
+                part.rows;
+        }
     }
     for (const Segment& part : in) {
         in_.push_back({part.rank, target + part.row * width, part.rows * width});
@@ -187,13 +216,13 @@ void RankWork::send_rows(Ops& ops, float* into, const std::vector<Segment>& in, 
 void RankWork::to_owners(Ops& ops, std::size_t layer, float* owned_RD, const float* rows_RD) {
     list_own(layer);
     list_owned(layer);
-    send_rows(ops, owned_RD, owned_, rows_RD, own_);
+    send_rows(ops, layer, owned_RD, owned_, rows_RD, own_);
 }
 
 void RankWork::to_tokens(Ops& ops, std::size_t layer, float* rows_RD, const float* owned_RD) {
     list_own(layer);
     list_owned(layer);
-    send_rows(ops, rows_RD, own_, owned_RD, owned_);
+    send_rows(ops, layer, rows_RD, own_, owned_RD, owned_);
 }
 
 std::vector<std::uint64_t> RankWork::rows_between(std::size_t layer) const {

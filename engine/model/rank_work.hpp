@@ -29,6 +29,8 @@ struct RouterControls;
 
 /// Throws Error when a run with this batch and these experts can't be divided so among `processes`.
 void check_ranks(const RunConfig& config, const RankShape& ranks, int processes);
+/// Rank 0's part in a run that its configuration gives to several processes; check_ranks() says whether that can be.
+RankShape shape_of(const TrainConfig& train);
 /// The experts that a rank keeps.
 ExpertShare expert_share(const ModelConfig& model, const RankShape& ranks);
 /// Whether the router needs the logits of the whole batch.
@@ -73,8 +75,18 @@ class RankWork {
     void plan_rows(kernels::Ops& ops, std::size_t layer, const std::uint32_t* counts_E, std::int32_t* owned_offsets_E1);
     void to_owners(kernels::Ops& ops, std::size_t layer, float* owned_RD, const float* rows_RD);
     void to_tokens(kernels::Ops& ops, std::size_t layer, float* rows_RD, const float* owned_RD);
+    /// Where every rank of the group has all experts: takes note of the rows of its own.
+    void count_rows(kernels::Ops& ops, std::size_t layer, const std::uint32_t* counts_E);
     /// Rows of the last plan that go from each rank of the group to each [expert_ranks][expert_ranks], this layer.
     std::vector<std::uint64_t> rows_between(std::size_t layer) const;
+
+    // What this rank has done since begin_counting().
+    void begin_counting();
+    std::size_t layers() const { return load_L_.size(); }              ///< of the model and of its prediction module
+    std::span<const std::uint64_t> load_L() const { return load_L_; }  ///< rows that its experts worked on
+    /// Rows that it sent to each rank of the group, forward and backward [layers][expert_ranks].
+    std::span<const std::uint64_t> sent_LN() const { return sent_LN_; }
+    std::uint64_t row_bytes() const { return static_cast<std::uint64_t>(model_.width) * sizeof(float); }
     /// Bytes of rows that this rank has sent to others, all layers and directions.
     std::uint64_t row_bytes_sent() const { return row_bytes_; }
 
@@ -99,7 +111,7 @@ class RankWork {
     // both lists.
     void list_own(std::size_t layer);
     void list_owned(std::size_t layer);
-    void send_rows(kernels::Ops& ops, float* into, const std::vector<Segment>& in, const float* from,
+    void send_rows(kernels::Ops& ops, std::size_t layer, float* into, const std::vector<Segment>& in, const float* from,
                    const std::vector<Segment>& out);
 
     comm::Comm& world_;
@@ -117,6 +129,7 @@ class RankWork {
     std::vector<std::uint32_t> own_choices_;
     std::vector<std::uint64_t> others_LE_;
     std::uint64_t row_bytes_ = 0;
+    std::vector<std::uint64_t> load_L_, sent_LN_;
 };
 
 }  // namespace moescope::engine

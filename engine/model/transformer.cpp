@@ -62,18 +62,18 @@ void Transformer::forward(const float* parameters, const std::int32_t* tokens_T,
 double Transformer::loss(const float* parameters, const std::int32_t* targets_T, int tokens) {
     ops_.cross_entropy_forward(state_.losses, state_.losses_T, state_.final_TD, parameters + layout_.head, targets_T,
                                state_.logits, tokens, model_.width, model_.vocabulary);
-    return losses().cross_entropy;
+    double loss = 0;
+    ops_.download(&loss, state_.losses, sizeof loss);
+    return loss;
 }
 
-Losses Transformer::losses() const {
-    double values[2] = {0, 0};
-    ops_.download(values, state_.losses, sizeof values);
-    return {values[0], model_.prediction_depth > 0 ? values[1] : 0.0};
+void Transformer::fetch(Losses& losses) const {
+    ops_.download_later(&losses.cross_entropy, state_.losses, sizeof losses.cross_entropy);
+    ops_.download_later(&losses.prediction, state_.losses + 1, sizeof losses.prediction);
 }
 
-void Transformer::router_losses(std::vector<RouterLosses>& losses) const {
-    losses.resize(state_.layers.size());
-    ops_.download(losses.data(), state_.router_losses, losses.size() * sizeof(RouterLosses));
+void Transformer::fetch(std::span<RouterLosses> losses) const {
+    ops_.download_later(losses.data(), state_.router_losses, losses.size_bytes());
 }
 
 void Transformer::predict(const float* parameters, const std::int32_t* targets_T, int batch, int length,

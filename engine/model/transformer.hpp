@@ -4,7 +4,7 @@
 
 #include <cstdint>
 #include <functional>
-#include <vector>
+#include <span>
 
 #include "engine/model/activations.hpp"
 #include "engine/model/config.hpp"
@@ -63,10 +63,10 @@ class Transformer {
     void backward(const float* parameters, float* gradients, const std::int32_t* tokens_T,
                   const std::int32_t* targets_T, int batch, int length, const RouterControls& controls,
                   const LossScales& scales, const PartClock& clock);
-    /// Of the last passes; the prediction's is 0 without such a module. Wait.
-    Losses losses() const;
-    /// One per layer of the state; zero for dense ones.
-    void router_losses(std::vector<kernels::RouterLosses>& losses) const;
+    /// Of the last passes, after Ops::wait(); the prediction's means nothing without such a module.
+    void fetch(Losses& losses) const;
+    /// The same; one per layer of the state, zero for dense ones.
+    void fetch(std::span<kernels::RouterLosses> losses) const;
 
  private:
     struct Pass;

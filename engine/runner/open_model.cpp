@@ -9,17 +9,17 @@
 
 namespace moescope::engine {
 
-std::unique_ptr<LanguageModel> open_model(const std::filesystem::path& path, int threads) {
+std::unique_ptr<LanguageModel> open_model(const std::filesystem::path& path, int threads, const ModelDevice& device) {
     const FileReport report = inspect_file(path);
     if (!report.safe) {
         throw Error(report.problem);
     }
     if (report.kind == FileKind::checkpoint || report.kind == FileKind::hugging_face) {
-        return open_own_model(path, report, threads);
+        return open_own_model(path, report, threads, device);
     }
     if (report.kind == FileKind::safetensors && path.filename() == "model.safetensors") {
         if (const FileReport folder = inspect_file(path.parent_path()); folder.safe) {
-            return open_own_model(path.parent_path(), folder, threads);
+            return open_own_model(path.parent_path(), folder, threads, device);
         }
     }
     if (report.kind != FileKind::gguf) {
@@ -27,6 +27,10 @@ std::unique_ptr<LanguageModel> open_model(const std::filesystem::path& path, int
             say("{} is a {} file and cannot be run by itself; give a GGUF file, a checkpoint folder or a Hugging Face "
                 "folder",
                 path, report.format()));
+    }
+    if (!device.name.empty()) {
+        throw Error(say("{} is a GGUF file, which libllama computes on the processor; leave out the device {}", path,
+                        device.name));
     }
 #ifdef MOESCOPE_HAVE_LLAMA
     const GgufModel parts = read_gguf_model(path);

@@ -22,8 +22,10 @@ constexpr std::uint64_t kMostCache = std::uint64_t{1} << 30;  // bytes of keys a
 
 class OwnModel final : public LanguageModel, private TokenModel {
  public:
-    OwnModel(const std::filesystem::path& folder, OpenedWeights weights, int threads)
-        : name_(folder.string()), model_(std::move(weights.model)), threads_(threads) {
+    /// `placed`: the same model on another device than the processor; null: on the processor.
+    OwnModel(const std::filesystem::path& folder, OpenedWeights weights, int threads,
+             std::shared_ptr<const PlacedModel> placed, Sentence why_processor)
+        : name_(folder.string()), model_(std::move(weights.model)), placed_(std::move(placed)), threads_(threads) {
         const ModelConfig& config = model_->config.model;
         info_.architecture = weights.type;
         info_.format = weights.format;
@@ -38,6 +40,9 @@ class OwnModel final : public LanguageModel, private TokenModel {
             info_.experts_per_token = config.experts_per_token;
         }
         info_.context = std::min(config.context, kMostContext);
+        info_.device = placed_ != nullptr ? placed_->ops().device() : kernels::kProcessor;
+        info_.why_processor = std::move(why_processor);
+        info_.disabled = model_->disabled;
         info_.chat_template = model_->text.chat_template;
         for (const auto& [text, token] : model_->text.special) {
             special_.add(text, SpecialTexts::Kind::control);
@@ -94,7 +99,7 @@ class OwnModel final : public LanguageModel, private TokenModel {
     }
 
     std::vector<float> logits(std::span<const std::int32_t> tokens) override {
-        return forward_logits(*model_, tokens, threads_);
+        return placed_ != nullptr ? forward_logits(*placed_, tokens) : forward_logits(*model_, tokens, threads_);
     }
     std::string token_bytes(std::int32_t token) const override {
         return model_->tokenizer    ? model_->tokenizer->piece_bytes(token)
@@ -105,16 +110,26 @@ class OwnModel final : public LanguageModel, private TokenModel {
         const std::vector<std::int32_t>& ends = model_->text.ends;
         return std::find(ends.begin(), ends.end(), token) != ends.end();
     }
-    routing::RouterSpec router_spec() override { return own_router_spec(*model_, name_, info_.architecture); }
+    routing::RouterSpec router_spec() override {
+        routing::RouterSpec spec = own_router_spec(*model_, name_, info_.architecture);
+        spec.device = info_.device;
+        return spec;
+    }
     RoutedModel& routed(const RouteRequest& request) override {
         if (!routed_) {
-            routed_ = open_own_routing(model_, router_spec(), info_.context, threads_);
+            routed_ = placed_ != nullptr ? open_own_routing(placed_, router_spec(), info_.context)
+                                         : open_own_routing(model_, router_spec(), info_.context, threads_);
         }
         routed_->watch(request.detail, request.interventions);
         return *routed_;
     }
     std::vector<std::unique_ptr<RoutedModel>> routed_copies(int most, int context) override {
         context = std::clamp(context, 1, info_.context);
+        if (placed_ != nullptr) {  // a device does one thing after the other
+            std::vector<std::unique_ptr<RoutedModel>> one;
+            one.push_back(open_own_routing(placed_, router_spec(), context));
+            return one;
+        }
         const std::uint64_t text = std::max<std::uint64_t>(1, cache_bytes(model_->config.model, context));
         const int threads = threads_ > 0 ? threads_ : kernels::hardware_workers();
         const std::uint64_t count = std::min<std::uint64_t>(
@@ -193,6 +208,14 @@ class OwnModel final : public LanguageModel, private TokenModel {
         }
         append_text(text.size());
     }
+    /// What computes is the calling thread's from now on.
+    void enter() const {
+        if (placed_ != nullptr) {
+            placed_->ops().enter();
+        } else {
+            kernels::set_workers(threads_ > 0 ? threads_ : kernels::hardware_workers());
+        }
+    }
     int context_length() const override {
         return info_.context;
     }
@@ -203,10 +226,11 @@ class OwnModel final : public LanguageModel, private TokenModel {
     }
     std::span<const float> read(std::span<const std::int32_t> prompt, int answers,
                                 const std::atomic<bool>& cancel) override {
-        kernels::set_workers(threads_ > 0 ? threads_ : kernels::hardware_workers());
+        enter();
         if (!decoder_ || (*decoder_)->sequences() < answers) {
             decoder_.reset();  // before the new one takes its memory
-            decoder_.emplace(model_, answers, info_.context);
+            placed_ != nullptr ? decoder_.emplace(placed_, answers, info_.context)
+                               : decoder_.emplace(model_, answers, info_.context);
         }
         Decoder& decoder = **decoder_;
         decoder.reset();
@@ -224,11 +248,13 @@ class OwnModel final : public LanguageModel, private TokenModel {
         for (const NextToken& one : next) {
             rows_.push_back({one.answer, one.token});
         }
+        enter();
         return (*decoder_)->decode(rows_);
     }
 
     std::string name_;
     std::shared_ptr<const LoadedModel> model_;
+    std::shared_ptr<const PlacedModel> placed_;        ///< of another device than the processor
     std::unique_ptr<const ForeignTokenizer> foreign_;  ///< of a vocabulary, where there is no tokenizer of ours
     Sentence no_tokenizer_;                            ///< why the vocabulary is not used
     std::optional<OwnedDecoder> decoder_;              ///< with as many texts as answers were asked for so far
@@ -239,11 +265,42 @@ class OwnModel final : public LanguageModel, private TokenModel {
     SpecialTexts special_;
 };
 
+/// Throws Error.
+std::shared_ptr<const PlacedModel> place(const std::shared_ptr<const LoadedModel>& model, const std::string& device,
+                                         kernels::Devices* devices) {
+    if (devices == nullptr) {
+        throw Error(say("{} cannot be used: {}", device, say("this program computes on the processor alone")));
+    }
+    std::unique_ptr<kernels::Ops> ops = devices->open(device, kernels::hardware_workers());
+    try {
+        return std::make_shared<const PlacedModel>(model, std::move(ops));
+    } catch (const Error& error) {
+        throw Error(say("{} has no room for the model: {}", device, error));
+    } catch (const std::exception& error) {
+        throw Error(say("{} failed: {}", device, base::sentence_of(error)));
+    }
+}
+
 }  // namespace
 
 std::unique_ptr<LanguageModel> open_own_model(const std::filesystem::path& folder, const FileReport& report,
-                                              int threads) {
-    return std::make_unique<OwnModel>(folder, open_weights(folder, report), threads);
+                                              int threads, const ModelDevice& device) {
+    OpenedWeights weights = open_weights(folder, report);
+    const std::string trained = weights.model->config.train.device, name = device.name.empty() ? trained : device.name;
+    std::shared_ptr<const PlacedModel> placed;
+    Sentence why_processor;
+    if (name != kernels::kProcessor) {
+        try {
+            placed = place(weights.model, name, device.devices);
+        } catch (const Error& error) {
+            if (!device.name.empty()) {
+                throw;
+            }
+            why_processor =
+                say("the model was trained on {}, and is computed on the processor here: {}", trained, error);
+        }
+    }
+    return std::make_unique<OwnModel>(folder, std::move(weights), threads, std::move(placed), std::move(why_processor));
 }
 
 }  // namespace moescope::engine

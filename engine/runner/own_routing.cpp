@@ -17,13 +17,17 @@ using routing::LayerDecision;
 
 class OwnRouting final : public RoutedModel, private RouterTap {
  public:
-    OwnRouting(std::shared_ptr<const LoadedModel> model, routing::RouterSpec spec, int context, int threads)
+    /// `placed`: the decoder's, where that is another device than the processor; else null.
+    OwnRouting(const ModelConfig& config, routing::RouterSpec spec, int threads, OwnedDecoder decoder,
+               std::shared_ptr<const PlacedModel> placed)
         : spec_(std::move(spec)),
+          plan_({}, spec_),
           rule_(choice_rule(spec_)),
-          by_logits_(kernels::formulas_of(model->config.model.router_scoring).of_logits),
+          by_logits_(kernels::formulas_of(config.router_scoring).of_logits),
           threads_(threads > 0 ? threads : kernels::hardware_workers()),
-          vocabulary_(model->config.model.vocabulary),
-          decoder_(std::move(model), 1, context) {
+          vocabulary_(config.vocabulary),
+          placed_(std::move(placed)),
+          decoder_(std::move(decoder)) {
         decoder_->set_tap(this);
     }
     OwnRouting(const OwnRouting&) = delete;  // the decoder knows its address
@@ -45,7 +49,11 @@ class OwnRouting final : public RoutedModel, private RouterTap {
         if (cancel) {
             return {};
         }
-        kernels::set_workers(threads_);
+        if (placed_ != nullptr) {
+            placed_->ops().enter();
+        } else {
+            kernels::set_workers(threads_);
+        }
         decisions.assign(tokens.size(), {});
         decisions_ = &decisions;
         const std::span<const float> logits = decoder_->read_each(0, tokens);
@@ -119,6 +127,7 @@ class OwnRouting final : public RoutedModel, private RouterTap {
     Detail detail_ = Detail::weights;
     bool by_logits_ = false;  ///< the choice is by logits, not by scores
     int threads_ = 1, vocabulary_ = 0;
+    std::shared_ptr<const PlacedModel> placed_;
     OwnedDecoder decoder_;
     std::vector<float> selection_;                                  ///< [E], of the row in progress
     bool replayed_ = false;                                         ///< the row in progress
@@ -173,6 +182,7 @@ routing::RouterSpec own_router_spec(const LoadedModel& model, std::string_view n
         spec.group_score = config.group_score == GroupScore::max ? "max" : "top2";
     }
     spec.selection_bias = config.selection_bias;
+    spec.disabled = model.disabled;
     // A softmax of the chosen logits has the sum 1 by itself.
     spec.normalise = config.normalise_weights && !kernels::formulas_of(config.router_scoring).of_logits;
     spec.scale = config.router_scale;
@@ -182,7 +192,14 @@ routing::RouterSpec own_router_spec(const LoadedModel& model, std::string_view n
 
 std::unique_ptr<RoutedModel> open_own_routing(std::shared_ptr<const LoadedModel> model, routing::RouterSpec spec,
                                               int context, int threads) {
-    return std::make_unique<OwnRouting>(std::move(model), std::move(spec), context, threads);
+    const ModelConfig& config = model->config.model;
+    return std::make_unique<OwnRouting>(config, std::move(spec), threads, OwnedDecoder(model, 1, context), nullptr);
+}
+
+std::unique_ptr<RoutedModel> open_own_routing(std::shared_ptr<const PlacedModel> model, routing::RouterSpec spec,
+                                              int context) {
+    const ModelConfig& config = model->model().config.model;
+    return std::make_unique<OwnRouting>(config, std::move(spec), 1, OwnedDecoder(model, 1, context), model);
 }
 
 }  // namespace moescope::engine

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "engine/checkpoint/loaded_model.hpp"
+#include "engine/generate/placed_model.hpp"
 #include "engine/runner/routed_model.hpp"
 
 namespace moescope::engine {
@@ -17,5 +18,8 @@ routing::RouterSpec own_router_spec(const LoadedModel& model, std::string_view n
 /// `spec` is what own_router_spec said. Throws Error: no memory.
 std::unique_ptr<RoutedModel> open_own_routing(std::shared_ptr<const LoadedModel> model, routing::RouterSpec spec,
                                               int context, int threads);
+/// The same on the device where the model is, with others by turns.
+std::unique_ptr<RoutedModel> open_own_routing(std::shared_ptr<const PlacedModel> model, routing::RouterSpec spec,
+                                              int context);
 
 }  // namespace moescope::engine

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <mutex>
+#include <set>
 
 #include "engine/error.hpp"
 #include "engine/runner/distributions.hpp"
@@ -78,10 +79,26 @@ bool read_changed(RoutedModel& model, Tokens text, const std::atomic<bool>& canc
     return done;
 }
 
+/// Experts of the layer that are never chosen.
+std::set<std::size_t> disabled_in(const routing::RouterSpec& spec, int layer) {
+    std::set<std::size_t> experts;
+    for (const auto& [of_layer, expert] : spec.disabled) {
+        if (of_layer == layer) {
+            experts.insert(static_cast<std::size_t>(expert));
+        }
+    }
+    return experts;
+}
+
 void check(const SweepRequest& request, const routing::RouterSpec& spec, const ModelInfo& info) {
     if (!std::binary_search(spec.routed_layers.begin(), spec.routed_layers.end(), request.layer)) {
         throw Error(say("layer {} of {} has no router; those with one are {} to {}", request.layer, spec.model,
                         spec.routed_layers.front(), spec.routed_layers.back()));
+    }
+    const int enabled = spec.experts - static_cast<int>(disabled_in(spec, request.layer).size());
+    if (enabled < spec.experts && enabled <= spec.experts_per_token) {
+        throw Error(say("layer {} of {} chooses all of its {} enabled experts; none can be knocked out alone",
+                        request.layer, spec.model, enabled));
     }
     if (spec.experts <= spec.experts_per_token || spec.experts < 2) {
         throw Error(say("{} chooses all of its {} experts; none can be knocked out alone", spec.model, spec.experts));
@@ -107,19 +124,23 @@ void check(const SweepRequest& request, const routing::RouterSpec& spec, const M
     }
 }
 
-/// Means over the texts; effects [E][texts].
+/// Means over the texts, of those that are not disabled; effects [E][texts].
 std::vector<ExpertEffect> summed_up(const std::vector<std::vector<Effect>>& effects,
-                                    const std::vector<std::uint64_t>& uses) {
+                                    const std::vector<std::uint64_t>& uses, const std::set<std::size_t>& disabled) {
     std::vector<ExpertEffect> experts;
     const std::size_t E = effects.size(), N = effects[0].size();
+    const auto others = static_cast<double>(E - disabled.size() - 1);
     for (std::size_t e = 0; e < E; ++e) {
+        if (disabled.contains(e)) {
+            continue;
+        }
         std::vector<double> kl(N), loss(N), control_kl(N), control_loss(N), above_kl(N), above_loss(N);
         for (std::size_t n = 0; n < N; ++n) {
             kl[n] = effects[e][n].kl;
             loss[n] = effects[e][n].loss;
             for (std::size_t other = 0; other < E; ++other) {
-                control_kl[n] += other == e ? 0.0 : effects[other][n].kl / static_cast<double>(E - 1);
-                control_loss[n] += other == e ? 0.0 : effects[other][n].loss / static_cast<double>(E - 1);
+                control_kl[n] += other == e ? 0.0 : effects[other][n].kl / others;
+                control_loss[n] += other == e ? 0.0 : effects[other][n].loss / others;
             }
             above_kl[n] = kl[n] - control_kl[n];
             above_loss[n] = loss[n] - control_loss[n];
@@ -195,7 +216,8 @@ SweepResult sweep_layer(LanguageModel& model, const SweepRequest& request,
             uses[e] += untouched.uses[e];
         }
     }
-    return {true, request.texts.size(), tokens, base::of_mean(losses), summed_up(effects, uses)};
+    return {true, request.texts.size(), tokens, base::of_mean(losses),
+            summed_up(effects, uses, disabled_in(spec, request.layer))};
 }
 
 }  // namespace moescope::engine

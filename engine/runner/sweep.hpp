@@ -35,8 +35,8 @@ struct ExpertEffect {
 struct SweepResult {
     bool complete = false;  ///< false: cancelled, and the rest is empty
     std::uint64_t texts = 0, tokens = 0;
-    base::Interval loss;  ///< of the untouched model, per text
-    std::vector<ExpertEffect> experts;
+    base::Interval loss;                ///< of the untouched model, per text
+    std::vector<ExpertEffect> experts;  ///< without those that are disabled in the model
 };
 
 /// `on_progress(done, total)` after each text with one expert knocked out: one call at a time, on any thread. Experts

@@ -7,6 +7,7 @@
 #include "base/text.hpp"
 #include "engine/error.hpp"
 #include "engine/model/machine_memory.hpp"
+#include "engine/model/rank_work.hpp"
 #include "engine/train/plan.hpp"
 #include "kernels/cpu/cpu_ops.hpp"
 
@@ -88,16 +89,29 @@ void check_memory(const RunConfig& config, kernels::Ops& ops, std::uint64_t avai
     }
 }
 
-void check_rank_memory(const RunConfig& config, const TrainingRanks& ranks, std::uint64_t available) {
-    const auto ops = kernels::cpu_ops(ranks.threads > 0 ? ranks.threads : threads_of(config));
-    const std::uint64_t bytes = plan_run(config, *ops, shape_of(ranks, config)).memory_bytes;
-    const std::uint64_t share = available / static_cast<std::uint64_t>(ranks.world->neighbours());
+namespace {
+
+void check_share(std::uint64_t bytes, int neighbours, std::uint64_t available) {
+    const std::uint64_t share = available / static_cast<std::uint64_t>(neighbours);
     if (bytes > share) {
         throw Error(
             say("each rank needs {} of memory, and {} can be had here for each of {}: choose a smaller model, batch or "
                 "context, or spread the ranks over more machines",
-                memory_text(bytes), memory_text(share), ranks.world->neighbours()));
+                memory_text(bytes), memory_text(share), neighbours));
     }
+}
+
+}  // namespace
+
+void check_rank_memory(const RunConfig& config, const TrainingRanks& ranks, std::uint64_t available) {
+    const auto ops = kernels::cpu_ops(ranks.threads > 0 ? ranks.threads : threads_of(config));
+    check_share(plan_run(config, *ops, shape_of(ranks, config)).memory_bytes, ranks.world->neighbours(), available);
+}
+
+void check_rank_memory(const RunConfig& config, std::uint64_t available) {
+    validate(config, title_of(config));
+    const auto ops = kernels::cpu_ops(threads_of(config));
+    check_share(plan_run(config, *ops, shape_of(config.train)).memory_bytes, config.train.processes, available);
 }
 
 }  // namespace moescope::engine

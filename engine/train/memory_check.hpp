@@ -16,6 +16,8 @@ void check_memory(const RunConfig& config, std::uint64_t available);
 /// The same of a rank, which shares `available` with the ranks on its machine. Throws Error, also when the run can't be
 /// divided among the ranks.
 void check_rank_memory(const RunConfig& config, const TrainingRanks& ranks, std::uint64_t available);
+/// The same of a run whose configuration gives it several processes, all on this machine.
+void check_rank_memory(const RunConfig& config, std::uint64_t available);
 /// The same for a run with these operations: what its device has of its own is compared with the device's memory, the
 /// rest with `available` bytes of this machine.
 void check_memory(const RunConfig& config, kernels::Ops& ops, std::uint64_t available);

@@ -12,7 +12,8 @@
 namespace moescope::engine {
 
 int threads_of(const RunConfig& config) {
-    return config.train.threads > 0 ? config.train.threads : kernels::hardware_workers();
+    return config.train.threads > 0 ? config.train.threads
+                                    : std::max(1, kernels::hardware_workers() / config.train.processes);
 }
 
 RunBuffers RunBuffers::place(Arena& arena, kernels::Ops& ops, const RunConfig& config, const ParameterLayout& layout,
@@ -63,7 +64,16 @@ RunBuffers RunBuffers::place(Arena& arena, kernels::Ops& ops, const RunConfig& c
 }
 
 RunPlan plan_run(const RunConfig& config) {
-    return plan_run(config, *kernels::cpu_ops(threads_of(config)));
+    if (config.train.processes == 1) {
+        return plan_run(config, *kernels::cpu_ops(threads_of(config)));
+    }
+    validate(config, title_of(config));
+    RunPlan plan = plan_run(config, *kernels::cpu_ops(threads_of(config)), shape_of(config.train));
+    const auto processes = static_cast<std::uint64_t>(config.train.processes);
+    for (std::uint64_t* bytes : {&plan.training_bytes, &plan.memory_bytes, &plan.host_bytes}) {
+        *bytes = checked_product(*bytes, processes, marked("the run"));
+    }
+    return plan;
 }
 
 RunPlan plan_run(const RunConfig& config, kernels::Ops& ops, const RankShape& ranks) {
@@ -83,8 +93,7 @@ RunPlan plan_run(const RunConfig& config, kernels::Ops& ops, const RankShape& ra
     plan.training_bytes = arena.used();
     plan.memory_bytes = all;
     // Of a device's memory the host has copies while a checkpoint is written: two flat buffers at a time.
-    plan.host_bytes =
-        ops.host_memory() ? all : 2 * checked_product(layout.floats, sizeof(float), marked("the run"));
+    plan.host_bytes = ops.host_memory() ? all : 2 * checked_product(layout.floats, sizeof(float), marked("the run"));
     plan.parameters_total = layout.parameters;
     const std::uint64_t per_expert =
         std::uint64_t{3} * static_cast<std::uint64_t>(m.width) * static_cast<std::uint64_t>(m.expert_width) +

@@ -19,9 +19,9 @@ struct RunPlan {
     std::uint64_t host_bytes = 0;         ///< of this machine: all of it, unless the device has memory of its own
     double flops_per_token = 0;           ///< forward and backward
 };
-/// Of a run on the device of `ops`; without, on the processor. Throws Error when sizes overflow.
+/// On the processor; memory of all its processes together. Throws Error when sizes overflow.
 RunPlan plan_run(const RunConfig& config);
-/// Of several ranks: device and memory bytes are those of one, which all need at most.
+/// On the device of `ops`. Of several ranks: device and memory bytes are those of one, which all need at most.
 RunPlan plan_run(const RunConfig& config, kernels::Ops& ops, const RankShape& ranks = {});
 
 struct RunBuffers {

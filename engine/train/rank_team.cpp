@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <array>
 #include <exception>
+#include <unistd.h>
 
+#include "base/process_memory.hpp"
 #include "engine/error.hpp"
 
 namespace moescope::engine {
@@ -139,6 +141,77 @@ void RankTeam::add_square_sums(std::vector<double>& sums, const ParameterLayout&
         }
     }
     work_.group().all_reduce(std::span(sums));
+}
+
+void RankTeam::begin_step() {
+    begin_ = std::chrono::steady_clock::now();
+    before_ = world_->counters();
+    before_.sent.resize(static_cast<std::size_t>(world_->size()), 0);
+    work_.begin_counting();
+}
+
+void RankTeam::end_step(RankStep& into) {
+    const auto N = static_cast<std::size_t>(world_->size()), G = static_cast<std::size_t>(work_.shape().expert_ranks),
+               L = work_.layers();
+    constexpr std::size_t kTimes = 3;
+    const std::size_t each = kTimes + N + L + L * G;
+    figures_.resize(leads() ? N * each : each);
+    const auto take = [](std::span<const std::uint64_t> from, double* to) {
+        return std::transform(from.begin(), from.end(), to, [](std::uint64_t x) { return static_cast<double>(x); });
+    };
+    const auto fill = [&](double* own) {
+        const comm::CommCounters& now = world_->counters();
+        const double waiting = 1e3 * (now.waiting - before_.waiting);
+        own[0] = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin_).count() - waiting;
+        own[1] = waiting;
+        own[2] = static_cast<double>(base::resident_memory(getpid()));
+        double* next = own + kTimes;
+        for (std::size_t to = 0; to < N; ++to) {
+            *next++ = now.sent.empty() ? 0.0 : static_cast<double>(now.sent[to] - before_.sent[to]);
+        }
+        take(work_.sent_LN(), take(work_.load_L(), next));
+    };
+    if (!leads()) {
+        fill(figures_.data());
+        const comm::Outgoing out{0, figures_.data(), each * sizeof(double)};
+        world_->exchange({&out, 1}, {});
+        return;
+    }
+    in_.clear();
+    for (std::size_t rank = 1; rank < N; ++rank) {
+        in_.push_back({static_cast<int>(rank), figures_.data() + rank * each, each * sizeof(double)});
+    }
+    world_->exchange({}, in_);
+    fill(figures_.data());  // with what it waited for the others
+    into.ranks = N;
+    into.expert_ranks = G;
+    into.layers = L;
+    into.tokens_travel = work_.tokens_travel();
+    into.row_bytes = work_.row_bytes();
+    into.compute_ms.resize(N);
+    into.waiting_ms.resize(N);
+    into.memory_bytes.resize(N);
+    into.bytes.resize(N * N);
+    into.load.resize(L * N);
+    into.rows.resize(L * N * G);
+    for (std::size_t rank = 0; rank < N; ++rank) {
+        const double* next = figures_.data() + rank * each;
+        const auto count = [&next] { return static_cast<std::uint64_t>(*next++); };
+        into.compute_ms[rank] = *next++;
+        into.waiting_ms[rank] = *next++;
+        into.memory_bytes[rank] = *next++;
+        for (std::size_t to = 0; to < N; ++to) {
+            into.bytes[rank * N + to] = count();
+        }
+        for (std::size_t layer = 0; layer < L; ++layer) {
+            into.load[layer * N + rank] = count();
+        }
+        for (std::size_t layer = 0; layer < L; ++layer) {
+            for (std::size_t to = 0; to < G; ++to) {
+                into.rows[(layer * N + rank) * G + to] = count();
+            }
+        }
+    }
 }
 
 const float* RankTeam::whole(const float* mine, const ParameterLayout& layout) {

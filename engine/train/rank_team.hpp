@@ -2,6 +2,7 @@
 // whole model for who writes it down.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -61,6 +62,9 @@ class RankTeam {
     /// Of each tensor; those of shared experts become sums over the ranks that share them.
     void add_square_sums(std::vector<double>& sums, const ParameterLayout& layout);
     void add(std::vector<double>& values) { work_.batch().all_reduce(std::span(values)); }
+    /// Before and after what all ranks do in a step; rank 0 gets what each of them did.
+    void begin_step();
+    void end_step(RankStep& into);
     /// On rank 0 a flat buffer of the whole model, until the next call; null on the others. `mine` is the host's.
     const float* whole(const float* mine, const ParameterLayout& layout);
 
@@ -84,6 +88,10 @@ class RankTeam {
     const ModelConfig model_;
     RankWork work_;
     std::vector<float> whole_, part_;
+    std::chrono::steady_clock::time_point begin_;  ///< of the step
+    comm::CommCounters before_;                    ///< at that time
+    std::vector<double> figures_;                  ///< of each rank, in a row
+    std::vector<comm::Incoming> in_;
     bool lost_ = false;
 };
 

@@ -42,22 +42,6 @@ base::Marked kind_of(double value) {
     return std::isnan(value) ? base::marked("NaN") : base::marked("infinite");
 }
 
-/// The live settings of a checkpoint that are no part of its configuration. No value may ask for more than the buffers
-/// were planned for.
-void take_live(RunConfig& now, const RunConfig& config, const CheckpointState& state) {
-    const auto live = [&](const char* key, double value) {
-        if (may_change(config, key)) {  // once, any could be turned in any run
-            set_live(now, config, key, value);
-        }
-    };
-    if (state.experts_per_token > 0) {
-        live("experts_per_token", state.experts_per_token);
-    }
-    if (state.capacity_factor >= 0) {
-        live("capacity_factor", state.capacity_factor);
-    }
-}
-
 void check_tokens(const std::vector<std::int32_t>& tokens, int vocabulary, const std::string& name) {
     for (const std::int32_t token : tokens) {
         if (token < 0 || token >= vocabulary) {
@@ -124,8 +108,12 @@ double rate_share(const TrainConfig& train, std::uint64_t step) {
     return last + (1.0 - last) * 0.5 * (1.0 + std::cos(std::numbers::pi * done));
 }
 
-RunConfig on_device(RunConfig config, const kernels::Ops* ops) {
+/// With what really computes, and who trains together.
+RunConfig as_it_trains(RunConfig config, const kernels::Ops* ops, const TrainingRanks& ranks) {
     config.train.device = ops == nullptr ? kernels::kProcessor : ops->device();
+    config.train.processes = ranks.world == nullptr ? 1 : ranks.world->size();
+    config.train.expert_parallel = ranks.expert_ranks;
+    config.train.all_to_all = ranks.own_sequences;
     return config;
 }
 
@@ -135,7 +123,7 @@ struct Trainer::Impl {
     /// `start_from`: besides the data, what must be the same on all ranks.
     Impl(const RunConfig& run, std::shared_ptr<const Dataset> dataset, const StopCheck& check,
          std::unique_ptr<kernels::Ops> device, const TrainingRanks& ranks, const std::string& start_from = {})
-        : config(on_device(run, device.get())),
+        : config(as_it_trains(run, device.get(), ranks)),
           now(config),
           data(std::move(dataset)),
           shape(shape_of(ranks, config)),
@@ -214,7 +202,6 @@ struct Trainer::Impl {
             if (team == nullptr) {
                 ops->add_choices(buffers.choices_LE + layer * E, s.routed.choices_E, static_cast<std::int64_t>(E));
             }
-            stats.dropped += router[layer].dropped;
             if (layer >= L) {
                 continue;
             }
@@ -259,17 +246,28 @@ struct Trainer::Impl {
                                                    [](const LayerOffsets& layer) { return layer.has_experts(); })));
     }
 
-    /// Adds a micro-batch, 1 / accumulation of the step.
-    void collect_losses(double share) {
-        const double layers = routed_layers();
+    /// Adds the micro-batches, each 1 / accumulation of the step, once their losses have come.
+    void collect_losses() {
+        const double layers = routed_layers(), share = 1.0 / now.train.accumulation;
         const double most = config.model.experts > 1 ? std::log(static_cast<double>(config.model.experts)) : 1.0;
-        for (std::size_t layer = 0; layer < router.size(); ++layer) {
-            stats.balance_loss += share * router[layer].balance / layers;
-            stats.z_loss += share * router[layer].z / layers;
-            if (layer < stats.router_entropy.size()) {
-                stats.router_entropy[layer] += static_cast<float>(share * router[layer].entropy / most);
+        for (std::size_t index = 0; index < losses_M.size(); ++index) {
+            stats.cross_entropy += share * losses_M[index].cross_entropy;
+            stats.prediction_loss += config.model.prediction_depth > 0 ? share * losses_M[index].prediction : 0.0;
+            const std::span<const kernels::RouterLosses> of_layers = router_of(index);
+            for (std::size_t layer = 0; layer < of_layers.size(); ++layer) {
+                stats.balance_loss += share * of_layers[layer].balance / layers;
+                stats.z_loss += share * of_layers[layer].z / layers;
+                if (layer < stats.router_entropy.size()) {
+                    stats.router_entropy[layer] += static_cast<float>(share * of_layers[layer].entropy / most);
+                }
+                stats.dropped +=
+                    layout.layers[layer].has_experts() ? static_cast<double>(of_layers[layer].dropped) : 0.0;
             }
         }
+    }
+    std::span<kernels::RouterLosses> router_of(std::size_t micro_batch) {
+        const std::size_t layers = layout.layers.size();
+        return std::span(router_ML).subspan(micro_batch * layers, layers);
     }
 
     double balance_coefficient() const {
@@ -482,14 +480,12 @@ struct Trainer::Impl {
                                 part * now.train.prediction_coefficient, part};
         transformer->backward(buffers.parameters, buffers.gradients, buffers.tokens_T, buffers.targets_T, batch, length,
                               router_controls, scales, clock);
-        const Losses losses = transformer->losses();
+        transformer->fetch(losses_M[index]);
         if (team == nullptr) {
-            transformer->router_losses(router);
+            transformer->fetch(router_of(index));
+        } else {
+            std::copy(router.begin(), router.end(), router_of(index).begin());
         }
-        const double share = 1.0 / now.train.accumulation;
-        stats.cross_entropy += share * losses.cross_entropy;
-        stats.prediction_loss += share * losses.prediction;
-        collect_losses(share);
         count_experts(tokens);
         add_margins(tokens);
         lap(Part::other);
@@ -506,17 +502,21 @@ struct Trainer::Impl {
                    E = static_cast<std::size_t>(config.model.experts);
         auto counts = std::move(stats.counts);
         auto entropy = std::move(stats.router_entropy);
+        auto ranks = std::move(stats.ranks);
         counts.assign(kLanguages * L * E, 0);
         entropy.assign(L, 0);
         stats = {};
         stats.counts = std::move(counts);
         stats.router_entropy = std::move(entropy);
+        stats.ranks = std::move(ranks);
         // Sums over the micro-batches; finish_values() takes out again what these settings do not compute.
         stats.cross_entropy = stats.balance_loss = stats.z_loss = stats.prediction_loss = stats.dropped = 0;
         ops->zero(buffers.choices_LE, layout.layers.size() * E * sizeof(std::uint64_t));
         step_choices_LE.assign(step_choices_LE.size(), 0);
         ops->zero(buffers.counts, stats.counts.size() * sizeof(std::uint32_t));
         ops->zero(buffers.margins, sizeof(kernels::MarginSums));
+        losses_M.resize(static_cast<std::size_t>(now.train.accumulation));
+        router_ML.resize(losses_M.size() * layout.layers.size());
         stats.learning_rate = now.train.learning_rate * rate_share(now.train, steps);
         stats.balance_coefficient = now.train.balance_coefficient;
         stats.z_coefficient = now.train.z_coefficient;
@@ -531,6 +531,9 @@ struct Trainer::Impl {
         const auto begin = Clock::now();
         mark = begin;
         part_ms.fill(0);
+        if (team != nullptr) {
+            team->begin_step();
+        }
         const auto micro = static_cast<std::uint64_t>(now.train.accumulation);
         start_statistics();
         for (std::uint64_t index = 0; index < micro; ++index) {
@@ -542,13 +545,24 @@ struct Trainer::Impl {
         if (micro > 1) {
             std::swap(buffers.gradients, buffers.sum);
         }
+        // What the host is to know of the step comes while it goes on, and is waited for once.
+        ops->download_later(&margins, buffers.margins, sizeof margins);
+        ops->download_later(stats.counts.data(), buffers.counts, stats.counts.size() * sizeof(std::uint32_t));
         if (team != nullptr) {
+            ops->wait();
+            collect_losses();
             share_step();
         }
-        finish_losses();
         measure_gradient();
+        if (team == nullptr) {
+            collect_losses();
+        }
+        finish_losses();
         if (stats.fault.empty()) {
             apply();
+        }
+        if (team != nullptr) {
+            team->end_step(stats.ranks);
         }
         lap(Part::optimizer);
         stats.step_ms = milliseconds(mark - begin);
@@ -561,9 +575,6 @@ struct Trainer::Impl {
     /// Gradients, losses and counts of all ranks.
     void share_step() {
         team->add_gradients(*ops, buffers.gradients, layout);
-        kernels::MarginSums margins;
-        ops->download(&margins, buffers.margins, sizeof margins);
-        ops->download(stats.counts.data(), buffers.counts, stats.counts.size() * sizeof(std::uint32_t));
         shared.assign({stats.cross_entropy, stats.prediction_loss, margins.sum, static_cast<double>(margins.tokens)});
         constexpr std::size_t kMeans = 4;
         shared.insert(shared.end(), stats.counts.begin(), stats.counts.end());
@@ -571,10 +582,8 @@ struct Trainer::Impl {
         stats.cross_entropy = shared[0] / shape.ranks;
         stats.prediction_loss = shared[1] / shape.ranks;
         margins = {shared[2], static_cast<std::uint64_t>(shared[3])};
-        ops->upload(buffers.margins, &margins, sizeof margins);
         std::transform(shared.begin() + kMeans, shared.end(), stats.counts.begin(),
                        [](double count) { return static_cast<std::uint32_t>(count); });
-        ops->upload(buffers.counts, stats.counts.data(), stats.counts.size() * sizeof(std::uint32_t));
     }
 
     /// What these settings do not compute is absent and not 0.
@@ -602,11 +611,8 @@ struct Trainer::Impl {
             }
         }
         stats.router_entropy_mean = base::mean_router_entropy(stats.router_entropy);
-        kernels::MarginSums margins;
-        ops->download(&margins, buffers.margins, sizeof margins);
         stats.router_margin = margins.tokens == 0 ? std::numeric_limits<double>::quiet_NaN()
                                                   : margins.sum / static_cast<double>(margins.tokens);
-        ops->download(stats.counts.data(), buffers.counts, stats.counts.size() * sizeof(std::uint32_t));
     }
 
     /// Sum over the first `count` targets of a held-out text, and how many there were.
@@ -668,7 +674,7 @@ struct Trainer::Impl {
             ops->upload(copy.data(), values, whole.floats * sizeof(float));
             parameters = reinterpret_cast<const float*>(copy.data());
         }
-        Decoder reader(*ops, config.model, whole, parameters, decoder);
+        Decoder reader(*ops, now.model, whole, parameters, decoder);
         reader.set_disabled(buffers.disabled_LE);
         std::span<const float> logits = reader.read(0, tokens);
         std::string text;
@@ -907,7 +913,10 @@ struct Trainer::Impl {
     std::vector<std::int32_t> tokens_T, targets_T;
     std::vector<std::uint8_t> languages_T;
     std::vector<std::uint8_t> disabled_LE, frozen_LE;  ///< live knobs
-    std::vector<kernels::RouterLosses> router;
+    std::vector<Losses> losses_M;                      ///< of each micro-batch of the step
+    std::vector<kernels::RouterLosses> router_ML;      ///< the same, of each layer
+    std::vector<kernels::RouterLosses> router;         ///< of all ranks, of the latest micro-batch
+    kernels::MarginSums margins;                       ///< of the step
     std::vector<double> square_sums, shared;
     std::vector<std::uint64_t> choices_LE, step_choices_LE;  ///< of all ranks: of a micro-batch, of the step so far
     mutable std::vector<float> host_copy;  ///< of a flat buffer of a device whose memory the host cannot read

@@ -22,6 +22,21 @@
 
 namespace moescope::engine {
 
+/// What each of several ranks did in a step. Nothing of a run of one process.
+struct RankStep {
+    std::size_t ranks = 0, expert_ranks = 1, layers = 0;  ///< layers: of the model and of its prediction module
+    bool tokens_travel = false;  ///< rows are tokens that go to their experts; else results that every rank needs
+    std::uint64_t row_bytes = 0;
+    /// [ranks]: at work, and in collective operations: until the others have come and the data are there.
+    std::vector<double> compute_ms, waiting_ms;
+    std::vector<double> memory_bytes;  ///< [ranks], resident set
+    std::vector<std::uint64_t> load;   ///< [layers][ranks], rows that the experts of a rank worked on
+    std::vector<std::uint64_t> rows;   ///< [layers][ranks][expert_ranks], sent to each rank of its group
+    std::vector<std::uint64_t>
+        bytes;  ///< [ranks][ranks], everything that a rank sent to each until the sums were taken
+    bool empty() const { return ranks == 0; }
+};
+
 /// What one step did. A value that is not computed with these settings (a balance loss without balancing, a prediction
 /// loss without a prediction module, dropped choices without a capacity) is NaN; memory_bytes is left to the caller.
 struct StepStats : base::StepValues {
@@ -30,6 +45,7 @@ struct StepStats : base::StepValues {
     std::uint64_t tokens_total = 0;
     std::vector<std::uint32_t> counts;  ///< [kLanguages][layers][experts], tokens worked on; 0 in dense layers
     std::vector<float> router_entropy;  ///< [layers], mean over tokens, divided by log experts; NaN in dense layers
+    RankStep ranks;                     ///< what each did, on rank 0
     /// Empty, or what went wrong first, in the order of the computation ("layer 3: the router's scores have NaN",
     /// "gradient norm is infinite in layer 3 experts"): the step was not applied.
     base::Sentence fault;
@@ -56,7 +72,8 @@ class Trainer {
  public:
     /// Allocates everything (see plan_run) and initialises the parameters from the seed. Throws Error. Here and below:
     /// `check` is called between pieces of that and throws to end it; `ops` computes, null: the processor. What
-    /// computes is train.device of config(), whatever the given configuration says.
+    /// computes is train.device of config(), and how many processes train is its train.processes, whatever the given
+    /// configuration says.
     Trainer(const RunConfig& config, std::shared_ptr<const Dataset> data, const StopCheck& check = {},
             std::unique_ptr<kernels::Ops> ops = nullptr, const TrainingRanks& ranks = {});
     /// From a checkpoint folder; on the same device, the next step is bit-equal to what it would have been without the
@@ -67,8 +84,7 @@ class Trainer {
                                          std::unique_ptr<kernels::Ops> ops = nullptr, const TrainingRanks& ranks = {});
     /// Starts with these parameters (flat buffer of make_layout(config.model)) instead of random ones. Throws Error.
     Trainer(const RunConfig& config, std::shared_ptr<const Dataset> data, std::span<const float> parameters,
-            const StopCheck& check = {}, std::unique_ptr<kernels::Ops> ops = nullptr,
-            const TrainingRanks& ranks = {});
+            const StopCheck& check = {}, std::unique_ptr<kernels::Ops> ops = nullptr, const TrainingRanks& ranks = {});
     ~Trainer();
 
     /// Of the other ranks: does what rank 0 does. Throws Error.

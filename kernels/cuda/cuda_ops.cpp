@@ -86,6 +86,9 @@ class CudaOps final : public Ops {
     void download(void* host, const void* device, std::uint64_t bytes) override {
         device_->download(host, device, bytes);
     }
+    void download_later(void* host, const void* device, std::uint64_t bytes) override {
+        device_->download_later(host, device, bytes);
+    }
     void copy(void* to, const void* from, std::uint64_t bytes) override { device_->copy(to, from, bytes); }
     void zero(void* at, std::uint64_t bytes) override { device_->zero(at, bytes); }
     const void* host_view(const void* /*device*/) override { return nullptr; }

@@ -26,6 +26,8 @@ class Device {
     /// Copies and fills, in the order of the stream; download waits.
     virtual void upload(void* device, const void* host, std::uint64_t bytes) = 0;
     virtual void download(void* host, const void* device, std::uint64_t bytes) = 0;
+    /// `host` has the bytes after the next download() or wait().
+    virtual void download_later(void* host, const void* device, std::uint64_t bytes) = 0;
     virtual void copy(void* to, const void* from, std::uint64_t bytes) = 0;
     virtual void zero(void* at, std::uint64_t bytes) = 0;
     virtual void wait() = 0;

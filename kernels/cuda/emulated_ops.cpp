@@ -5,6 +5,7 @@
 #include <map>
 #include <stdexcept>
 #include <utility>
+#include <vector>
 
 #include "kernels/cpu/host_memory.hpp"
 #include "kernels/cuda/cuda_ops.hpp"
@@ -26,6 +27,7 @@ class EmulatedDevice final : public Device {
             std::memset(memory, 0xff, bytes);  // as a device's: not zero
             used_ += bytes;
             taken_[memory] = bytes;
+            count(&EmulatedUse::allocations);
         }
         return memory;
     }
@@ -38,17 +40,42 @@ class EmulatedDevice final : public Device {
     }
     void upload(void* device, const void* host, std::uint64_t bytes) override { copy_bytes(device, host, bytes); }
     void download(void* host, const void* device, std::uint64_t bytes) override {
-        if (downloads_++ >= gpu_.lost_after) {
-            throw std::runtime_error("cudaErrorDeviceUnavailable");
-        }
+        ++downloads_;
+        wait();
         copy_bytes(host, device, bytes);
+    }
+    void download_later(void* host, const void* device, std::uint64_t bytes) override {
+        ++downloads_;
+        const auto* from = static_cast<const std::byte*>(device);
+        later_.push_back({host, {from, from + bytes}});
     }
     void copy(void* to, const void* from, std::uint64_t bytes) override { copy_bytes(to, from, bytes); }
     void zero(void* at, std::uint64_t bytes) override { zero_bytes(at, bytes); }
-    void wait() override {}
+    void wait() override {
+        count(&EmulatedUse::waits);
+        if (downloads_ > gpu_.lost_after) {
+            throw std::runtime_error("cudaErrorDeviceUnavailable");
+        }
+        for (const Later& one : later_) {
+            copy_bytes(one.host, one.bytes.data(), one.bytes.size());
+        }
+        later_.clear();
+    }
 
  private:
+    /// What the host gets at the next wait, as it is on the way.
+    struct Later {
+        void* host;
+        std::vector<std::byte> bytes;
+    };
+    void count(std::uint64_t EmulatedUse::*what) {
+        if (gpu_.use != nullptr) {
+            ++(gpu_.use->*what);
+        }
+    }
+
     const EmulatedGpu gpu_;
+    std::vector<Later> later_;
     std::uint64_t used_ = 0, downloads_ = 0;
     std::map<void*, std::uint64_t> taken_;
 };

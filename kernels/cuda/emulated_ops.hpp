@@ -14,12 +14,18 @@ namespace moescope::kernels::cuda {
 /// the own tiled kernel.
 std::unique_ptr<Ops> emulated_ops(bool library_products = true);
 
+/// What operations did to the device; whoever looks keeps it longer than them.
+struct EmulatedUse {
+    std::uint64_t allocations = 0, waits = 0;
+};
+
 /// What a test wants of it besides.
 struct EmulatedGpu {
     std::string name = "cuda-emulated";
     std::uint64_t memory = std::numeric_limits<std::uint64_t>::max();  ///< bytes
     /// Copies to the host that go well; then it is lost, and each throws.
     std::uint64_t lost_after = std::numeric_limits<std::uint64_t>::max();
+    EmulatedUse* use = nullptr;  ///< counted there; null: nowhere
 };
 std::unique_ptr<Ops> emulated_ops(const EmulatedGpu& gpu, bool library_products = true);
 

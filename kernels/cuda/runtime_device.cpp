@@ -4,6 +4,7 @@
 #include <array>
 #include <cstring>
 #include <stdexcept>
+#include <vector>
 
 namespace moescope::kernels::cuda {
 namespace {
@@ -65,6 +66,49 @@ class Stage {
     cudaEvent_t free_again_ = nullptr;
 };
 
+/// Copies to page-locked memory, which the host takes over once it has waited.
+class Arrivals {
+ public:
+    Arrivals() = default;
+    ~Arrivals() {
+        if (memory_ != nullptr) {
+            static_cast<void>(cudaFreeHost(memory_));
+        }
+    }
+    Arrivals(const Arrivals&) = delete;
+    Arrivals& operator=(const Arrivals&) = delete;
+
+    cudaError_t make() { return cudaMallocHost(reinterpret_cast<void**>(&memory_), kBytes); }
+    bool has_room(std::uint64_t bytes) const { return bytes <= kBytes - used_; }
+    /// Where there is room.
+    cudaError_t start(void* host, const void* device, std::uint64_t bytes, cudaStream_t stream) {
+        const cudaError_t error = cudaMemcpyAsync(memory_ + used_, device, bytes, cudaMemcpyDeviceToHost, stream);
+        if (error == cudaSuccess) {
+            copies_.push_back({host, used_, bytes});
+            used_ += bytes;
+        }
+        return error;
+    }
+    /// The stream is done with them.
+    void take_over() {
+        for (const Copy& one : copies_) {
+            std::memcpy(one.host, memory_ + one.at, one.bytes);
+        }
+        copies_.clear();
+        used_ = 0;
+    }
+
+ private:
+    static constexpr std::uint64_t kBytes = std::uint64_t{4} << 20;
+    struct Copy {
+        void* host;
+        std::uint64_t at, bytes;
+    };
+    std::byte* memory_ = nullptr;
+    std::uint64_t used_ = 0;
+    std::vector<Copy> copies_;
+};
+
 class RuntimeDevice final : public Device {
  public:
     explicit RuntimeDevice(int index) : index_(index), name_("cuda:" + std::to_string(index)) {
@@ -73,6 +117,7 @@ class RuntimeDevice final : public Device {
         for (Stage& stage : stages_) {
             check(stage.make(), "taking page-locked memory");
         }
+        check(arrivals_.make(), "taking page-locked memory");
     }
     ~RuntimeDevice() override {
         if (cudaSetDevice(index_) == cudaSuccess) {
@@ -120,7 +165,14 @@ class RuntimeDevice final : public Device {
         if (bytes > 0) {
             check(cudaMemcpyAsync(host, device, bytes, cudaMemcpyDeviceToHost, stream_.get()), "copying from it");
         }
-        check(cudaStreamSynchronize(stream_.get()), "waiting for it");
+        synchronize();
+    }
+    void download_later(void* host, const void* device, std::uint64_t bytes) override {
+        if (!arrivals_.has_room(bytes)) {
+            return download(host, device, bytes);
+        }
+        use();
+        check(arrivals_.start(host, device, bytes, stream_.get()), "copying from it");
     }
     void copy(void* to, const void* from, std::uint64_t bytes) override {
         use();
@@ -136,10 +188,14 @@ class RuntimeDevice final : public Device {
     }
     void wait() override {
         use();
-        check(cudaStreamSynchronize(stream_.get()), "waiting for it");
+        synchronize();
     }
 
  private:
+    void synchronize() {
+        check(cudaStreamSynchronize(stream_.get()), "waiting for it");
+        arrivals_.take_over();
+    }
     void use() const { check(cudaSetDevice(index_), "choosing it"); }
     void check(cudaError_t error, const char* doing) const { cuda::check(error, name_, doing); }
 
@@ -148,6 +204,7 @@ class RuntimeDevice final : public Device {
     OwnStream stream_;
     std::array<Stage, 4> stages_;
     std::size_t next_ = 0;
+    Arrivals arrivals_;
 };
 
 }  // namespace

@@ -35,6 +35,9 @@ NodeInfo node_info(const json& entry) {
             node.devices.push_back(protocol::device_from_json(device));
         }
     }
+    if (const json& device = member(entry, "models_device"); device.is_string()) {
+        node.models_device = device.get<std::string>();  // goes into commands as it is
+    }
     node.journal_bytes = count_of(entry, "journal_bytes");
     node.process = static_cast<std::int64_t>(count_of(entry, "process"));
     node.read_only = flag_of(entry, "read_only");

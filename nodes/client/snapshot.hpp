@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -61,6 +62,9 @@ struct NodeInfo {
     int cores = 0;
     std::uint64_t memory_total = 0, memory_used = 0;  ///< bytes; used is the node's resident set
     std::vector<protocol::DeviceEntry> devices;       ///< empty: an older node, which trains on its processor alone
+    /// What computes models of our own engine, "cuda:0"; empty: where each was trained, as far as that is there.
+    /// Nothing: an older node, which always takes the processor.
+    std::optional<std::string> models_device;
     std::uint64_t journal_bytes = 0;
     std::int64_t process = 0;  ///< process id, local nodes only
     bool read_only = false;    ///< the session is open for reading; commands that would write to it are refused

@@ -7,6 +7,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/sentence.hpp"
@@ -74,6 +75,9 @@ struct TrainingRun : RunHeader {
     std::uint16_t layers = 0, experts = 0, top_k = 0;
     /// The latest steps, oldest first, at most so many as the reader keeps (kCountHistory in the window).
     SharedList<std::shared_ptr<const StepCounts>> counts;
+    /// What each process did, of a run of several: the latest steps, oldest first, as many as of `counts` and no more
+    /// than fit into kRankBytes.
+    SharedList<std::shared_ptr<const protocol::RankRecord>> ranks;
     std::vector<float> router_entropy;  ///< [layers] of the latest step; empty when a rewind took that one back
     std::uint64_t tokens_total = 0;
 
@@ -82,6 +86,7 @@ struct TrainingRun : RunHeader {
     SharedList<TextSample> samples;
 };
 inline constexpr std::size_t kCountHistory = 4096;
+inline constexpr std::size_t kRankBytes = std::size_t{64} << 20;
 
 /// One answer of one model: a column of the Compare panel.
 struct Generation : RunHeader {
@@ -96,7 +101,9 @@ struct Generation : RunHeader {
     /// few of them.
     double tokens_per_second = 0;
     double prompt_ms = 0;
-    std::string shown;  ///< what the model read: the prompt as its chat template wrote it; empty where it is not known
+    std::string shown;   ///< what the model read: the prompt as its chat template wrote it; empty where it is not known
+    std::string device;  ///< that computed it, "cuda:0"; empty: not known, or not our engine's
+    std::vector<std::pair<int, int>> disabled;  ///< layer, expert: never chosen, as the run of the model has them
 };
 
 /// One answer of a probe run.
@@ -107,6 +114,7 @@ struct ProbeDraw {
     int draw = 0;
     std::string prompt, answer, stop;
     std::string shown;     ///< as of a Generation
+    std::string device;    ///< the same
     std::string delivery;  ///< F1: answered, refused, blocked, empty, cut, error
     int engagement = -1;   ///< F2: 0 to 4, -1 where there is none
     base::Sentence rule;   ///< which rule decided

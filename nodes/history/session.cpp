@@ -42,6 +42,7 @@ bool is_known(RecordType type) {
         case RecordType::sample:
         case RecordType::step:
         case RecordType::evaluation:
+        case RecordType::ranks:
         case RecordType::tokens:
         case RecordType::generation_ended:
         case RecordType::routing_started:
@@ -65,6 +66,22 @@ bool of_no_run(RecordType type) {
            type == RecordType::experiment;
 }
 
+/// [[layer, expert]]; what is none is left out.
+std::vector<std::pair<int, int>> experts_in(const json& body, const char* key) {
+    std::vector<std::pair<int, int>> experts;
+    for (const json& pair : member(body, key)) {
+        const auto number = [&](std::size_t at) {
+            return pair.is_array() && pair.size() == 2 ? base::as_integer(pair[at]) : std::nullopt;
+        };
+        const auto layer = number(0), expert = number(1);
+        if (layer && expert && *layer >= 0 && *layer < routing::kMostLayers && *expert >= 0 &&
+            *expert < routing::kMostExperts) {
+            experts.emplace_back(static_cast<int>(*layer), static_cast<int>(*expert));
+        }
+    }
+    return experts;
+}
+
 /// How many steps a manifest plans, under any of the names that a preset, a plan or a run uses for it.
 std::uint64_t planned_steps(const json& manifest) {
     for (const char* key : {"planned_steps", "steps"}) {
@@ -85,20 +102,21 @@ std::string stop_of(const json& body, std::uint64_t max_tokens) {
     return by_context ? std::string(base::stop_name(base::StopReason::context)) : stop;
 }
 
-/// The counts of the steps after `kept` and before `newer` go; they rise from entry to entry.
-void forget_counts(TrainingRun& run, std::uint64_t kept, std::uint64_t newer) {
-    std::size_t begin = run.counts.size();
-    while (begin > 0 && run.counts[begin - 1]->step > kept) {
+/// What is of steps after `kept` and before `newer` goes; steps rise from entry to entry.
+template <class List>
+void forget_steps(List& list, std::uint64_t kept, std::uint64_t newer) {
+    std::size_t begin = list.size();
+    while (begin > 0 && list[begin - 1]->step > kept) {
         --begin;
     }
-    if (begin == run.counts.size()) {
+    if (begin == list.size()) {
         return;
     }
-    const auto before = run.counts;
-    run.counts.truncate(begin);
+    const auto before = list;
+    list.truncate(begin);
     for (std::size_t i = begin; i < before.size(); ++i) {
         if (before[i]->step >= newer) {
-            run.counts.push_back(before[i]);
+            list.push_back(before[i]);
         }
     }
 }
@@ -275,6 +293,14 @@ std::uint32_t Session::apply(const RecordView& record) {
             }
             return decoded->run;
         }
+    } else if (record.type == RecordType::ranks) {
+        if (auto decoded = protocol::decode_ranks(record.body); decoded && decoded->run != 0) {
+            const std::uint32_t run = decoded->run;
+            if (wanted(run)) {
+                ranks(record, std::move(*decoded));
+            }
+            return run;
+        }
     } else if (record.type == RecordType::tokens) {
         if (auto decoded = protocol::decode_tokens(record.body); decoded && decoded->run != 0) {
             const std::uint32_t run = decoded->run;
@@ -339,6 +365,7 @@ void Session::json_record(const RecordView& record, const json& body) {
         case RecordType::gap:
             return add_gap(body, record.time_ns);
         case RecordType::step:
+        case RecordType::ranks:
         case RecordType::tokens:
         case RecordType::routing_chunk:
         case RecordType::routing_scores:
@@ -464,9 +491,10 @@ void Session::rewind(Training& run, const RecordView& record, std::uint64_t step
     // What came before this record but is newer stands behind everything that is undone.
     const std::size_t newer = first_newer(run.step_rows, rewind.at);
     const bool has_newer = newer < run.step_rows.size();
-    forget_counts(
-        value, step,
-        has_newer ? static_cast<std::uint64_t>(value.step[newer]) : std::numeric_limits<std::uint64_t>::max());
+    const std::uint64_t newest =
+        has_newer ? static_cast<std::uint64_t>(value.step[newer]) : std::numeric_limits<std::uint64_t>::max();
+    forget_steps(value.counts, step, newest);
+    forget_steps(value.ranks, step, newest);
     if (!has_newer) {
         value.router_entropy.clear();
     }
@@ -499,6 +527,7 @@ void Session::step(const RecordView& record, const protocol::StepRecord& step) {
             run.rewinds.add(back);
             evaluations_of(value, run.evaluation_rows).undo(back);
             forget_samples(value, run.samples_from, back);
+            forget_steps(value.ranks, back.step, std::numeric_limits<std::uint64_t>::max());
         }
         steps_of(value, run.step_rows, keep_.values).add(row_of(step), {record.at, step.tokens_total, false});
         value.layers = step.layers;
@@ -519,6 +548,20 @@ void Session::step(const RecordView& record, const protocol::StepRecord& step) {
     // Steps after an end: the run was continued.
     if (run.value.state == RunState::planned || (ended(run.value.state) && record.at > run.state_from)) {
         set_state(run, record, RunState::running);
+    }
+}
+
+void Session::ranks(const RecordView& record, protocol::RankRecord ranks) {
+    Training& run = training(ranks.run);
+    if (keep_.counts == 0 || run.rewinds.undone(record.at, ranks.step)) {
+        return;
+    }
+    auto& list = run.value.ranks;
+    forget_steps(list, ranks.step - std::min<std::uint64_t>(ranks.step, 1), std::numeric_limits<std::uint64_t>::max());
+    const std::size_t most = std::clamp<std::size_t>(kRankBytes / (sizeof ranks + ranks.size()), 1, keep_.counts);
+    list.push_back(std::make_shared<const protocol::RankRecord>(std::move(ranks)));
+    if (list.size() > most) {
+        list.drop_front(list.size() - most);
     }
 }
 
@@ -571,6 +614,8 @@ void Session::generation_ended(const RecordView& record, const json& body) {
     run.value.tokens_per_second = number_of(body, "tokens_per_second", 0);
     run.value.prompt_ms = number_of(body, "prompt_ms", 0);
     run.value.shown = text_of(body, "shown");
+    run.value.device = base::shown_name(text_of(body, "device"));
+    run.value.disabled = experts_in(body, "disabled_experts");
     // The record's text is JSON, where bytes that are no UTF-8 had to be replaced; the tokens carry the bytes
     // themselves.
     if (run.value.tokens.empty() || run.incomplete) {
@@ -596,6 +641,7 @@ void Session::probe_draw(const RecordView& record, const json& body) {
     draw->answer = text_of(body, "answer");
     draw->stop = stop_of(body, count_of(run.value.manifest, "max_tokens"));
     draw->shown = text_of(body, "shown");
+    draw->device = base::shown_name(text_of(body, "device"));
     draw->rule = sentence_in(body, "rule");
     draw->rule_delivery = text_of(body, "delivery");
     draw->rule_engagement = integer_of(body, "engagement", -1);

@@ -153,6 +153,7 @@ class Session {
     void rewind(Training& run, const RecordView& record, std::uint64_t step);
     void sample(const RecordView& record, const nlohmann::json& body);
     void step(const RecordView& record, const protocol::StepRecord& step);
+    void ranks(const RecordView& record, protocol::RankRecord ranks);
     void evaluation(const RecordView& record, const nlohmann::json& body);
     void tokens(const RecordView& record, protocol::TokenBatch batch);
     void generation_ended(const RecordView& record, const nlohmann::json& body);

@@ -32,6 +32,21 @@ enum StepTag : std::uint16_t {
     kRouterEntropy = 8,
 };
 
+/// Of N ranks in groups of G and L layers; kRun, kStep and kLayers as in a step.
+enum RankTag : std::uint16_t {
+    kSteps = 128,
+    kRanks = 129,
+    kExpertRanks = 130,
+    kTokensTravel = 131,
+    kRowBytes = 132,
+    kComputeMs = 133,    // f64 [N]
+    kWaitingMs = 134,    // f64 [N]
+    kRankMemory = 135,   // f64 [N]
+    kRankLoad = 136,     // u64 [L][N]
+    kRankRows = 137,     // u64 [L][N][G]
+    kRankTraffic = 138,  // u64 [N][N]
+};
+
 /// Of a batch of N tokens with A alternatives in all; kRun, kLayers and kTopK as in a step.
 enum TokenTag : std::uint16_t {
     kFirst = 16,
@@ -109,6 +124,61 @@ bool take_step_field(const Field& field, StepRecord& record) {
         }
     }
     return true;
+}
+
+bool take_rank_field(const Field& field, RankRecord& record) {
+    switch (field.tag) {
+        case kRun:
+            return field.get(record.run);
+        case kStep:
+            return field.get(record.step);
+        case kLayers:
+            return field.get(record.layers);
+        case kSteps:
+            return field.get(record.steps);
+        case kRanks:
+            return field.get(record.ranks);
+        case kExpertRanks:
+            return field.get(record.expert_ranks);
+        case kTokensTravel:
+            return field.get(record.tokens_travel);
+        case kRowBytes:
+            return field.get(record.row_bytes);
+        case kComputeMs:
+            return field.get(record.compute_ms);
+        case kWaitingMs:
+            return field.get(record.waiting_ms);
+        case kRankMemory:
+            return field.get(record.memory_bytes);
+        case kRankLoad:
+            return field.get(record.load);
+        case kRankRows:
+            return field.get(record.rows);
+        case kRankTraffic:
+            return field.get(record.bytes);
+        default:
+            return true;
+    }
+}
+
+/// All tables have the shape that the record says: whoever draws them relies on it. Times are numbers.
+bool whole(const RankRecord& record) {
+    const std::size_t N = record.ranks, G = record.expert_ranks, L = record.layers;
+    const auto numbers = [N](const std::vector<double>& values) {
+        return values.size() == N &&
+               std::all_of(values.begin(), values.end(), [](double x) { return std::isfinite(x) && x >= 0; });
+    };
+    return N > 0 && G > 0 && N % G == 0 && record.steps > 0 && numbers(record.compute_ms) &&
+           numbers(record.waiting_ms) && numbers(record.memory_bytes) && record.load.size() == L * N &&
+           record.rows.size() == L * N * G && record.bytes.size() == N * N;
+}
+
+/// What many steps add up to stays a number that others can be added to.
+template <class T>
+void add_to(std::vector<T>& sum, const std::vector<T>& values) {
+    for (std::size_t i = 0; i < sum.size(); ++i) {
+        sum[i] += values[i];
+    }
 }
 
 struct TokenColumns {
@@ -192,6 +262,7 @@ Channel channel_of(RecordType type) {
     switch (type) {
         case RecordType::step:
         case RecordType::evaluation:
+        case RecordType::ranks:
             return Channel::metrics;
         case RecordType::sample:
         case RecordType::tokens:
@@ -262,6 +333,99 @@ std::optional<StepRecord> decode_step(std::span<const std::byte> body) {
         record.router_entropy_mean = base::mean_router_entropy(record.router_entropy);
     }
     return record;
+}
+
+std::uint64_t RankRecord::rows_between(std::size_t from, std::size_t to, std::optional<std::size_t> layer) const {
+    const std::size_t N = ranks, G = expert_ranks;
+    if (from / G != to / G) {
+        return 0;  // other groups have experts of their own
+    }
+    std::uint64_t sum = 0;
+    const std::size_t first = layer.value_or(0), end = layer ? first + 1 : layers;
+    for (std::size_t at = first; at < std::min<std::size_t>(end, layers); ++at) {
+        sum += rows[(at * N + from) * G + to % G];
+    }
+    return sum;
+}
+
+std::uint64_t RankRecord::load_of(std::size_t rank, std::optional<std::size_t> layer) const {
+    std::uint64_t sum = 0;
+    const std::size_t first = layer.value_or(0), end = layer ? first + 1 : layers;
+    for (std::size_t at = first; at < std::min<std::size_t>(end, layers); ++at) {
+        sum += load[at * ranks + rank];
+    }
+    return sum;
+}
+
+bool RankRecord::same_shape(const RankRecord& other) const {
+    return ranks == other.ranks && expert_ranks == other.expert_ranks && layers == other.layers &&
+           tokens_travel == other.tokens_travel && row_bytes == other.row_bytes;
+}
+
+void RankRecord::add(const RankRecord& later) {
+    if (!same_shape(later)) {
+        return;
+    }
+    step = later.step;
+    steps += later.steps;
+    add_to(compute_ms, later.compute_ms);
+    add_to(waiting_ms, later.waiting_ms);
+    memory_bytes = later.memory_bytes;
+    add_to(load, later.load);
+    add_to(rows, later.rows);
+    add_to(bytes, later.bytes);
+}
+
+void RankRecord::fold_layers() {
+    const auto fold = [this](std::vector<std::uint64_t>& table) {
+        const std::size_t each = layers == 0 ? 0 : table.size() / layers;
+        for (std::size_t i = each; i < table.size(); ++i) {
+            table[i % each] += table[i];
+        }
+        table.resize(each);
+    };
+    fold(load);
+    fold(rows);
+    layers = std::min<std::uint16_t>(layers, 1);
+}
+
+std::size_t RankRecord::size() const {
+    return sizeof(double) *
+           (compute_ms.size() + waiting_ms.size() + memory_bytes.size() + load.size() + rows.size() + bytes.size());
+}
+
+std::vector<std::byte> encode_ranks(const RankRecord& record) {
+    std::vector<std::byte> body;
+    FieldWriter fields(body, kLayout);
+    fields.put(kRun, record.run);
+    fields.put(kStep, record.step);
+    fields.put(kLayers, record.layers);
+    fields.put(kSteps, record.steps);
+    fields.put(kRanks, record.ranks);
+    fields.put(kExpertRanks, record.expert_ranks);
+    fields.put(kTokensTravel, record.tokens_travel);
+    fields.put(kRowBytes, record.row_bytes);
+    fields.put_array(kComputeMs, record.compute_ms);
+    fields.put_array(kWaitingMs, record.waiting_ms);
+    fields.put_array(kRankMemory, record.memory_bytes);
+    fields.put_array(kRankLoad, record.load);
+    fields.put_array(kRankRows, record.rows);
+    fields.put_array(kRankTraffic, record.bytes);
+    return body;
+}
+
+std::optional<RankRecord> decode_ranks(std::span<const std::byte> body) {
+    FieldReader reader(body);
+    if (reader.layout() != kLayout) {
+        return std::nullopt;
+    }
+    RankRecord record;
+    while (const auto field = reader.next()) {
+        if (!take_rank_field(*field, record)) {
+            return std::nullopt;
+        }
+    }
+    return reader.complete() && whole(record) ? std::optional(std::move(record)) : std::nullopt;
 }
 
 std::vector<std::byte> encode_tokens(const TokenBatch& batch) {

@@ -29,6 +29,7 @@ enum class RecordType : std::uint16_t {
     step = 10,   ///< binary StepRecord, metrics
     evaluation =
         11,       ///< JSON, metrics: {"run","step","loss":{"en":x,"zh":y},"tokens":{"en":n,"zh":n}} loss in nats/token
+    ranks = 12,   ///< binary RankRecord, metrics: what each process of a run did, behind the step record
     tokens = 20,  ///< binary TokenBatch, text
     generation_ended =
         21,  ///< JSON, text:
@@ -68,6 +69,38 @@ struct StepRecord : base::StepValues {
     /// [layers], mean over tokens of -sum p log p / log experts; NaN in dense layers. Or empty.
     std::vector<float> router_entropy;
 };
+/// What the processes ("ranks") of a training run did in some steps, mostly in one.
+struct RankRecord {
+    std::uint32_t run = 0;
+    std::uint64_t step = 0;   ///< the last of them
+    std::uint32_t steps = 1;  ///< that the sums below are of
+    std::uint16_t ranks = 1;
+    std::uint16_t expert_ranks = 1;  ///< neighbours that share the experts; divides the ranks
+    /// Of the model, then of its prediction module; 1 also where so many ranks share them that only sums over all
+    /// layers fit into a record.
+    std::uint16_t layers = 0;
+    std::uint8_t tokens_travel = 0;  ///< 1: rows are tokens on their way to their experts and back; else results
+    std::uint32_t row_bytes = 0;     ///< of one row
+    /// [ranks]: milliseconds of work, and in collective operations: until the others have come and the data are there.
+    std::vector<double> compute_ms, waiting_ms;
+    std::vector<double> memory_bytes;  ///< [ranks], resident set at the end of the last step
+    /// [layers][ranks], rows that the experts of a rank worked on: a token counts for each of its experts. Their sum
+    /// over the ranks of one group is tokens x top_k of the group's sequences, less what was dropped.
+    std::vector<std::uint64_t> load;
+    /// [layers][ranks][expert_ranks], rows that a rank sent to each of its group, forward and backward.
+    std::vector<std::uint64_t> rows;
+    std::vector<std::uint64_t> bytes;  ///< [ranks][ranks], everything that a rank sent to each
+
+    /// Of one layer, or of all of them without; from and to are ranks of the run.
+    std::uint64_t rows_between(std::size_t from, std::size_t to, std::optional<std::size_t> layer = {}) const;
+    std::uint64_t load_of(std::size_t rank, std::optional<std::size_t> layer = {}) const;
+    /// Sums with those of steps that follow; of a record of another shape nothing.
+    void add(const RankRecord& later);
+    bool same_shape(const RankRecord& other) const;
+    /// Puts the sums over all layers in the place of the layers.
+    void fold_layers();
+    std::size_t size() const;  ///< bytes of the tables
+};
 /// Are so many counts and entropies whole or absent? Whoever draws them relies on their shape.
 bool fits(const StepRecord& record, std::uint64_t counts, std::uint64_t entropies);
 
@@ -98,6 +131,9 @@ struct TokenBatch {
 /// Both as tagged fields (tagged_fields.hpp, docs/protocol.md). Layout 1 of older sessions is read, too.
 std::vector<std::byte> encode_step(const StepRecord& record);
 std::optional<StepRecord> decode_step(std::span<const std::byte> body);
+
+std::vector<std::byte> encode_ranks(const RankRecord& record);
+std::optional<RankRecord> decode_ranks(std::span<const std::byte> body);
 
 std::vector<std::byte> encode_tokens(const TokenBatch& batch);
 std::optional<TokenBatch> decode_tokens(std::span<const std::byte> body);

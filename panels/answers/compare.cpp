@@ -274,9 +274,6 @@ void ComparePanel::follow_columns(ui::Context& ctx) {
             const auto result = ctx.snapshot.results.find(column.command);
             if (column.run == 0 && result != ctx.snapshot.results.end()) {
                 column.run = base::run_of(result->second.value);
-                if (column.run != 0 && cancel_wanted_) {
-                    ctx.client.send("generate.cancel", {{"run", column.run}});
-                }
             }
             if (const auto answer = ctx.snapshot.generations.find(column.run);
                 answer != ctx.snapshot.generations.end()) {
@@ -326,7 +323,6 @@ void ComparePanel::start(ui::Context& ctx) {
         return;
     }
     started_at_ = ctx.now;
-    cancel_wanted_ = false;
     models_chosen_ = true;
     group_ = new_group_id();
     question_ = asked_ = prompt_;
@@ -361,13 +357,30 @@ void ComparePanel::start(ui::Context& ctx) {
 }
 
 void ComparePanel::cancel(ui::Context& ctx) {
-    cancel_wanted_ = false;
     for (const Column& column : columns_) {
         if (column.answer ? !ended(*column.answer) : column.run != 0 && waiting(ctx, column)) {
             ctx.client.send("generate.cancel", {{"run", column.run}});
+        } else if (column.run == 0 && column.command != 0) {
+            to_cancel_.push_back(column.command);
         }
-        cancel_wanted_ = cancel_wanted_ || column.run == 0;  // done as soon as it has a number
     }
+}
+
+/// Also while another comparison is on show.
+void ComparePanel::cancel_what_has_a_number(ui::Context& ctx) {
+    std::erase_if(to_cancel_, [&](client::CommandId command) {
+        const auto result = ctx.snapshot.results.find(command);
+        if (result == ctx.snapshot.results.end()) {
+            return true;
+        }
+        if (result->second.state == client::CommandResult::State::pending) {
+            return false;
+        }
+        if (const std::uint32_t run = base::run_of(result->second.value); run != 0) {
+            ctx.client.send("generate.cancel", {{"run", run}});
+        }
+        return true;
+    });
 }
 
 void ComparePanel::swap_language(ui::Context& ctx) {
@@ -842,8 +855,16 @@ void ComparePanel::draw_column_head(ui::Context& ctx, std::size_t index) {
         technical += (technical.empty() ? "" : " · ") +
                      ctx.text.format("compare.speed", {{"n", ctx.text.number(column.answer->tokens_per_second, 3)}});
     }
+    if (column.answer && !column.answer->device.empty()) {
+        technical += (technical.empty() ? "" : " · ") + column.answer->device;
+    }
     if (!technical.empty()) {
         ui::text_wrapped(technical);
+    }
+    if (column.answer && !column.answer->disabled.empty()) {
+        const auto& disabled = column.answer->disabled;
+        ui::text_wrapped(ctx.text.format("compare.disabled", {{"n", ctx.text.number(std::uint64_t{disabled.size()})}}));
+        ui::tooltip(ctx.text.format("compare.disabled.help", {{"experts", places_text(disabled)}}));
     }
     ImGui::PopStyleColor();
     ImGui::Separator();

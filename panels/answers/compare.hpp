@@ -21,6 +21,7 @@ class ComparePanel : public ui::Panel {
     /// The settings.
     void take_over(ui::Panel& before) override;
     void draw(ui::Context& context) override;
+    void draw_above(ui::Context& context) override { cancel_what_has_a_number(context); }
     /// compare.run, compare.cancel, compare.swap_language, compare.max_tokens=N.
     bool act(const std::string& action, ui::Context& context) override;
 
@@ -91,6 +92,7 @@ class ComparePanel : public ui::Panel {
     bool waiting(const ui::Context& ctx, const Column& column) const;
     void start(ui::Context& ctx);
     void cancel(ui::Context& ctx);
+    void cancel_what_has_a_number(ui::Context& ctx);
     void swap_language(ui::Context& ctx);
     /// Where in history_ the prompt comes from; none while it is no earlier one.
     std::optional<std::size_t> history_position() const;
@@ -139,7 +141,7 @@ class ComparePanel : public ui::Panel {
     std::vector<View> views_;
     std::vector<std::shared_ptr<Alignment>> alignments_;  ///< of the answers in columns_
     double started_at_ = 0;                               ///< ctx.now of the last start
-    bool cancel_wanted_ = false;                          ///< cancelled before the answers had numbers
+    std::vector<client::CommandId> to_cancel_{};          ///< cancelled before the answers had numbers
     Mode mode_ = Mode::plain;
     std::size_t base_ = 0;  ///< column that the others are compared with
     std::size_t popup_column_ = 0, popup_group_ = 0;

@@ -324,6 +324,9 @@ void ProbePanel::draw_labels(ui::Context& ctx, const ProbeDraw& draw) {
             label_level(ctx, draw, level);
         }
     }
+    if (!draw.device.empty() && draw.device != "cpu") {
+        ui::text_dim(ctx, ctx.text.format("routing.device", {{"device", draw.device}}));
+    }
     // A rule that finds an answer engaged has not checked a single fact of it.
     ui::text_wrapped(ctx.text("probe.not_truth"), ctx.theme.text_dim);
     ui::field_label(ctx, "probe.coder");

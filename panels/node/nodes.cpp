@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <string>
 
+#include "panels/node/device_choice.hpp"
 #include "panels/node/memory.hpp"
 #include "panels/node/tasks.hpp"
 #include "panels/panels.hpp"
@@ -26,6 +27,8 @@ class NodesPanel : public ui::Panel {
     void draw_link(ui::Context& ctx);
     static std::string device_text(const ui::Context& ctx, const protocol::DeviceEntry& device);
     void draw_devices(ui::Context& ctx);
+    /// Where models of our own engine are computed.
+    void draw_device_of_models(ui::Context& ctx);
     void draw_machine(ui::Context& ctx);
     void draw_tasks(ui::Context& ctx);
 };
@@ -177,6 +180,25 @@ void NodesPanel::draw_devices(ui::Context& ctx) {
         ui::property(ctx, device.name, device_text(ctx, device));
     }
     ui::end_properties();
+    draw_device_of_models(ctx);
+}
+
+void NodesPanel::draw_device_of_models(ui::Context& ctx) {
+    const auto& current = ctx.snapshot.node.models_device;
+    if (!current) {
+        return;
+    }
+    ImGui::AlignTextToFramePadding();
+    ui::text_dim(ctx, ctx.text("nodes.models_device"));
+    ui::tooltip(ctx.text("nodes.models_device.help"));
+    ui::flow(12 * ctx.em);
+    ui::next_field(18 * ctx.em);
+    std::string device = *current;
+    ImGui::BeginDisabled(ctx.snapshot.node.read_only || !ctx.connected());
+    if (device_combo(ctx, "###nodes.models_device", device, ctx.text("nodes.models_device.trained"))) {
+        ctx.client.send("models.device", {{"device", device}});
+    }
+    ImGui::EndDisabled();
 }
 
 void NodesPanel::draw_link(ui::Context& ctx) {

@@ -126,6 +126,12 @@ std::string source_lines(const ui::Context& ctx, const RunRouting& routing,
     const routing::RouterSpec& spec = routing.trace->spec();
     std::string lines = ctx.text(std::string(source_key(spec.source)) + ".help");
     const auto add = [&](const std::string& line) { lines += "\n\n" + line; };
+    if (!spec.device.empty()) {
+        add(ctx.text.format("routing.device", {{"device", spec.device}}));
+    }
+    if (!spec.disabled.empty()) {
+        add(ctx.text.format("compare.disabled.help", {{"experts", places_text(spec.disabled)}}));
+    }
     if (!spec.doubts.empty()) {
         std::string doubts = ctx.text("routing.doubts");
         for (const base::Sentence& doubt : spec.doubts) {
@@ -318,6 +324,10 @@ void draw_source_badge(ui::Context& ctx, const RunRouting& routing) {
         if (const std::string share = agreement_share(ctx.text, agreement->figure.agreement()); !share.empty()) {
             word += " \u00b7 " + ctx.text.format("routing.agreement.short", {{"share", share}});
         }
+    }
+    if (!spec.disabled.empty()) {
+        word += " \u00b7 " +
+                ctx.text.format("compare.disabled", {{"n", ctx.text.number(std::uint64_t{spec.disabled.size()})}});
     }
     const bool differs =
         agreement != nullptr && agreement->figure.agreement().equal != agreement->figure.agreement().decisions;

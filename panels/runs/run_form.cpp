@@ -10,6 +10,7 @@
 #include "base/json_fields.hpp"
 #include "base/settings.hpp"
 #include "base/text.hpp"
+#include "panels/node/device_choice.hpp"
 #include "panels/runs/run_tools.hpp"
 #include "panels/ui/floating.hpp"
 #include "panels/ui/text_layout.hpp"
@@ -27,12 +28,12 @@ namespace icon = ui::icon;
 
 constexpr const char* kFirstPreset = "workshop";
 constexpr const char* kBuiltInData = "manpages";
+constexpr const char* kProcesses = "processes";
 
 // Sizes in em.
 constexpr float kWidth = 63, kHeight = 40, kLeastWidth = 34, kLeastHeight = 22;
 constexpr float kColumn = 27;  ///< least width of a column of fields
 constexpr float kLabel = 13.5f;
-constexpr float kWhyNot = 24;      ///< width of the reason why a device can't be used
 constexpr float kLeastHead = 33;   ///< three fields beside each other
 constexpr float kLeastFields = 8;  ///< height of the list of fields; in a smaller window the whole form scrolls
 
@@ -636,31 +637,10 @@ void RunForm::draw_choice(Context& ctx, const ConfigField& field, const json& va
 }
 
 void RunForm::draw_devices(Context& ctx, const ConfigField& field, const json& value) {
-    const auto& devices = ctx.snapshot.node.devices;
-    const std::string id = "###" + field.label_key, current = base::setting_text(value);
-    const auto label = [](const protocol::DeviceEntry& device) {
-        return device.title.empty() ? device.name : device.name + " \u2013 " + device.title;
-    };
-    const auto chosen = std::find_if(devices.begin(), devices.end(),
-                                     [&](const protocol::DeviceEntry& device) { return device.name == current; });
-    const std::string shown = chosen == devices.end() ? current : label(*chosen);
-    if (!ui::begin_combo(id.c_str(), shown.c_str())) {
-        return;
+    std::string device = base::setting_text(value);
+    if (device_combo(ctx, ("###" + field.label_key).c_str(), device)) {
+        set(ctx, field, device);
     }
-    if (devices.empty() && ImGui::Selectable("cpu", current == "cpu")) {
-        set(ctx, field, "cpu");
-    }
-    for (const protocol::DeviceEntry& device : devices) {
-        const std::string item = label(device) + "###device." + device.name;
-        const ImGuiSelectableFlags locked = device.usable() ? 0 : ImGuiSelectableFlags_Disabled;
-        if (ImGui::Selectable(item.c_str(), device.name == current, locked)) {
-            set(ctx, field, device.name);
-        }
-        if (!device.usable()) {
-            ui::text_wrapped(ctx.text.message(device.why_not), ctx.theme.text_dim, kWhyNot * ctx.em);
-        }
-    }
-    ImGui::EndCombo();
 }
 
 void RunForm::draw_value(Context& ctx, const ConfigField& field) {
@@ -682,6 +662,21 @@ void RunForm::draw_value(Context& ctx, const ConfigField& field) {
     }
 }
 
+std::string RunForm::why_one_process(const Context& ctx) const {
+    const base::Sentence why = base::sentence_in(base::member(*ctx.snapshot.catalogue, kProcesses), "why_not");
+    return why.empty() ? std::string() : ctx.text.message(why);
+}
+
+std::string RunForm::crowded(const Context& ctx) const {
+    const json* processes = base::setting(config_, kProcesses);
+    const int cores = ctx.snapshot.node.cores;
+    const double number = processes == nullptr ? 1 : base::as_number(*processes).value_or(1);
+    return number > 1 && cores > 0 && number > cores
+               ? ctx.text.format("runs.crowded", {{"processes", ctx.text.number(number)},
+                                                  {"cores", ctx.text.number(static_cast<double>(cores))}})
+               : std::string();
+}
+
 void RunForm::draw_undo(Context& ctx, const ConfigField& field) {
     ImGui::SameLine();
     const std::string label = std::string(icon::undo) + "###" + field.label_key + ".undo";
@@ -697,9 +692,10 @@ void RunForm::draw_field(Context& ctx, const FieldGroup& group, const ConfigFiel
     const float left = ImGui::GetCursorPosX(), width = ImGui::GetContentRegionAvail().x,
                 label_width = std::min(kLabel * ctx.em, width / 2), spacing = ImGui::GetStyle().ItemSpacing.x;
     const bool is_changed = changed(field);
+    const std::string why_locked = field.key == kProcesses ? why_one_process(ctx) : std::string();
     // Dim, but not locked: a value may be set before the choice that makes it count.
     const bool counts = base::holds(group.condition, config_) && base::holds(field.condition, config_),
-               locked = fixed(field);
+               locked = fixed(field) || (!why_locked.empty() && !is_changed);
     ImGui::PushStyleColor(ImGuiCol_Text, counts ? ctx.theme.text : ctx.theme.text_dim);
     ImGui::BeginGroup();
     // A name that does not fit beside its field stands above it: none is cut.
@@ -720,6 +716,9 @@ void RunForm::draw_field(Context& ctx, const FieldGroup& group, const ConfigFiel
     }
     if (is_changed) {
         draw_undo(ctx, field);
+    }
+    if (!why_locked.empty()) {
+        ui::text_wrapped(why_locked, ctx.theme.text_dim, width);
     }
     if (const auto bad = refused_.find(field.key); bad != refused_.end()) {
         ui::text_wrapped(
@@ -880,6 +879,9 @@ void RunForm::draw_foot(Context& ctx, const std::string& complaint) {
     ImGui::Separator();
     if (!complaint.empty()) {
         ui::text_wrapped(complaint, ctx.theme.error);
+    }
+    if (const std::string slow = crowded(ctx); !slow.empty()) {
+        ui::text_wrapped(slow, ctx.theme.warning);
     }
     draw_plan(ctx);
     draw_buttons(ctx);

@@ -68,6 +68,10 @@ class RunForm {
     void draw_choice(ui::Context& ctx, const ConfigField& field, const nlohmann::json& value);
     /// The node's devices; those that can't be used say why.
     void draw_devices(ui::Context& ctx, const ConfigField& field, const nlohmann::json& value);
+    /// Why the node can't start a run of several processes; empty when it can.
+    std::string why_one_process(const ui::Context& ctx) const;
+    /// More processes than cores; empty: there are not.
+    std::string crowded(const ui::Context& ctx) const;
     void draw_undo(ui::Context& ctx, const ConfigField& field);
     std::string explanation(const ui::Context& ctx, const FieldGroup& group, const ConfigField& field) const;
     /// Red sentences above the plan.

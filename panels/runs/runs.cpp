@@ -144,9 +144,13 @@ void RunsPanel::draw_training_menu(Context& ctx, const TrainingRun& run) {
     }
     item("training.run.stop", "train.stop", alive(run));
     item("training.run.checkpoint", "train.checkpoint", alive(run));
-    item("training.run.continue", "train.continue",
-         run.last_checkpoint > 0 &&
-             (run.state == RunState::interrupted || run.state == RunState::stopped || run.state == RunState::failed));
+    const bool continuable =
+        run.last_checkpoint > 0 &&
+        (run.state == RunState::interrupted || run.state == RunState::stopped || run.state == RunState::failed);
+    item("training.run.continue", "train.continue", continuable);
+    if (ImGui::MenuItem(ctx.text.label("training.run.continue_on"), nullptr, false, continuable && connected)) {
+        ctx.run("run.continue_on=" + std::to_string(run.id));
+    }
     if (ImGui::MenuItem(ctx.text.label("runs.fork"), nullptr, false, can_fork(run) && connected)) {
         form_.open_fork(ctx, run);
     }

@@ -12,6 +12,7 @@
 #include "panels/panels.hpp"
 #include "panels/runs/experiment_values.hpp"
 #include "panels/runs/run_tools.hpp"
+#include "panels/training/continue_form.hpp"
 #include "panels/training/step_plot.hpp"
 #include "panels/ui/panel.hpp"
 #include "panels/ui/text_layout.hpp"
@@ -31,8 +32,9 @@ class TrainingPanel final : public ui::Panel {
  public:
     void take_over(ui::Panel& before) override;
     void draw(ui::Context& ctx) override;
-    /// run.start, run.pause (pauses or resumes), run.step, run.stop, run.checkpoint, run.continue; run.continue=NUMBER
-    /// goes on with that run instead of the selected one.
+    void draw_above(ui::Context& ctx) override { continue_form_.draw(ctx); }
+    /// run.start, run.pause (pauses or resumes), run.step, run.stop, run.checkpoint, run.continue, run.continue_on
+    /// (asks for the device); run.continue=NUMBER and run.continue_on=NUMBER mean that run instead of the selected one.
     bool act(const std::string& action, ui::Context& ctx) override;
 
  private:
@@ -75,6 +77,7 @@ class TrainingPanel final : public ui::Panel {
     std::size_t window_ = 20;    ///< steps in the running mean
     int tab_ = 0, low_tab_ = 0;  ///< the second where there is room for one plot only, the loss being one of the tabs
     int page_ = 0;
+    ContinueForm continue_form_;
 };
 
 constexpr const char* kPreset = "workshop";
@@ -143,6 +146,23 @@ ShownUnit shown_unit(const base::StepValue& row) {
     return {};
 }
 
+/// Its own device can be used now, as far as the node tells.
+bool device_is_there(const Context& ctx, const TrainingRun& run) {
+    const auto& devices = ctx.snapshot.node.devices;
+    return devices.empty() ||
+           std::any_of(devices.begin(), devices.end(), [own = device_of(run)](const protocol::DeviceEntry& device) {
+               return device.usable() && device.name == own;
+           });
+}
+
+/// One that the run could go on on.
+bool has_other_device(const Context& ctx, const TrainingRun& run) {
+    const auto& devices = ctx.snapshot.node.devices;
+    return std::any_of(devices.begin(), devices.end(), [before = device_of(run)](const protocol::DeviceEntry& device) {
+        return device.usable() && device.name != before;
+    });
+}
+
 }  // namespace
 
 void TrainingPanel::draw_buttons(Context& ctx, const TrainingRun& run) {
@@ -159,6 +179,9 @@ void TrainingPanel::draw_buttons(Context& ctx, const TrainingRun& run) {
         buttons = {{"runs.new", "runs.new", icon::plus}, {"run.fork", "training.run.fork", icon::branch}};
         if (run.state != RunState::done) {
             buttons.push_back({"run.continue", "training.run.continue", icon::refresh});
+            if (has_other_device(ctx, run)) {
+                buttons.push_back({"run.continue_on", "training.run.continue_on", icon::refresh});
+            }
         }
     }
     float width = -ImGui::GetStyle().ItemSpacing.x;
@@ -227,7 +250,7 @@ void TrainingPanel::draw_message(Context& ctx, const TrainingRun& run) {
     const std::string repair = with_icon(ctx, icon::refresh, "training.repair");
     if (ui::banner(ctx, run.state == RunState::failed ? ui::Tone::error : ui::Tone::warning, sentence,
                    offer ? repair.c_str() : nullptr)) {
-        ctx.run("run.continue");
+        ctx.run(device_is_there(ctx, run) ? "run.continue" : "run.continue_on");
     }
 }
 
@@ -554,10 +577,9 @@ bool can_start(const Context& ctx) {
                         [](const auto& entry) { return entry.second->state == RunState::running; });
 }
 
-bool can_continue(const Context& ctx) {
+bool can_continue_selected(const Context& ctx) {
     const TrainingRun* run = selected_run(ctx);
-    return can_start(ctx) && run != nullptr && run->last_checkpoint > 0 &&
-           (run->state == RunState::interrupted || run->state == RunState::stopped || run->state == RunState::failed);
+    return run != nullptr && can_continue(ctx, *run);
 }
 
 /// The new run, from its first step; a step pinned in another run means nothing here.
@@ -593,6 +615,14 @@ bool TrainingPanel::act(const std::string& action, Context& ctx) {
         ctx.selection.starting_run = send("train.continue");
     } else if (const char* number = ui::action_value(action, "run.continue")) {
         ctx.selection.starting_run = ctx.client.send("train.continue", {{"run", std::strtoul(number, nullptr, 10)}});
+    } else if (action == "run.continue_on" && run != nullptr) {
+        continue_form_.open(*run);
+    } else if (const char* of_run = ui::action_value(action, "run.continue_on")) {
+        if (const auto found =
+                ctx.snapshot.training.find(static_cast<std::uint32_t>(std::strtoul(of_run, nullptr, 10)));
+            found != ctx.snapshot.training.end()) {
+            continue_form_.open(*found->second);
+        }
     } else if (action == "run.pause") {
         send(run != nullptr && run->state == RunState::running ? "train.pause" : "train.resume");
     } else if (action == "run.step") {
@@ -626,7 +656,8 @@ ui::PanelDescription describe_training() {
                           .menu = {"menu.run", 1},
                           .shortcut = ImGuiMod_Ctrl | ImGuiKey_S,
                           .available = is_live},
-                         {.key = "run.continue", .menu = {"menu.run", 1}, .available = can_continue}}};
+                         {.key = "run.continue", .menu = {"menu.run", 1}, .available = can_continue_selected},
+                         {.key = "run.continue_on", .menu = {"menu.run", 1}, .available = can_continue_selected}}};
 }
 
 }  // namespace moescope::panels

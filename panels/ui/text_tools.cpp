@@ -112,6 +112,15 @@ std::string in_one_line(std::string_view bytes, std::size_t most) {
     return shortened(base::one_line(shown, shown.size()), most);
 }
 
+std::string places_text(const std::vector<std::pair<int, int>>& places) {
+    constexpr std::size_t kMost = 40;
+    std::string text;
+    for (std::size_t i = 0; i < std::min(places.size(), kMost); ++i) {
+        base::append_to_list(text, std::to_string(places[i].first) + ":" + std::to_string(places[i].second));
+    }
+    return places.size() > kMost ? text + ", \u2026 +" + std::to_string(places.size() - kMost) : text;
+}
+
 std::string visible_piece(std::string_view bytes) {
     const std::string text = displayable(bytes);
     std::string out;

@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/text.hpp"
@@ -56,6 +57,8 @@ std::string in_one_line(std::string_view bytes, std::size_t most);
 /// A token's bytes for a table: the same with spaces and line ends made visible.
 std::string visible_piece(std::string_view bytes);
 using base::shortened;
+/// "3:5, 3:7" of pairs of layer and expert; of many the first, and how many more there are.
+std::string places_text(const std::vector<std::pair<int, int>>& places);
 
 /// Words (with the white space behind them), Han characters and punctuation marks, in order; together they are the
 /// whole text.

@@ -16,6 +16,7 @@ void register_panels(Harness& harness);
 void register_answers(Harness& harness);
 void register_overlay(Harness& harness);
 void register_placement(Harness& harness);
+void register_ranks(Harness& harness);
 void register_structure(Harness& harness);
 void register_routing(Harness& harness);
 void register_servers(Harness& harness);
@@ -67,6 +68,7 @@ Harness::Harness(std::filesystem::path folder) : folder_(std::move(folder)) {
     register_answers(*this);
     register_overlay(*this);
     register_placement(*this);
+    register_ranks(*this);
     register_structure(*this);
     register_routing(*this);
     register_servers(*this);

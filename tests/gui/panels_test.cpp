@@ -659,6 +659,54 @@ void list_the_devices(Harness& h, ImGuiTestContext* ctx) {
     }
 }
 
+void choose_the_device_of_models(Harness& h, ImGuiTestContext* ctx) {
+    h.settle(ctx);
+    h.workbench().show_panel("nodes");
+    IM_CHECK(h.wait(ctx, 20, [&] { return h.snapshot().node.devices.size() == 3; }));
+    IM_CHECK(h.snapshot().node.models_device == "");
+    const char* const combo = "//###panel.nodes/**/###nodes.models_device";
+    choose(ctx, combo, "###device.cuda:0");
+    IM_CHECK(h.wait(ctx, 20, [&] { return h.snapshot().node.models_device == "cuda:0"; }));
+    choose(ctx, combo, "###device.");
+    IM_CHECK(h.wait(ctx, 20, [&] { return h.snapshot().node.models_device == ""; }));
+}
+
+void continue_on_a_device(Harness& h, ImGuiTestContext* ctx) {
+    start_small_run(h, ctx);
+    const std::uint32_t id = h.training().id;
+    const auto run = [&]() -> const history::TrainingRun& { return *h.snapshot().training.at(id); };
+    h.workbench().command("run.pause");
+    IM_CHECK(h.wait(ctx, 60, [&] { return run().state == RunState::paused; }));
+    IM_CHECK(!h.workbench().command("run.continue_on"));  // it has not ended
+    h.workbench().command("run.checkpoint");
+    IM_CHECK(h.wait(ctx, 60, [&] { return run().last_checkpoint > 0; }));
+    h.workbench().command("run.stop");
+    IM_CHECK(h.wait(ctx, 60, [&] { return run().state == RunState::stopped; }));
+    IM_CHECK(h.wait(ctx, 20, [&] { return h.snapshot().node.devices.size() == 3; }));
+    ctx->Yield(3);
+    ctx->ItemClick("//###panel.training/**/###training.run.continue_on");
+    ctx->Yield(3);
+    const char* const combo = "//###training.continue_on/###continue.device";
+    ctx->ItemClick(combo);
+    const ImGuiWindow* list = ctx->GetWindowByRef("//$FOCUSED");
+    IM_CHECK(list != nullptr && std::string(list->Name).rfind("##Combo", 0) == 0);
+    const std::string items = "//" + std::string(list->Name) + "/**/###device.";
+    IM_CHECK((ctx->ItemInfo((items + "cuda:1").c_str()).ItemFlags & ImGuiItemFlags_Disabled) != 0);
+    ctx->ItemClick((items + "cuda:0").c_str());
+    ctx->Yield(3);
+    IM_CHECK(on_screen(h, ctx, "training.continue_on").find(squeezed("no longer bit-equal")) != std::string::npos);
+    choose(ctx, combo, "###device.cpu");
+    ctx->Yield(3);
+    IM_CHECK(on_screen(h, ctx, "training.continue_on").find(squeezed("byte for byte")) != std::string::npos);
+    ctx->ItemClick("//###training.continue_on/###training.run.continue");
+    IM_CHECK(h.wait(ctx, 60, [&] {
+        return std::any_of(run().events.begin(), run().events.end(),
+                           [](const history::RunEvent& event) { return event.kind == "rewind"; });
+    }));
+    h.workbench().client().send("train.stop", {{"run", id}});
+    IM_CHECK(h.wait(ctx, 60, [&] { return protocol::ended(run().state); }));
+}
+
 void every_key_is_explained(Harness& h, ImGuiTestContext* ctx) {
     h.settle(ctx);
     const auto groups = panels::field_groups(*h.snapshot().catalogue);
@@ -758,6 +806,8 @@ void register_panels(Harness& harness) {
     add("a new run with changed fields", start_with_changes);
     add("a device is chosen, and one that cannot be used says why", choose_a_device);
     add("the node's devices with what is known of them", list_the_devices);
+    add("what computes models of our own is chosen", choose_the_device_of_models);
+    add("a run that ended early goes on on a device that is chosen", continue_on_a_device);
     add("a fork from a checkpoint with changed fields", fork_a_run);
     add("a new run from copied and pasted JSON", copy_and_paste_a_preset);
     add("compare with typed Chinese, then cancel", compare_chinese);

@@ -78,12 +78,13 @@ TEST(Layouts, AreAsPeopleKnowThem) {
     EXPECT_EQ(app::tabs_of("training", Place::upper, table()),
               Keys({"training", "compare", "probe", "manual", "overlay"}));
     EXPECT_EQ(app::tabs_of("training", Place::lower, table()),
-              Keys({"expert_load", "models", "nodes", "log", "placement", "routing", "change", "expert", "structure",
-                    "routing_diff"}));
+              Keys({"expert_load", "models", "nodes", "log", "placement", "ranks", "routing", "change", "expert",
+                    "structure", "routing_diff"}));
     for (const char* layout : {"compare", "probe"}) {
-        EXPECT_EQ(app::tabs_of(layout, Place::whole, table()),
-                  Keys({"compare", "probe", "training", "expert_load", "models", "log", "nodes", "runs", "knobs",
-                        "manual", "overlay", "placement", "routing", "change", "expert", "structure", "routing_diff"}));
+        EXPECT_EQ(
+            app::tabs_of(layout, Place::whole, table()),
+            Keys({"compare", "probe", "training", "expert_load", "models", "log", "nodes", "runs", "knobs", "manual",
+                  "overlay", "placement", "ranks", "routing", "change", "expert", "structure", "routing_diff"}));
         EXPECT_EQ(app::default_panels(layout, table()), Keys({layout, "models", "log"}));
         EXPECT_EQ(app::main_panel(layout, table()), layout);
     }
@@ -104,7 +105,7 @@ TEST(Layouts, APanelWithoutAStandIsClosedBehindTheOthers) {
         const auto at = std::find(tabs.begin(), tabs.end(), "new");
         return at == tabs.begin() || at == tabs.end() ? std::string() : *(at - 1);
     };
-    EXPECT_EQ(before("training", Place::lower), "placement");
+    EXPECT_EQ(before("training", Place::lower), "ranks");
     EXPECT_EQ(before("probe", Place::whole), "overlay");
     for (const char* layout : app::kLayouts) {
         EXPECT_EQ(app::default_panels(layout, panels), app::default_panels(layout, table()));
@@ -126,7 +127,7 @@ TEST(Menus, OfThePanelsAreAsPeopleKnowThem) {
     using Keys = std::vector<std::string>;
     EXPECT_EQ(menus.at("menu.run"),
               Keys({"run.start", "runs.new", "run.experiment", "overlay.example", "-", "run.pause", "run.step",
-                    "run.stop", "run.checkpoint", "run.continue", "run.fork", "-", "node.restart"}));
+                    "run.stop", "run.checkpoint", "run.continue", "run.continue_on", "run.fork", "-", "node.restart"}));
     EXPECT_EQ(menus.at("menu.file"), Keys({"routing.import"}));  // beside those of the window itself
     EXPECT_EQ(menus.at("menu.models"), Keys({"models.add", "models.add_server", "models.export", "-", "compare.run",
                                              "compare.cancel", "compare.swap_language"}));
@@ -136,9 +137,10 @@ TEST(Menus, OfThePanelsAreAsPeopleKnowThem) {
               "probes.label.answered", "probes.label.refused", "probes.label.blocked", "probes.label.empty",
               "probes.label.cut", "probes.label.error", "probes.label.incoherent", "probes.label.0", "probes.label.1",
               "probes.label.2", "probes.label.3", "probes.label.4", "probes.label.undo"}));
-    EXPECT_EQ(menus.at("menu.experts"), Keys({"load.all", "load.english", "load.chinese", "load.difference", "-",
-                                              "load.layer_previous", "load.layer_next", "load.expert_previous",
-                                              "load.expert_next", "-", "load.live", "-", "placement.copy"}));
+    EXPECT_EQ(menus.at("menu.experts"),
+              Keys({"load.all", "load.english", "load.chinese", "load.difference", "-", "load.layer_previous",
+                    "load.layer_next", "load.expert_previous", "load.expert_next", "-", "load.live", "-",
+                    "placement.copy", "ranks.all_layers"}));
 }
 
 TEST(Menus, OfRouting) {

@@ -58,6 +58,9 @@ void WrittenSession::write(const std::string& runs) {
             case 'T':
                 training();
                 break;
+            case 'N':
+                training(4);
+                break;
             case 'A':
                 comparison(2);
                 break;
@@ -78,7 +81,38 @@ void WrittenSession::end_run(std::uint32_t run, int step, const char* state) {
     put(RecordType::run_ended, {{"run", run}, {"state", state}, {"step", step}});
 }
 
-void WrittenSession::training() {
+/// Rank 1 has the most to do and waits least; tokens go to their experts.
+void WrittenSession::ranks(std::uint32_t run, int step, int processes) {
+    protocol::RankRecord ranks;
+    ranks.run = run;
+    ranks.step = static_cast<std::uint64_t>(step);
+    ranks.ranks = ranks.expert_ranks = static_cast<std::uint16_t>(processes);
+    ranks.layers = 2;
+    ranks.tokens_travel = 1;
+    ranks.row_bytes = 768;
+    const auto N = static_cast<std::size_t>(processes);
+    for (std::size_t rank = 0; rank < N; ++rank) {
+        const double work = rank == 1 ? 80 : 60 + static_cast<double>(rank);
+        ranks.compute_ms.push_back(work);
+        ranks.waiting_ms.push_back(90 - work);
+        ranks.memory_bytes.push_back(3e8 + 1e6 * static_cast<double>(rank));
+    }
+    for (std::size_t i = 0; i < 2 * N; ++i) {
+        ranks.load.push_back((i % N == 1 ? 3000 : 1000) + random_() % 100);
+    }
+    ranks.bytes.assign(N * N, 0);
+    for (std::size_t layer = 0; layer < 2; ++layer) {
+        for (std::size_t from = 0; from < N; ++from) {
+            for (std::size_t to = 0; to < N; ++to) {
+                ranks.rows.push_back(from == to ? 0 : (from == 1 || to == 1 ? 1500 : 500) + 100 * layer);
+                ranks.bytes[from * N + to] += ranks.rows.back() * ranks.row_bytes + (from == to ? 0 : 100'000);
+            }
+        }
+    }
+    put(RecordType::ranks, protocol::encode_ranks(ranks));
+}
+
+void WrittenSession::training(int processes) {
     const std::string name = word();
     const std::uint32_t run = session_->new_run("train", name);
     std::ifstream file(test::source_assets() + "/presets/workshop.json");
@@ -86,6 +120,7 @@ void WrittenSession::training() {
     const double rate = 1e-3 + 1e-6 * static_cast<double>(random_() % 900);
     config["train"]["learning_rate"] = rate;
     config["model"].update({{"layers", 2}, {"experts", 8}, {"experts_per_token", 2}});
+    config["train"].update({{"processes", processes}, {"expert_parallel", processes}});
     put(RecordType::run_started,
         {{"run", run},
          {"kind", "train"},
@@ -114,6 +149,9 @@ void WrittenSession::training() {
         }
         step.router_entropy = {static_cast<float>(0.5 * around(random_)), static_cast<float>(0.7 * around(random_))};
         put(RecordType::step, protocol::encode_step(step));
+        if (processes > 1) {
+            ranks(run, i, processes);
+        }
         if (i % 10 == 0) {
             put(RecordType::sample, {{"run", run},
                                      {"step", i},

@@ -115,6 +115,11 @@ TEST(Readers, OfTheGroundFloor) {
          .good = "NVRM version: NVIDIA UNIX x86_64 Kernel Module  580.65.06  Sun Jul 27 07:08:28 UTC 2025\n",
          .read = [](const fs::path& f) { kernels::driver_version(f / "version"); },
          .tolerant = true},
+        {.name = READER("gpu-plugin"),
+         .place = "libmoescope-cuda.so",
+         .good = "no shared object, which the loader says",
+         .read = [](const fs::path& f) { kernels::cut_off(f / "libmoescope-cuda.so"); },
+         .tolerant = true},
     });
 }
 

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "routing/intervention_plan.hpp"
+#include "routing/router_spec.hpp"
 
 namespace moescope::routing {
 namespace {
@@ -173,6 +174,51 @@ TEST(InterventionPlan, RefusesWhatTheRouterCannotDo) {
 }
 
 /// A set from outside that says the same again and again must not keep who reads it.
+// What is disabled in the run of a model is knocked out in every plan for it, and survives JSON.
+TEST(InterventionPlan, HasWhatIsDisabled) {
+    RouterSpec spec;
+    spec.model = "m";
+    spec.layers = 2;
+    spec.experts = 4;
+    spec.experts_per_token = 2;
+    spec.routed_layers = {0, 1};
+    spec.device = "cuda:0";
+    spec.disabled = {{1, 3}};
+    const RouterSpec read = router_from_json(router_to_json(spec));
+    EXPECT_EQ(read.disabled, spec.disabled);
+    EXPECT_EQ(read.device, "cuda:0");
+    EXPECT_FALSE(router_to_json(RouterSpec{}).contains("disabled_experts"));
+    const InterventionPlan plan({}, read);
+    EXPECT_EQ(plan.layer(0), nullptr);
+    ASSERT_NE(plan.layer(1), nullptr);
+    EXPECT_TRUE(plan.layer(1)->is_out(3));
+    EXPECT_FALSE(plan.layer(1)->is_out(2));
+    EXPECT_TRUE(plan.interventions().empty()) << "nobody has changed anything";
+    const auto refused = [&](const Interventions& changes) {
+        try {
+            const InterventionPlan none(changes, read);
+        } catch (const base::Error& error) {
+            return std::string(error.what());
+        }
+        return std::string();
+    };
+    Interventions force, out;
+    force.forced = {{1, 3}};
+    EXPECT_EQ(refused(force), "expert 3 of layer 1 is disabled in the run of this model and can't be forced");
+    out.knocked_out = {{1, 0}, {1, 1}};
+    EXPECT_EQ(refused(out), "layer 1 keeps 1 experts, but 2 are chosen per token; knock out fewer or limit k there");
+    const auto with = [&](const char* disabled) {
+        nlohmann::json value = router_to_json(spec);
+        value["disabled_experts"] = nlohmann::json::parse(disabled);
+        return value;
+    };
+    EXPECT_NO_THROW(router_from_json(with("[[0,1],[0,1],[0,0]]")));
+    for (const char* wrong : {"7", "[7]", "[[0]]", "[[0,4]]", "[[2,0]]", "[[-1,0]]", "[[0,0.5]]", "[[0,99999999999]]",
+                              "[[0,0],[0,1],[0,2]]", "{}"}) {
+        EXPECT_THROW(router_from_json(with(wrong)), base::Error) << wrong;
+    }
+}
+
 TEST(InterventionPlan, RefusesToNameExpertsAgainAndAgain) {
     RouterSpec large = without_hash_layers();
     large.layers = 256;

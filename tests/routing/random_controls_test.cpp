@@ -90,6 +90,19 @@ TEST(RandomControls, WhereTooFewAreLeftOnesThatWereNamedComeUpAgain) {
     }
 }
 
+TEST(RandomControls, LeaveOutWhatIsDisabled) {
+    RouterSpec spec = make_spec(2, 6, 2);
+    spec.disabled = {{0, 1}, {0, 2}, {1, 5}};
+    Interventions changes;
+    changes.knocked_out = {{0, 3}, {1, 0}};
+    for (const Interventions& control : random_controls(changes, spec, 30, 3)) {
+        for (const ExpertPlace& place : control.knocked_out) {
+            EXPECT_TRUE(place.layer != 0 || (place.expert != 1 && place.expert != 2 && place.expert != 3));
+            EXPECT_TRUE(place.layer != 1 || (place.expert != 5 && place.expert != 0));
+        }
+    }
+}
+
 TEST(RandomControls, NothingIsDrawnWhereNoExpertIsNamed) {
     const RouterSpec spec = make_spec(2, 8, 2);
     Interventions changes;

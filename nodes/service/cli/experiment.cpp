@@ -18,7 +18,7 @@
 #include "nodes/service/cli/training_output.hpp"
 #include "nodes/service/commands/service.hpp"
 #include "nodes/service/jobs/experiment_queue.hpp"
-#include "nodes/service/library/machine.hpp"
+#include "nodes/service/jobs/rank_group.hpp"
 
 namespace moescope::node {
 using history::RunFigure;
@@ -54,7 +54,7 @@ ExperimentWish wish_of(const ExperimentOptions& options, const Paths& paths) {
     train.steps = options.steps.value_or(train.steps);
     train.seed = options.seed.value_or(train.seed);
     train.threads = options.threads.value_or(train.threads);
-    train.threads = train.threads == 0 ? cores() : train.threads;
+    train.threads = train.threads == 0 ? threads_of_run(train) : train.threads;
     train.device = options.device.value_or(train.device);
     wish.name = options.name;
     wish.key = options.key;
@@ -74,14 +74,15 @@ ExperimentWish wish_of(const ExperimentOptions& options, const Paths& paths) {
 }
 
 void check(const history::Experiment& experiment, const Paths& paths) {
-    kernels::Devices devices(device_places(paths));
+    std::vector<TrainingRequest> orders;
     for (const history::Experiment::Run& run : experiment.runs) {
-        TrainingRequest order;
+        TrainingRequest& order = orders.emplace_back();
         order.config = engine::parse_run_config(run.config, base::say("the configuration"));
         order.data = experiment.data;
         check_request(order);
-        check_room(devices, order.config, engine::available_memory());
     }
+    kernels::Devices devices(device_places(paths));
+    check_rooms(devices, orders, engine::available_memory());
 }
 
 /// As it is written today: an earlier program knew fewer settings.
@@ -241,19 +242,20 @@ void ExperimentCommand::run_one(const ExperimentQueue::Next& next) {
     };
     (void)queue_.begun(next.run.run);
     TrainingRequest order;
+    RunRoom room;
     try {
         node_->journal.flush();
         const history::Session history = history::read_runs(node_->session->journal());
         order = experiment_order(*node_->session, next, history.trainings().at(next.run.run).value);
         check_request(order);
-        check_room(node_->devices, order.config, engine::available_memory());
+        room = check_room(node_->devices, order.config, engine::available_memory());
     } catch (const base::Error& error) {
         return not_begun(error.sentence());
     }
     order.paused = false;  // nobody is there to resume it
     TrainingResult result;
     {
-        TrainingJob job(node_->parts, std::move(order));
+        TrainingJob job(node_->parts, std::move(order), std::move(room));
         wait_for(job, *signals_);
         result = job.result();
     }

@@ -10,6 +10,7 @@
 #include "base/sentence.hpp"
 #include "base/utf8.hpp"
 #include "nodes/protocol/run_state.hpp"
+#include "nodes/service/cli/asked_model.hpp"
 #include "nodes/service/cli/printed_library.hpp"
 #include "nodes/service/cli/subcommands.hpp"
 #include "nodes/service/jobs/generation.hpp"
@@ -26,7 +27,7 @@ namespace {
 constexpr int kMostCount = 1000;  // answers
 
 struct GenerateOptions {
-    std::string model, prompt;
+    std::string model, prompt, device;
     std::optional<std::string> system;
     bool plain = false;  ///< not in the chat template
     int max_tokens = 256, threads = 0, count = 1, alternatives = 0, top_k = 40;
@@ -59,6 +60,7 @@ void print_answer(const GenerateOptions& options, const GenerationResult& result
                  {"model", options.model},
                  {"seed", seed},
                  {"temperature", options.temperature}};
+    line.update(result.computed);
     if (options.alternatives > 0) {
         line["log_probabilities"] = tokens;
     }
@@ -83,7 +85,7 @@ int generate_command(const Paths& paths, const GenerateOptions& options) {
         wanted["system"] = *options.system;
     }
     GenerationRequest order = parse_generation(wanted);
-    order.path = models.resolve_source(options.model);
+    order.path = on_device(models.resolve_source(options.model), options.device);
     const auto count = static_cast<std::size_t>(options.count);
     WorkerPool workers(paths.program);
     std::vector<GenerationResult> results;
@@ -104,8 +106,13 @@ int generate_command(const Paths& paths, const GenerateOptions& options) {
     };
     run_until_signal(signals, [&](const std::atomic<bool>& stop) {
         auto lease = workers.acquire(order.model, order.path, stop);
-        lease.open(order.threads > 0 ? order.threads : cores(), stop);
+        const json& opened = lease.open(order.threads > 0 ? order.threads : cores(), stop);
+        print_why_processor(opened);
+        const json computed = computed_by(opened);
         results = generate_several(*lease, order, ReplayFile(), options.count, collect, stop);
+        for (GenerationResult& result : results) {
+            result.computed = computed;
+        }
     });
     if (results[0].state == RunState::failed) {
         throw base::Error(results[0].message);
@@ -127,6 +134,7 @@ void add_generate(CLI::App& app, Chosen& chosen) {
     const auto options = std::make_shared<GenerateOptions>();
     auto* generate = app.add_subcommand("generate", "Answer one prompt");
     add_model_option(*generate, options->model);
+    add_device_option(*generate, options->device);
     generate->add_option("--prompt", options->prompt, "What to ask, UTF-8")->required();
     generate->add_option("--system", options->system, kSystemHelp);
     generate->add_flag("--no-chat", options->plain, kPlainHelp);

@@ -14,6 +14,7 @@
 #include "engine/text/dataset.hpp"
 #include "nodes/service/cli/console.hpp"
 #include "nodes/service/cli/subcommands.hpp"
+#include "nodes/service/jobs/rank_group.hpp"
 #include "nodes/service/workers/worker_main.hpp"
 
 namespace {
@@ -56,6 +57,15 @@ int main(int argc, char** argv) {
     // Started by a node only; not a command for people.
     if (argc == 2 && std::string(argv[1]) == "worker") {
         return worker_main(STDIN_FILENO, STDOUT_FILENO);
+    }
+    // The same: a rank of a run that several processes train.
+    if (argc == 3 && std::string(argv[1]) == "rank") {
+        try {
+            return rank_main(find_paths(), argv[2]);
+        } catch (const std::exception& error) {
+            print_error(fit_to_show(sentence_of(error)).english());
+            return 1;
+        }
     }
     CLI::App app("Trains, runs and probes language models; serves Moescope workbenches", "moescope-node");
     app.set_version_flag("--version", MOESCOPE_VERSION);

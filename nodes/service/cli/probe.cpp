@@ -10,6 +10,7 @@
 #include "base/text.hpp"
 #include "nodes/history/journal_reader.hpp"
 #include "nodes/protocol/run_state.hpp"
+#include "nodes/service/cli/asked_model.hpp"
 #include "nodes/service/cli/console.hpp"
 #include "nodes/service/cli/local_node.hpp"
 #include "nodes/service/cli/printed_library.hpp"
@@ -27,7 +28,7 @@ using protocol::RunState;
 namespace {
 
 struct ProbeOptions {
-    std::string set, out;
+    std::string set, out, device;
     std::vector<std::string> models;
     std::optional<std::size_t> limit;
     std::optional<std::string> system;
@@ -149,6 +150,19 @@ void print_end(RunState state, std::size_t answers, const json& statistics, bool
     }
 }
 
+/// Before a session folder is made.
+void check_device(const ProbeOptions& options, const ProbeRequest& wanted, const Paths& paths) {
+    if (options.device.empty()) {
+        return;
+    }
+    if (std::none_of(wanted.models.begin(), wanted.models.end(),
+                     [](const ProbeModel& model) { return is_of_own_engine(model.path); })) {
+        throw CommandError(
+            say("none of the models is computed by Moescope's own engine; leave out --device {}", options.device));
+    }
+    kernels::Devices(device_places(paths)).check(options.device);
+}
+
 int probe_command(const Paths& paths, const ProbeOptions& options) {
     HeldSignals signals;
     json request = {{"set", options.set}, {"models", options.models}, {"max_tokens", options.max_tokens}};
@@ -165,9 +179,11 @@ int probe_command(const Paths& paths, const ProbeOptions& options) {
         const PrintedLibrary models(paths);
         for (auto& model : wanted.models) {
             model.path = models.resolve_source(model.name);
+            model.path.device = is_of_own_engine(model.path) ? options.device : std::string();
             model.sha256 = models.known_sha256(model.path);
         }
     }
+    check_device(options, wanted, paths);
     std::size_t number = 0;
     LocalNode node(paths, options.out, [&](protocol::RecordType type, const std::vector<std::byte>& body) {
         if (type == protocol::RecordType::probe_draw) {
@@ -223,6 +239,7 @@ void add_probe(CLI::App& app, Chosen& chosen) {
         ->check(whole_number(1, kMostProbeTokens))
         ->capture_default_str();
     probe->add_option("--system", options->system, kSystemHelp);
+    add_device_option(*probe, options->device);
     probe->add_flag("--no-chat", options->plain, kPlainHelp);
     probe->add_flag("--resume", options->resume, "Go on with the latest probe run in the session");
     probe->add_flag("--json", options->json, "JSON Lines on standard output");

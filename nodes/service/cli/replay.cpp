@@ -13,6 +13,7 @@
 #include "nodes/protocol/run_state.hpp"
 #include "nodes/service/cli/console.hpp"
 #include "nodes/service/cli/local_node.hpp"
+#include "nodes/service/jobs/rank_group.hpp"
 #include "nodes/service/library/command_error.hpp"
 
 namespace moescope::node {
@@ -103,6 +104,9 @@ TrainingRequest order_to_replay(const Replay& replay, const TrainOptions& option
     }
     if (options.device) {
         order.config.train.device = *options.device;
+    }
+    if (const base::Sentence why = why_no_processes(); order.config.train.processes > 1 && !why.empty()) {
+        go_on_alone(order, why);
     }
     // A run from other weights, and a fork, keep their beginning as their first checkpoint.
     if (manifest.contains("init") || manifest.contains("fork")) {

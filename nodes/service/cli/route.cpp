@@ -22,7 +22,7 @@ namespace fs = std::filesystem;
 namespace {
 
 struct RouteOptions {
-    std::string model, text, tokens, out, detail = "weights", replay;
+    std::string model, device, text, tokens, out, detail = "weights", replay;
     std::vector<std::string> knock_out, force, bias, limit, zero;
     bool chat = false, overwrite = false, json = false;
 };
@@ -86,7 +86,7 @@ class TraceOutput {
 
 void print_summary(const RouteOptions& options, const json& answer, const std::vector<base::Sentence>& doubts) {
     json summary = {{"model", options.model}, {"out", options.out}, {"tokens", answer.value("tokens", 0)}};
-    for (const char* key : {"mean_log_probability", "agreement", "replay"}) {
+    for (const char* key : {"device", "mean_log_probability", "agreement", "replay"}) {
         if (answer.contains(key)) {
             summary[key] = answer.at(key);
         }
@@ -135,12 +135,13 @@ int route_command(const Paths& paths, const RouteOptions& options) {
         sources.emplace_back(options.replay);
     }
     TraceOutput output(options.out, sessions::existing_files(options.overwrite, "--force-overwrite"), sources);
-    const json answer = ask_model(paths, options.model, request, base::say("routing a text with {}", options.model),
-                                  [&](WorkerMessageKind kind, std::span<const std::byte> lines) {
-                                      if (kind == WorkerMessageKind::lines) {
-                                          output.write(lines);
-                                      }
-                                  });
+    const json answer =
+        ask_model(paths, options.model, options.device, request, base::say("routing a text with {}", options.model),
+                  [&](WorkerMessageKind kind, std::span<const std::byte> lines) {
+                      if (kind == WorkerMessageKind::lines) {
+                          output.write(lines);
+                      }
+                  });
     output.finish();
     const std::vector<base::Sentence> doubts = sentences_in(answer, "doubts");
     print_warnings(doubts);
@@ -162,6 +163,7 @@ void add_route(CLI::App& app, Chosen& chosen) {
     const auto options = std::make_shared<RouteOptions>();
     auto* route = app.add_subcommand("route", "Which experts a model chooses for each token of a text");
     add_model_option(*route, options->model);
+    add_device_option(*route, options->device);
     auto* input = route->add_option_group("input", "What is read");
     input->add_option("--text", options->text, "UTF-8; @FILE: the text of a file")->check(filled());
     input->add_option("--tokens", options->tokens, "NumPy file, int32 [T]: token ids instead of a text")

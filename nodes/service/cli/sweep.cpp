@@ -24,7 +24,7 @@ constexpr std::size_t kLongestPrompt = std::size_t{1} << 20;  // bytes
 constexpr std::size_t kMostPrompts = 10'000, kMostBytes = std::size_t{1} << 21;
 
 struct SweepOptions {
-    std::string model, prompts;
+    std::string model, device, prompts;
     int layer = 0;
     bool json = false;
 };
@@ -77,14 +77,15 @@ int sweep_command(const Paths& paths, const SweepOptions& options) {
         {"op", "sweep"}, {"name", options.model}, {"layer", options.layer}, {"texts", read_prompts(options.prompts)}};
     const bool terminal = !options.json && isatty(STDERR_FILENO) != 0;
     const auto start = Clock::now();
-    const json answer = ask_model(paths, options.model, request, base::say("knocking out experts of {}", options.model),
-                                  [&](WorkerMessageKind, std::span<const std::byte> body) {
-                                      if (terminal) {
-                                          show_progress(body);
-                                      } else if (options.json) {
-                                          print_json(base::parse_object(body, body.size()).value_or(json::object()));
-                                      }
-                                  });
+    const json answer =
+        ask_model(paths, options.model, options.device, request, base::say("knocking out experts of {}", options.model),
+                  [&](WorkerMessageKind, std::span<const std::byte> body) {
+                      if (terminal) {
+                          show_progress(body);
+                      } else if (options.json) {
+                          print_json(base::parse_object(body, body.size()).value_or(json::object()));
+                      }
+                  });
     if (terminal) {
         fmt::print(stderr, "\r\n");
     }
@@ -98,13 +99,17 @@ int sweep_command(const Paths& paths, const SweepOptions& options) {
         print_json(line);
     }
     const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
-    print_json({{"done", true},
-                {"model", options.model},
-                {"layer", options.layer},
-                {"texts", answer.at("texts")},
-                {"tokens", answer.at("tokens")},
-                {"loss", answer.at("loss")},
-                {"seconds", seconds}});
+    json last = {{"done", true},
+                 {"model", options.model},
+                 {"layer", options.layer},
+                 {"texts", answer.at("texts")},
+                 {"tokens", answer.at("tokens")},
+                 {"loss", answer.at("loss")},
+                 {"seconds", seconds}};
+    if (answer.contains("device")) {
+        last["device"] = answer.at("device");
+    }
+    print_json(last);
     return 0;
 }
 
@@ -114,6 +119,7 @@ void add_sweep(CLI::App& app, Chosen& chosen) {
     const auto options = std::make_shared<SweepOptions>();
     auto* sweep = app.add_subcommand("sweep", "What each expert of a layer does: every one is knocked out alone");
     add_model_option(*sweep, options->model);
+    add_device_option(*sweep, options->device);
     sweep->add_option("--layer", options->layer, "Number of the layer, from 0")
         ->required()
         ->check(whole_number(0, 65535));

@@ -22,6 +22,7 @@
 #include "nodes/service/cli/subcommands.hpp"
 #include "nodes/service/cli/training_output.hpp"
 #include "nodes/service/commands/service.hpp"
+#include "nodes/service/jobs/rank_group.hpp"
 #include "nodes/service/jobs/rank_launch.hpp"
 #include "nodes/service/jobs/run_names.hpp"
 #include "nodes/service/library/command_error.hpp"
@@ -49,6 +50,15 @@ void take_shape(engine::RunConfig& config, const engine::OpenedWeights& weights,
     }
 }
 
+/// Under a launcher it says how many processes train, and the options how they share the run.
+void take_launch(engine::RunConfig& config, const TrainOptions& options) {
+    if (const int launched = engine::comm::launched_ranks(); launched > 1) {
+        config.train.processes = launched;
+        config.train.expert_parallel = options.expert_parallel;
+        config.train.all_to_all = options.all_to_all;
+    }
+}
+
 engine::RunConfig config_from(const TrainOptions& options, const fs::path& init, const Paths& paths) {
     engine::RunConfig config;
     if (!options.config.empty()) {
@@ -68,8 +78,9 @@ engine::RunConfig config_from(const TrainOptions& options, const fs::path& init,
     if (options.threads) {
         config.train.threads = *options.threads;
     }
+    take_launch(config, options);
     if (config.train.threads == 0) {
-        config.train.threads = cores();
+        config.train.threads = engine::comm::launched_ranks() > 1 ? cores() : threads_of_run(config.train);
     }
     if (options.device) {
         config.train.device = *options.device;
@@ -80,10 +91,17 @@ engine::RunConfig config_from(const TrainOptions& options, const fs::path& init,
                                                                                        : options.init);
 }
 
+void take_processes(engine::RunConfig& config, const engine::RunConfig& of) {
+    config.train.processes = of.train.processes;
+    config.train.expert_parallel = of.train.expert_parallel;
+    config.train.all_to_all = of.train.all_to_all;
+}
+
 /// --resume must mean the same run: other settings are refused instead of being ignored. It goes on where it was,
-/// unless --device says another place.
+/// unless --device says another place, and on as many processes as it is given now.
 void check_same_run(const TrainOptions& options, engine::RunConfig wanted, const TrainingRequest& order) {
     wanted.train.device = order.config.train.device;
+    take_processes(wanted, order.config);
     if (!options.threads && engine::comm::launched_ranks() > 1) {
         wanted.train.threads = order.config.train.threads;  // each rank has its own
     }
@@ -177,6 +195,7 @@ TrainingRequest order_from(const TrainOptions& options, engine::RunConfig config
                            ? training_order(*known)
                            : order_to_continue(*node.session, *known, [&] { signals.stop_if_taken(); });
         check_same_run(options, order.config, earlier);
+        take_processes(earlier.config, order.config);
         if (known->state != RunState::done) {
             move_to_device(earlier, options.device.value_or(earlier.config.train.device));
             check_device(options, earlier, node);
@@ -200,10 +219,12 @@ TrainingRequest order_from(const TrainOptions& options, engine::RunConfig config
 struct Wanted {
     fs::path init;
     engine::RunConfig config;
+    RunRoom room;  ///< of a new run of this process alone
 };
 
-/// A bad one is found before a session folder is made.
-Wanted wanted_from(const TrainOptions& options, const Paths& paths, const RankLaunch* ranks) {
+/// A bad one is found before a session folder is made. `held`: before a device is opened, which starts threads.
+Wanted wanted_from(const TrainOptions& options, const Paths& paths, const RankLaunch* ranks,
+                   std::optional<HeldSignals>& held) {
     Wanted wanted;
     wanted.init = init_path(options, paths);
     wanted.config = config_from(options, wanted.init, paths);
@@ -213,8 +234,12 @@ Wanted wanted_from(const TrainOptions& options, const Paths& paths, const RankLa
     if (ranks != nullptr) {
         engine::check_rank_memory(wanted.config, ranks->ranks(), engine::available_memory());
     } else if (!options.resume) {
+        require_processes(wanted.config);
         kernels::Devices devices(device_places(paths));
-        check_room(devices, wanted.config, engine::available_memory());
+        if (wanted.config.train.device != kernels::kProcessor) {
+            held.emplace();
+        }
+        wanted.room = check_room(devices, wanted.config, engine::available_memory());
     }
     if (!options.resume) {
         TrainingRequest request;
@@ -227,15 +252,16 @@ Wanted wanted_from(const TrainOptions& options, const Paths& paths, const RankLa
 }
 
 /// The same of all ranks, or rank 0 says what is wrong; nothing: this rank leaves it to rank 0.
-std::optional<Wanted> wanted_by_all(const TrainOptions& options, const Paths& paths, RankLaunch* ranks) {
+std::optional<Wanted> wanted_by_all(const TrainOptions& options, const Paths& paths, RankLaunch* ranks,
+                                    std::optional<HeldSignals>& held) {
     if (ranks == nullptr) {
-        return wanted_from(options, paths, nullptr);
+        return wanted_from(options, paths, nullptr, held);
     }
     Wanted wanted;
     std::exception_ptr problem;
     std::string settings;
     try {
-        wanted = wanted_from(options, paths, ranks);
+        wanted = wanted_from(options, paths, ranks, held);
         engine::RunConfig compared = wanted.config;
         compared.train.threads = 1;  // machines may differ
         settings = json::array({engine::to_json(compared), options.data, wanted.init.string(), options.resume,
@@ -263,7 +289,7 @@ int train_command(const Paths& paths, const TrainOptions& options) {
     sharing.expert_ranks = options.expert_parallel;
     sharing.own_sequences = options.all_to_all;
     const auto ranks = join_ranks(paths, sharing, options.threads);
-    auto wanted = wanted_by_all(options, paths, ranks.get());
+    auto wanted = wanted_by_all(options, paths, ranks.get(), held);
     if (!wanted) {
         return 1;
     }
@@ -303,7 +329,7 @@ int train_command(const Paths& paths, const TrainOptions& options) {
     const fs::path before = order.checkpoint;
     TrainingResult result;
     {
-        TrainingJob job(node.parts, std::move(order));
+        TrainingJob job(node.parts, std::move(order), std::move(wanted->room));
         wait_for(job, signals);
         result = job.result();
     }

@@ -61,6 +61,7 @@ const std::map<std::string, Service::Command>& Service::commands() {
         {"models.ask", {&Service::models_ask, Lane::servers, false, true}},
         {"models.inspect", {&Service::models_inspect, slow, false, true}},
         {"models.export", {&Service::models_export, slow, false, true}},
+        {"models.device", {&Service::models_device, Lane::devices, false}},
         {"report.write", {&Service::report_write, Lane::reports, false, true}},
         {"task.cancel", {&Service::task_cancel, quick, false, true}},
         {"node.stop", {&Service::node_stop, quick, false, true, admin}},
@@ -95,6 +96,9 @@ json answer_unknown() {
                            "sending a new one"));
     return answer;
 }
+
+/// Under which the session keeps it.
+constexpr const char* kDeviceOfModels = "models_device";
 
 /// The longest value of one key of STATE, with room for the key.
 constexpr std::size_t kLongestGauge = protocol::kDataBodyLimit - 1024;
@@ -144,6 +148,7 @@ Service::Service(const Paths& paths, ServeOptions options)
             log("warning", "session", sentence);
         }
     }
+    device_of_models_ = session_->value(kDeviceOfModels).value_or("");
     tell_of_library();
     read_new_events();
     if (journal_) {
@@ -396,6 +401,22 @@ void Service::look_at_devices() {
                       [this] { looking_at_devices_ = false; }});
 }
 
+std::string Service::device_of_models() {
+    const std::lock_guard lock(device_list_mutex_);
+    return device_of_models_;
+}
+
+void Service::models_device(const json& value, Reply reply) {
+    const std::string device = Parameters(value, {"device"}).text("device");
+    if (!device.empty()) {
+        devices_.check(device);
+    }
+    session_->set_value(kDeviceOfModels, device);
+    const std::lock_guard lock(device_list_mutex_);
+    device_of_models_ = device;
+    reply({});
+}
+
 void Service::read_new_events() {
     history::for_each_record(
         session_->journal(), protocol::Channel::events, read_to_, [&](const sessions::Record& record) {
@@ -622,8 +643,14 @@ json Service::process_gauges() {
     }
     looked_at_processes_ = now;
     std::vector<protocol::ProcessMemory> list = workers_.processes();
-    list.insert(list.begin(),
-                {protocol::ProcessMemory::Kind::node, {}, getpid(), base::process_memory(getpid()), true});
+    std::uint64_t own = base::process_memory(getpid());
+    {
+        const std::lock_guard lock(jobs_mutex_);
+        for (const auto& [run, job] : trainings_) {
+            own += memory_of_ranks(job->launcher());
+        }
+    }
+    list.insert(list.begin(), {protocol::ProcessMemory::Kind::node, {}, getpid(), own, true});
     processes_ = json::array();
     for (protocol::ProcessMemory& process : list) {
         process.bytes = process.bytes / kStep * kStep;
@@ -654,6 +681,7 @@ json Service::node_gauges() {
                   {"devices", json::array({device.english()})},
                   {"devices_id", json::array({base::sentence_to_json(device)})},
                   {"device_list", list},
+                  {"models_device", device_of_models()},
                   {"journal_bytes", session_->journal().bytes()},
                   {"dropped_records", journal_ ? journal_->dropped() : 0},
                   {"read_only", !journal_},

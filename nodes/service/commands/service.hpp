@@ -124,7 +124,7 @@ class Service final : public transport::RequestHandler {
     void where_device_may_be_opened(bool on_processor, const Reply& reply, std::function<void()> work);
     std::uint64_t memory_for_runs() const;
     /// Throws when the run's device can't be used or when there is not enough memory.
-    engine::RunPlan check_room(const engine::RunConfig& config);
+    RunRoom check_room(const engine::RunConfig& config);
     /// Throws CommandError once the node ends, for what takes long.
     void refuse_at_the_end() const;
     /// Gives the run its number and name and starts it.
@@ -153,6 +153,7 @@ class Service final : public transport::RequestHandler {
     void models_ask(const nlohmann::json& parameters, Reply reply);
     void models_inspect(const nlohmann::json& parameters, Reply reply);
     void models_export(const nlohmann::json& parameters, Reply reply);
+    void models_device(const nlohmann::json& parameters, Reply reply);
     void report_write(const nlohmann::json& parameters, Reply reply);
     void task_cancel(const nlohmann::json& parameters, Reply reply);
     void node_stop(const nlohmann::json& parameters, Reply reply);
@@ -160,6 +161,8 @@ class Service final : public transport::RequestHandler {
     void read_new_events();  ///< into history_
     void show_earlier_runs();
     void close_interrupted_run(history::RunHeader& run, std::uint64_t checkpoint);
+    /// What computes models of our own: as models.device has set it, else empty (see engine::ModelDevice).
+    std::string device_of_models();
     /// On their lane: what devices there are, for the gauges.
     void look_at_devices();
     void count_probes();  ///< statistics of the probe runs that no job looks after; on the slow lane
@@ -259,6 +262,7 @@ class Service final : public transport::RequestHandler {
     std::mutex experiment_mutex_;  ///< of one that begins: their numbers follow each other
     std::mutex device_list_mutex_;
     std::vector<protocol::DeviceEntry> device_list_;  ///< of the latest look; empty before the first
+    std::string device_of_models_;                    ///< see device_of_models()
 
     std::mutex sets_mutex_;
     std::map<std::string, nlohmann::json> sets_;  ///< of changes to routers that the session has: items by name

@@ -28,7 +28,7 @@ void Service::experiment_start(const json& value, Reply reply) {
     auto& train = wish.config.train;
     train.steps = static_cast<int>(parameters.integer("steps", train.steps, 1, kMostSteps));
     train.seed = parameters.seed(train.seed);
-    train.threads = train.threads == 0 ? cores() : train.threads;
+    train.threads = train.threads == 0 ? threads_of_run(train) : train.threads;
     wish.data = parameters.path("data", "manpages");
     wish.name = parameters.text("name", "");
     wish.key = parameters.text("key", "");
@@ -44,9 +44,7 @@ void Service::experiment_start(const json& value, Reply reply) {
         on_processor = on_processor && order.config.train.device == kernels::kProcessor;
     }
     where_device_may_be_opened(on_processor, reply, [this, experiment, orders, reply] {
-        for (const TrainingRequest& order : orders) {
-            check_room(order.config);
-        }
+        check_rooms(devices_, orders, memory_for_runs());
         begin_experiment(experiment, reply);
     });
 }
@@ -149,14 +147,15 @@ void Service::begin_experiment_run(const ExperimentQueue::Next& next) {
     try {
         TrainingRequest order = experiment_order(*session_, next, known_run(run));
         check_request(order);
-        workers_.make_room(check_room(order.config).host_bytes);
+        RunRoom room = check_room(order.config);
+        workers_.make_room(room.plan.host_bytes);
         const std::lock_guard lock(jobs_mutex_);
         // It may have been cancelled meanwhile, or a person has let it go on.
         if (closing_ || trainings_.contains(run) || !experiments_.begun(run)) {
             return;
         }
         begun = true;
-        trainings_[run] = std::make_shared<TrainingJob>(parts(), std::move(order));
+        trainings_[run] = std::make_shared<TrainingJob>(parts(), std::move(order), std::move(room));
     } catch (const std::exception& error) {
         if (begun || experiments_.begun(run)) {
             not_begun(run, RunState::failed, base::sentence_of(error));

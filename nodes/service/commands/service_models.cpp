@@ -79,6 +79,9 @@ ProbeModel Service::find_plain_model(const std::string& name) {
     }
     models_.look_again(name);  // what it is called now, and nothing of a file that is not there any more
     ProbeModel model{name, models_.resolve_source(name), {}};
+    if (is_of_own_engine(model.path)) {
+        model.path.device = device_of_models();
+    }
     if (const auto entry = models_.find(name)) {
         model.sha256 = entry->sha256;
         model.title = models_.title_apart(*entry);
@@ -99,6 +102,7 @@ ProbeModel Service::find_checkpoint(history::CheckpointName name) {
     }
     ProbeModel model{history::to_text(name), session_->checkpoint_path(name.run, name.step), {}};
     model.hold = holds_.hold(model.path);
+    model.path.device = device_of_models();
     // Looked at once more, as it could have been forgotten before it was held.
     const std::vector<std::uint64_t> now = history::complete_checkpoints(*session_, name.run);
     if (std::find(now.begin(), now.end(), name.step) == now.end()) {

@@ -12,6 +12,7 @@
 #include "engine/train/plan.hpp"
 #include "nodes/service/commands/service.hpp"
 #include "nodes/service/jobs/limits.hpp"
+#include "nodes/service/jobs/rank_group.hpp"
 #include "nodes/service/jobs/run_names.hpp"
 #include "nodes/service/library/machine.hpp"
 #include "nodes/service/library/parameters.hpp"
@@ -191,6 +192,8 @@ void Service::catalogue(const json& parameters, Reply reply) {
     } catch (const std::exception& error) {
         complain(error);
     }
+    auto processes = json::object();
+    base::put_sentence(processes, "why_not", why_no_processes());
     reply(
         {{{"presets", presets},
           {"config_fields", fields_json()},
@@ -198,6 +201,7 @@ void Service::catalogue(const json& parameters, Reply reply) {
           {"probe_sets", sets},
           {"prompts", prompts},
           {"datasets", {"manpages"}},
+          {"processes", processes},
           {"export", {{"formats", kExportFormats}, {"precisions", export_precisions()}, {"routers", kExportRouters}}}},
          {}});
 }
@@ -222,7 +226,7 @@ void Service::train_plan(const json& value, Reply reply) {
     const Parameters parameters(value, {"config", "preset"});
     const auto config = wanted_config(parameters, paths_);
     where_device_may_be_opened(on_processor(config), reply, [this, config, reply] {
-        reply({plan_json(check_room(config)), {}});
+        reply({plan_json(check_room(config).plan), {}});
     });
 }
 
@@ -248,7 +252,8 @@ void Service::where_device_may_be_opened(bool on_processor, const Reply& reply, 
     go_on(Lane::devices, asker(Lane::quick), reply, std::move(work));
 }
 
-engine::RunPlan Service::check_room(const engine::RunConfig& config) {
+RunRoom Service::check_room(const engine::RunConfig& config) {
+    require_processes(config);
     return node::check_room(devices_, config, memory_for_runs());
 }
 
@@ -266,9 +271,10 @@ void Service::start_run(TrainingRequest order, const std::string& title, const R
     }
     // Written into the run, so that it goes on with the same number of threads.
     if (order.config.train.threads == 0) {
-        order.config.train.threads = cores();
+        order.config.train.threads = threads_of_run(order.config.train);
     }
-    workers_.make_room(check_room(order.config).host_bytes);
+    RunRoom room = check_room(order.config);
+    workers_.make_room(room.plan.host_bytes);
     std::uint32_t run = 0;
     {
         const std::lock_guard lock(jobs_mutex_);
@@ -279,7 +285,7 @@ void Service::start_run(TrainingRequest order, const std::string& title, const R
                          ? running_name(order.config.name, names_of(board_.run_list(), protocol::RunKind::train))
                          : title;
         run = order.run = session_->new_run(protocol::run_kind_name(protocol::RunKind::train), order.name);
-        trainings_[run] = std::make_shared<TrainingJob>(parts(), std::move(order));
+        trainings_[run] = std::make_shared<TrainingJob>(parts(), std::move(order), std::move(room));
     }
     journal_->flush();  // who is told of the run finds it, also when the node dies now
     reply({{{"run", run}}, {}});
@@ -299,11 +305,14 @@ void Service::train_continue(const json& value, Reply reply) {
     }
     auto order = order_to_continue(*session_, known_run(run), [this] { refuse_at_the_end(); });
     move_to_device(order, parameters.text("device", order.config.train.device));
+    if (const Sentence why = why_no_processes(); order.config.train.processes > 1 && !why.empty()) {
+        go_on_alone(order, why);
+    }
     try {
         devices_.check(order.config.train.device);
     } catch (const base::Error& error) {
         if (!parameters.has("device")) {
-            throw CommandError(say("{}; a fork of this run can go on on another device", error));
+            throw CommandError(say("{}; choose another device to go on on", error));
         }
         throw;
     }

@@ -313,7 +313,11 @@ GenerationResult GenerationJob::answer() {
     announce(order.threads);
     task.kind = protocol::TaskKind::load;
     parts_.board.set_task(task);
-    lease.open(order.threads, cancel_);
+    const json& opened = lease.open(order.threads, cancel_);
+    const json computed = computed_by(opened);
+    if (const Sentence why = why_processor(opened); !why.empty()) {
+        parts_.sink.log("info", "generate", why);
+    }
     task.kind = protocol::TaskKind::generate;
     parts_.board.set_task(task);
     const ReplayFile replay(order.routing, parts_.session.journal());
@@ -329,6 +333,7 @@ GenerationResult GenerationJob::answer() {
             }
         },
         cancel_);
+    result.computed = computed;
     if (!result.routing_problem.empty()) {
         parts_.sink.log(
             "warning", "generate",
@@ -348,6 +353,7 @@ void GenerationJob::write_end(const GenerationResult& result) {
                    {"prompt_ms", result.prompt_ms},
                    {"text", text_for_record(result.text)}};
     put_shown(ending, result);
+    ending.update(result.computed);
     if (!result.notes.empty()) {
         ending["notes"] = sentences_json(result.notes);
     }

@@ -49,6 +49,7 @@ struct GenerationResult {
     int prompt_tokens = 0, tokens = 0;
     double prompt_ms = 0, tokens_per_second = 0;
     bool process_died = false;
+    nlohmann::json computed = nlohmann::json::object();  ///< computed_by(), once the model was open
     Sentence routing_problem;  ///< why the routing that was asked for could not be recorded; empty: it was
 };
 

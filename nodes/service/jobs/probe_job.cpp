@@ -387,7 +387,11 @@ void ProbeJob::ask_model(const ProbeModel& model, const std::vector<Question>& q
         WorkerPool::Lease lease = parts_.workers.acquire(model.name, model.path, stop_);
         const ThreadShare::Slot slot(parts_.threads);
         threads = threads > 0 ? threads : slot.threads();
-        lease.open(threads, stop_);
+        const json& opened = lease.open(threads, stop_);
+        if (const Sentence why = why_processor(opened); !why.empty() && noted.insert(why.english()).second) {
+            parts_.sink.log("info", "probe", why);
+        }
+        const json computed = computed_by(opened);
         GenerationRequest order;
         order.run = order_.run;
         order.model = model.name;
@@ -401,8 +405,9 @@ void ProbeJob::ask_model(const ProbeModel& model, const std::vector<Question>& q
         order.routing = model.routing;
         show_progress();
         const auto start = Clock::now();
-        const auto answer = generate_with(
+        GenerationResult answer = generate_with(
             *lease, order, replay, [](WorkerMessageKind, std::span<const std::byte>) {}, stop_);
+        answer.computed = computed;
         if (stop_) {
             return;
         }
@@ -474,6 +479,7 @@ void ProbeJob::store_answer(const ProbeModel& model, const Question& question, c
                    {"reasoning", probes::trace_name(labels.reasoning)},
                    {"planned", planned_}};
     put_shown(record, answer);
+    record.update(answer.computed);
     base::put_sentence(record, "rule", answer.message.empty() ? labels.rule : answer.message);
     history_.apply({RecordType::probe_draw, {}, 0, protocol::encode_json(record)});
     record["seconds_left"] = seconds_left();

@@ -4,6 +4,7 @@
 #include <array>
 #include <unistd.h>
 
+#include "base/json_fields.hpp"
 #include "base/json_guard.hpp"
 #include "base/sha256.hpp"
 #include "engine/comm/mpi_comm.hpp"
@@ -40,6 +41,12 @@ RankLaunch::~RankLaunch() {
     }
 }
 
+void RankLaunch::share(const engine::TrainConfig& train, int threads) {
+    ranks_.expert_ranks = train.expert_parallel;
+    ranks_.own_sequences = train.all_to_all;
+    ranks_.threads = threads > 0 ? threads : ranks_.threads;
+}
+
 bool RankLaunch::agree(const std::string& settings) {
     const std::array<engine::comm::Agreed, 2> texts = {
         {{base::marked("program"), base::sha256_of_file(program_)}, {base::marked("command"), settings}}};
@@ -55,8 +62,11 @@ bool RankLaunch::agree(const std::string& settings) {
     return true;
 }
 
-void RankLaunch::begin(const nlohmann::json& order) {
+void RankLaunch::begin(nlohmann::json order, int threads) {
     begun_ = true;
+    if (threads > 0) {
+        order["threads"] = threads;
+    }
     std::string text = order.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
     std::uint64_t bytes = text.size();
     ranks_.world->broadcast(&bytes, sizeof bytes, 0, engine::comm::Patience::endless);
@@ -92,7 +102,8 @@ void follow_training(const Paths& paths, RankLaunch& launch) {
     if (!order) {
         return;
     }
-    TrainingRequest request = request_of_ranks(*order);
+    const TrainingRequest request = request_of_ranks(*order);
+    launch.share(request.config.train, base::integer_of(*order, "threads"));
     DatasetStore datasets(paths.cache);
     const Beginning beginning = open_beginning(request);
     const auto data = datasets.load(request.data, request.config.model.vocabulary, beginning.tokenizer,

@@ -27,11 +27,15 @@ class RankLaunch {
     bool leads() const { return ranks_.world->rank() == 0; }
     const engine::TrainingRanks& ranks() const { return ranks_; }
 
+    /// Of ranks that a node has started: how they share the run, as its configuration says, and their threads.
+    void share(const engine::RunConfig& config);
+    /// How they share the run, as its configuration says; `threads` of this rank, 0: as they are.
+    void share(const engine::TrainConfig& train, int threads);
     /// Every rank: whether all have the same program, and the same command as `settings` says it. Rank 0 throws when
     /// not; the others leave the sentence to it.
     bool agree(const std::string& settings);
-    /// Rank 0: what the others train with it, once.
-    void begin(const nlohmann::json& order);
+    /// Rank 0: what the others train with it, once; not 0: with so many threads each.
+    void begin(nlohmann::json order, int threads = 0);
     /// The others; nothing when there is nothing to do.
     std::optional<nlohmann::json> wait();
 
@@ -45,7 +49,8 @@ class RankLaunch {
 std::shared_ptr<RankLaunch> join_ranks(const Paths& paths, const engine::TrainingRanks& sharing,
                                        std::optional<int> threads);
 
-/// What the ranks but the first do from here on: load the data, build the trainer and follow. Throws base::Error.
+/// What the ranks but the first do from here on: load the data, build the trainer and follow. How they share the run
+/// stands in its configuration. Throws base::Error.
 void follow_training(const Paths& paths, RankLaunch& launch);
 
 }  // namespace moescope::node

@@ -15,7 +15,8 @@ namespace {
 /// Records that come by the thousand and may be dropped when the ring is full. Everything else is rare and always kept.
 bool may_drop(RecordType type) {
     return type == RecordType::step || type == RecordType::tokens || type == RecordType::sample ||
-           type == RecordType::evaluation || type == RecordType::routing_chunk || type == RecordType::routing_scores;
+           type == RecordType::evaluation || type == RecordType::ranks || type == RecordType::routing_chunk ||
+           type == RecordType::routing_scores;
 }
 
 }  // namespace

@@ -489,7 +489,9 @@ void RouteJob::work() {
     WorkerPool::Lease lease = parts_.workers.acquire(order_.model, order_.path, cancel_);
     const ThreadShare::Slot slot(parts_.threads);
     show(protocol::TaskKind::load);
-    lease.open(slot.threads(), cancel_);
+    if (const Sentence why = why_processor(lease.open(slot.threads(), cancel_)); !why.empty()) {
+        parts_.sink.log("info", "route", why);
+    }
     show(task_kind(order_.what));
     const ReplayFile replay(order_.routing, parts_.session.journal());
     json request = {{"run", order_.run},

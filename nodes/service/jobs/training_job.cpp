@@ -20,7 +20,9 @@
 #include "engine/train/fork.hpp"
 #include "engine/train/memory_check.hpp"
 #include "nodes/history/run_title.hpp"
+#include "nodes/service/jobs/rank_group.hpp"
 #include "nodes/service/jobs/run_names.hpp"
+#include "nodes/service/jobs/step_records.hpp"
 #include "nodes/service/library/device_list.hpp"
 #include "nodes/service/library/machine.hpp"
 
@@ -37,6 +39,9 @@ constexpr std::size_t kKeptCheckpoints = 3;  // the latest ones, besides the fir
 constexpr int kSampleTokens = 48;
 /// No run that learns comes near this; clipped to a length of 1, such a gradient points nowhere.
 constexpr double kExplodedNorm = 1e6;
+/// Bytes of what ranks did that a record holds at most, and that are written per step: with more, a record is of
+/// several steps.
+constexpr std::size_t kLargestRanks = std::size_t{512} << 10, kRanksPerStep = std::size_t{64} << 10;
 
 struct SamplePrompt {
     const char* language;
@@ -183,10 +188,39 @@ void check_request(const TrainingRequest& request) {
                           !request.checkpoint.empty() || !request.init.empty());
 }
 
-engine::RunPlan check_room(kernels::Devices& devices, const engine::RunConfig& config, std::uint64_t available) {
-    const auto ops = devices.open(config.train.device, engine::threads_of(config));
-    engine::check_memory(config, *ops, available);
-    return engine::plan_run(config, *ops);
+void go_on_alone(TrainingRequest& order, const Sentence& why) {
+    order.alone = why;
+    engine::TrainConfig& train = order.config.train;
+    train.processes = train.expert_parallel = 1;
+    train.all_to_all = false;
+}
+
+RunRoom check_room(kernels::Devices& devices, const engine::RunConfig& config, std::uint64_t available) {
+    if (config.train.processes > 1) {
+        engine::check_rank_memory(config, available);
+        return {nullptr, engine::plan_run(config)};
+    }
+    RunRoom room{devices.open(config.train.device, engine::threads_of(config)), {}};
+    engine::check_memory(config, *room.ops, available);
+    room.plan = engine::plan_run(config, *room.ops);
+    return room;
+}
+
+void check_rooms(kernels::Devices& devices, const std::vector<TrainingRequest>& runs, std::uint64_t available) {
+    std::map<std::pair<std::string, int>, std::unique_ptr<kernels::Ops>> opened;
+    for (const TrainingRequest& run : runs) {
+        if (run.config.train.processes > 1) {
+            require_processes(run.config);
+            engine::check_rank_memory(run.config, available);
+            continue;
+        }
+        const int threads = engine::threads_of(run.config);
+        std::unique_ptr<kernels::Ops>& ops = opened[{run.config.train.device, threads}];
+        if (ops == nullptr) {
+            ops = devices.open(run.config.train.device, threads);
+        }
+        engine::check_memory(run.config, *ops, available);
+    }
 }
 
 class TrainingJob::By {
@@ -200,8 +234,12 @@ class TrainingJob::By {
     TrainingJob& job_;
 };
 
-TrainingJob::TrainingJob(NodeParts parts, TrainingRequest order)
-    : parts_(parts), order_(std::move(order)), paused_(order_.paused) {
+TrainingJob::TrainingJob(NodeParts parts, TrainingRequest order, RunRoom room)
+    : parts_(parts),
+      order_(std::move(order)),
+      ops_(std::move(room.ops)),
+      plan_(ops_ != nullptr ? room.plan : engine::plan_run(order_.config)),
+      paused_(order_.paused) {
     RunStatus gauge;
     gauge.run = order_.run;
     gauge.kind = RunKind::train;
@@ -257,6 +295,7 @@ void TrainingJob::main() {
     }
     // In the thread that used it; a device's memory is wanted by others.
     trainer_.reset();
+    launcher_ = -1;
     ops_.reset();
     result_.seconds = std::chrono::duration<double>(Clock::now() - start).count();
     std::deque<TrainingCommand> left;
@@ -297,11 +336,19 @@ std::uint64_t TrainingJob::planned_steps() const {
 }
 
 void TrainingJob::open_device() {
-    ops_ = parts_.devices.open(order_.config.train.device, engine::threads_of(order_.config));
-    if (!ops_->host_memory()) {  // whoever starts a run has looked at this machine's
-        engine::check_memory(order_.config, *ops_, engine::available_memory());
+    if (starts_ranks()) {
+        require_processes(order_.config);
+        plan_ = engine::plan_run(order_.config);
+        return;
     }
-    plan_ = engine::plan_run(order_.config, *ops_);
+    if (ops_ == nullptr) {
+        ops_ = parts_.devices.open(order_.config.train.device, engine::threads_of(order_.config));
+        if (!ops_->host_memory()) {  // whoever starts a run has looked at this machine's
+            engine::check_memory(order_.config, *ops_, engine::available_memory());
+        }
+        plan_ = order_.config.train.processes > 1 ? engine::plan_run(order_.config)
+                                                  : engine::plan_run(order_.config, *ops_);
+    }
     if (!on_processor()) {
         device_ = device_manifest(parts_.devices, order_.config.train.device);
     }
@@ -311,6 +358,9 @@ Sentence TrainingJob::rewind_text() const {
     const Sentence where = order_.checkpoint.empty()
                                ? say("goes on from the beginning, there was no checkpoint yet")
                                : say("goes on from the checkpoint at step {}", order_.checkpoint_step);
+    if (!order_.alone.empty()) {
+        return say("{}, in one process: {}", where, order_.alone);
+    }
     if (order_.earlier_device.empty()) {
         return where;
     }
@@ -381,7 +431,8 @@ std::unique_ptr<engine::Trainer> make_trainer(const TrainingRequest& order, std:
     }
     if (beginning.weights) {
         const std::span<const float> parameters(beginning.weights->parameters, beginning.weights->layout.floats);
-        return std::make_unique<engine::Trainer>(order.config, std::move(data), parameters, check, std::move(ops), ranks);
+        return std::make_unique<engine::Trainer>(order.config, std::move(data), parameters, check, std::move(ops),
+                                                 ranks);
     }
     return std::make_unique<engine::Trainer>(order.config, std::move(data), check, std::move(ops), ranks);
 }
@@ -440,6 +491,11 @@ bool TrainingJob::load_data() {
         throw;
     }
     parts_.board.remove_task(task.id);
+    if (beginning_.weights != nullptr && !beginning_.weights->disabled.empty()) {
+        parts_.sink.log("warning", "train",
+                        say("{} experts that are disabled in {} are enabled in the new run",
+                            beginning_.weights->disabled.size(), order_.init));
+    }
     for (const Sentence& note : data_->notes) {
         parts_.sink.log("warning", "train", note);
     }
@@ -454,11 +510,17 @@ bool TrainingJob::build_trainer() {
         }
     };
     try {
-        if (order_.ranks) {
-            order_.ranks->begin(order_of_ranks(order_));  // the data are in the cache now, where they find them
+        // The data are in the cache now, where other ranks find them.
+        if (starts_ranks()) {
+            StartedRanks started = start_ranks(parts_.paths, order_, check);
+            trainer_ = std::move(started.trainer);
+            launcher_ = started.launcher;
+        } else if (order_.ranks) {
+            order_.ranks->begin(order_of_ranks(order_));
+            trainer_ = trains_here(make_trainer(order_, data_, beginning_, check, nullptr, order_.ranks->ranks()));
+        } else {
+            trainer_ = trains_here(make_trainer(order_, data_, beginning_, check, std::move(ops_), {}));
         }
-        trainer_ = order_.ranks ? make_trainer(order_, data_, beginning_, check, nullptr, order_.ranks->ranks())
-                                : make_trainer(order_, data_, beginning_, check, std::move(ops_), {});
     } catch (const Unwanted&) {
         return false;
     }
@@ -471,17 +533,16 @@ bool TrainingJob::build_trainer() {
 }
 
 void TrainingJob::announce(bool with_data) {
-    const engine::RunPlan plan = with_data ? plan_ : engine::plan_run(order_.config);
     json manifest = {{"config", engine::to_json(order_.config)},
                      {"data", order_.data},
                      {"seed", order_.config.train.seed},
                      {"steps", order_.config.train.steps},
                      {"threads", order_.config.train.threads},
                      {"plan",
-                      {{"parameters_total", plan.parameters_total},
-                       {"parameters_active", plan.parameters_active},
-                       {"memory_bytes", plan.memory_bytes},
-                       {"flops_per_token", plan.flops_per_token}}},
+                      {{"parameters_total", plan_.parameters_total},
+                       {"parameters_active", plan_.parameters_active},
+                       {"memory_bytes", plan_.memory_bytes},
+                       {"flops_per_token", plan_.flops_per_token}}},
                      {"program_version", MOESCOPE_VERSION},
                      {"machine", {{"cpu", processor_name()}, {"cores", cores()}, {"memory_bytes", total_memory()}}}};
     manifest.update(order_.origin);
@@ -490,11 +551,6 @@ void TrainingJob::announce(bool with_data) {
     }
     if (order_.fork) {
         manifest["fork"] = {{"run", order_.fork->run}, {"step", order_.fork->step}};
-    }
-    if (order_.ranks) {
-        manifest["ranks"] = {{"processes", order_.ranks->ranks().world->size()},
-                             {"expert_parallel", order_.ranks->ranks().expert_ranks},
-                             {"all_to_all", order_.ranks->ranks().own_sequences}};
     }
     if (!order_.disabled.empty()) {
         manifest["disabled_experts"] = order_.disabled;
@@ -522,6 +578,7 @@ void TrainingJob::announce(bool with_data) {
 }
 
 void TrainingJob::finish(RunState state, const Sentence& message) {
+    write_ranks();
     result_.state = state;
     result_.message = message;
     json record = {{"run", order_.run}, {"state", protocol::run_state_name(state)}, {"step", 0}};
@@ -755,22 +812,45 @@ bool TrainingJob::one_step() {
 }
 
 void TrainingJob::write_step(const engine::StepStats& stats) {
-    protocol::StepRecord record;
-    static_cast<base::StepValues&>(record) = stats;
-    record.memory_bytes = static_cast<double>(base::resident_memory(getpid()));
+    protocol::StepRecord record = step_record(stats, order_.config.model);
     record.run = order_.run;
-    record.step = stats.step;
-    record.tokens_total = stats.tokens_total;
-    const auto& model = order_.config.model;
-    record.layers = static_cast<std::uint16_t>(model.layers);
-    record.experts = static_cast<std::uint16_t>(model.experts);
-    record.top_k = static_cast<std::uint16_t>(model.experts_per_token);
-    record.counts = stats.counts;
-    record.router_entropy = stats.router_entropy;
+    if (stats.ranks.empty()) {
+        record.memory_bytes = static_cast<double>(base::resident_memory(getpid()));
+    }
     parts_.sink.write(RecordType::step, protocol::encode_step(record));
+    if (!stats.ranks.empty()) {
+        add_ranks(stats.ranks, stats.step);
+    }
     result_.loss = stats.loss;
     result_.cross_entropy = stats.cross_entropy;
     smoothed_step_ms_ = smoothed_step_ms_ == 0 ? stats.step_ms : 0.9 * smoothed_step_ms_ + 0.1 * stats.step_ms;
+}
+
+void TrainingJob::add_ranks(const engine::RankStep& step, std::uint64_t number) {
+    protocol::RankRecord record = rank_record(step, number);
+    record.run = order_.run;
+    if (record.size() > kLargestRanks) {
+        record.fold_layers();
+    }
+    if (record.size() > kLargestRanks) {
+        return;  // some hundred ranks: no record holds who sends how much to whom
+    }
+    const std::size_t steps = 1 + record.size() / kRanksPerStep;
+    if (ranks_) {
+        ranks_->add(record);
+    } else {
+        ranks_ = std::move(record);
+    }
+    if (ranks_->steps >= steps) {
+        write_ranks();
+    }
+}
+
+void TrainingJob::write_ranks() {
+    if (ranks_) {
+        parts_.sink.write(RecordType::ranks, protocol::encode_ranks(*ranks_));
+        ranks_.reset();
+    }
 }
 
 void TrainingJob::show_progress() {
@@ -824,6 +904,7 @@ bool TrainingJob::save_last_checkpoint() {
 }
 
 bool TrainingJob::save_checkpoint() {
+    write_ranks();  // whoever goes on from here finds sums of whole stretches
     const std::uint64_t step = trainer_->steps_done();
     if (last_checkpoint_ == step) {
         return true;  // nothing new to save

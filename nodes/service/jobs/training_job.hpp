@@ -20,6 +20,7 @@
 #include "nodes/history/journal_reader.hpp"
 #include "nodes/service/jobs/job.hpp"
 #include "nodes/service/jobs/rank_launch.hpp"
+#include "nodes/service/jobs/run_trainer.hpp"
 
 namespace moescope::node {
 
@@ -49,7 +50,10 @@ struct TrainingRequest {
     std::multimap<std::uint64_t, nlohmann::json> changes;
     /// Of the manifest of a run that goes on: where it came from, and what stayed disabled or frozen from there.
     nlohmann::json origin = nlohmann::json::object();
-    std::shared_ptr<RankLaunch> ranks;  ///< that train it together with this process; null: none
+    /// Ranks that train it together with this process, which a launcher started with them; null: none. Then the job
+    /// starts as many processes as the configuration says, if they are several.
+    std::shared_ptr<RankLaunch> ranks;
+    Sentence alone;               ///< why a run of several processes goes on in one; empty: it does not
     std::string earlier_device;   ///< of a run that goes on on another one
     std::uint64_t last_step = 0;  ///< end after this step, the schedule being that of `config`; 0: its number of steps
 };
@@ -89,9 +93,16 @@ struct TrainingCommand {
     Reply reply;               ///< may be empty
 };
 
+/// A run's device, opened, and what the run needs there.
+struct RunRoom {
+    std::unique_ptr<kernels::Ops> ops;
+    engine::RunPlan plan;
+};
+
 class TrainingJob final : public Job {
  public:
-    TrainingJob(NodeParts parts, TrainingRequest order);
+    /// Without a room the run opens its device itself.
+    TrainingJob(NodeParts parts, TrainingRequest order, RunRoom room = {});
     ~TrainingJob() override;
 
     std::uint32_t run() const override { return order_.run; }
@@ -102,6 +113,8 @@ class TrainingJob final : public Job {
     void wait() override;
     /// Queued; answered from the job's thread once carried out.
     void command(TrainingCommand command);
+    /// Of the processes that train it for this one, the one that started them; below 0: there are none.
+    pid_t launcher() const { return launcher_; }
     /// Once finished.
     const TrainingResult& result() const { return result_; }
 
@@ -120,6 +133,8 @@ class TrainingJob final : public Job {
     Sentence fault_of_device(const std::exception& error) const;
     bool load_data();      ///< false: a stop came first
     bool build_trainer();  ///< the same
+    /// Other processes train for this one.
+    bool starts_ranks() const { return !order_.ranks && order_.config.train.processes > 1; }
     void announce(bool with_data);
     void finish(protocol::RunState state, const Sentence& message);
 
@@ -136,6 +151,8 @@ class TrainingJob final : public Job {
     bool one_step();                                          ///< false: the run has ended
     Sentence fault_of(const engine::StepStats& stats) const;  ///< empty when the step went well
     void write_step(const engine::StepStats& stats);
+    void add_ranks(const engine::RankStep& step, std::uint64_t number);
+    void write_ranks();  ///< what was added since
     void evaluate();
     void write_samples();
     bool save_checkpoint();       ///< false: result_.message says why not
@@ -150,12 +167,13 @@ class TrainingJob final : public Job {
     TrainingRequest order_;
     Beginning beginning_;  ///< until the trainer has it
     std::shared_ptr<const engine::Dataset> data_;
-    std::unique_ptr<kernels::Ops> ops_;  ///< of the device, until the trainer has them
+    std::unique_ptr<kernels::Ops> ops_;  ///< of the device, until the trainer has them; null: not opened yet
     nlohmann::json device_;              ///< what is known of it; null of the processor
     engine::RunPlan plan_;
-    std::unique_ptr<engine::Trainer> trainer_;
+    std::unique_ptr<RunTrainer> trainer_;
     TrainingResult result_;
     double smoothed_step_ms_ = 0;
+    std::optional<protocol::RankRecord> ranks_;  ///< of steps that were not written yet
     std::optional<std::uint64_t> last_checkpoint_;
     bool paused_ = false;
     std::uint64_t single_steps_ = 0;
@@ -167,6 +185,7 @@ class TrainingJob final : public Job {
     std::deque<TrainingCommand> commands_;
     bool accepting_ = true;
     std::atomic<bool> stop_{false}, finished_{false};
+    std::atomic<pid_t> launcher_{-1};
     std::thread thread_;
 };
 
@@ -187,8 +206,11 @@ TrainingRequest order_to_fork(sessions::Session& session, const history::RunHead
 /// Throws what the run would fail with at once: data that do not exist, a vocabulary that no tokenizer can have.
 void check_request(const TrainingRequest& request);
 /// The same of its device and of memory: the device can't be used, or the run does not fit into its memory or into
-/// `available` bytes of this machine. May take a second where the device is a GPU.
-engine::RunPlan check_room(kernels::Devices& devices, const engine::RunConfig& config, std::uint64_t available);
+/// `available` bytes of this machine. May take a second where the device is a GPU. Of several processes all together;
+/// their device is opened by each of them.
+RunRoom check_room(kernels::Devices& devices, const engine::RunConfig& config, std::uint64_t available);
+/// The same of several runs, for which each device is opened once.
+void check_rooms(kernels::Devices& devices, const std::vector<TrainingRequest>& runs, std::uint64_t available);
 
 /// The settings with which a run was started, as its journal has them. Throws CommandError.
 TrainingRequest training_order(const history::RunHeader& run);
@@ -196,6 +218,8 @@ TrainingRequest training_order(const history::RunHeader& run);
 /// are removed. Throws CommandError when the run cannot go on. `check` as of order_to_fork.
 TrainingRequest order_to_continue(sessions::Session& session, const history::RunHeader& run,
                                   const std::function<void()>& check = {});
+/// Lets a run of several processes go on in this one, as its journal says then, where they can't be started.
+void go_on_alone(TrainingRequest& order, const Sentence& why);
 /// Lets a run go on on another device. Its numbers are no longer those that it would have had, which its journal says.
 void move_to_device(TrainingRequest& order, const std::string& device);
 

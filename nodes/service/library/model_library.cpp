@@ -686,6 +686,11 @@ void ModelLibrary::hash_loop() {
     }
 }
 
+bool is_of_own_engine(const ModelSource& model) {
+    std::error_code error;
+    return !model.is_server() && (fs::is_directory(model.path, error) || model.path.filename() == "model.safetensors");
+}
+
 Sentence needs_file(const std::string& model) {
     return say("{} is a server, and this needs a model file or a folder", base::one_line(model));
 }

@@ -111,6 +111,9 @@ class ModelLibrary {
     std::thread hasher_;
 };
 
+/// Whether our own engine computes it: a checkpoint, or a folder in Hugging Face's layout.
+bool is_of_own_engine(const ModelSource& model);
+
 /// What is said where a file or a folder is needed and a model on a server was named.
 base::Sentence needs_file(const std::string& model);
 

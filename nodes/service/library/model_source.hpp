@@ -20,6 +20,7 @@ struct ModelSource {
 
     std::filesystem::path path;  ///< of a server its address, with the model's name
     nlohmann::json server;       ///< what the library knows of it (servers::to_json); null: no server
+    std::string device;          ///< of a model of our own engine: engine::ModelDevice::name
 
     bool is_server() const { return !server.is_null(); }
     std::string string() const { return path.string(); }

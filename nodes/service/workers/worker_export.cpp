@@ -33,6 +33,10 @@ struct Written {
 /// Notes of reading, then those of writing that reading has not told already.
 Written written(const engine::OpenedWeights& weights, engine::ExportReport report) {
     Written out{std::move(report.type), std::move(report.files), weights.notes};
+    if (const std::size_t disabled = weights.model->disabled.size(); disabled > 0) {
+        out.notes.push_back(
+            say("{} experts are disabled in the run of this model; other programs choose them all the same", disabled));
+    }
     for (Sentence& note : report.notes) {
         const bool told = std::find(weights.notes.begin(), weights.notes.end(), note) != weights.notes.end();
         if (!told && (note != Sentence(engine::kNoTokenizer) || weights.model->no_tokenizer.empty())) {

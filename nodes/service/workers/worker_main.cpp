@@ -8,8 +8,11 @@
 #include <fmt/format.h>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <signal.h>
+#include <stdexcept>
 #include <sys/prctl.h>
+#include <system_error>
 #include <thread>
 #include <unistd.h>
 
@@ -17,6 +20,8 @@
 #include "engine/files/npy.hpp"
 #include "engine/runner/language_model.hpp"
 #include "nodes/protocol/records.hpp"
+#include "nodes/service/library/device_list.hpp"
+#include "nodes/service/library/paths.hpp"
 #include "nodes/service/workers/worker_export.hpp"
 #include "nodes/service/workers/worker_routing.hpp"
 #include "nodes/service/workers/worker_server.hpp"
@@ -127,14 +132,30 @@ class Worker {
             } catch (const std::bad_alloc&) {
                 fail(base::say("not enough memory for this model"));
             } catch (const std::exception& error) {
+                if (is_of_device(error)) {
+                    // It does not come back within this process.
+                    fail(base::say("{} failed: {}", model_->info().device, base::sentence_of(error)), true);
+                    return;
+                }
                 fail(base::sentence_of(error));
             }
         }
     }
 
  private:
-    void fail(const base::Sentence& message) {
+    /// Whoever else fails throws one of these: the program itself, and files.
+    bool is_of_device(const std::exception& error) const {
+        return model_ != nullptr && !model_->info().device.empty() && model_->info().device != kernels::kProcessor &&
+               dynamic_cast<const std::runtime_error*>(&error) != nullptr &&
+               dynamic_cast<const base::Error*>(&error) == nullptr &&
+               dynamic_cast<const std::system_error*>(&error) == nullptr;
+    }
+    /// `leaves`: the process ends.
+    void fail(const base::Sentence& message, bool leaves = false) {
         json answer = {{"op", "failed"}};
+        if (leaves) {
+            answer["leaves"] = true;
+        }
         base::put_sentence(answer, "message", message);
         writer_.write(answer);
     }
@@ -147,20 +168,32 @@ class Worker {
             writer_.write(opened_server(*server_));
             return;
         }
-        model_ = engine::open_model(request.at("path").get<std::string>(), request.value("threads", 1));
+        if (!devices_) {
+            devices_.emplace(device_places(find_paths()));
+        }
+        model_ = engine::open_model(request.at("path").get<std::string>(), request.value("threads", 1),
+                                    {request.value("device", ""), &*devices_});
         const auto& info = model_->info();
-        writer_.write(json{{"op", "opened"},
-                           {"architecture", info.architecture},
-                           {"format", info.format},
-                           {"precision", info.precision},
-                           {"chat_template", !info.chat_template.empty()},
-                           {"parameters", info.parameters},
-                           {"bytes", info.bytes},
-                           {"vocabulary", info.vocabulary},
-                           {"layers", info.layers},
-                           {"experts", info.experts},
-                           {"experts_per_token", info.experts_per_token},
-                           {"context", info.context}});
+        json opened = {{"op", "opened"},
+                       {"architecture", info.architecture},
+                       {"format", info.format},
+                       {"precision", info.precision},
+                       {"chat_template", !info.chat_template.empty()},
+                       {"parameters", info.parameters},
+                       {"bytes", info.bytes},
+                       {"vocabulary", info.vocabulary},
+                       {"layers", info.layers},
+                       {"experts", info.experts},
+                       {"experts_per_token", info.experts_per_token},
+                       {"context", info.context}};
+        if (!info.device.empty()) {
+            opened["device"] = info.device;
+        }
+        if (!info.disabled.empty()) {
+            opened["disabled_experts"] = info.disabled;
+        }
+        base::put_sentence(opened, "why_processor", info.why_processor);
+        writer_.write(opened);
     }
 
     engine::LanguageModel& model() {
@@ -243,6 +276,7 @@ class Worker {
 
     Inbox inbox_;
     WorkerWriter writer_;
+    std::optional<kernels::Devices> devices_;  ///< made for the first model
     std::unique_ptr<engine::LanguageModel> model_;
     std::unique_ptr<servers::ServerModel> server_;  ///< in its place, when the model is one of a server
 };

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <fmt/format.h>
 
+#include "base/json_fields.hpp"
 #include "base/process_memory.hpp"
 #include "engine/model/machine_memory.hpp"
 #include "nodes/service/library/machine.hpp"
@@ -26,7 +27,7 @@ std::string model_key(const ModelSource& source, std::uint64_t bytes) {
     }
     std::error_code error;
     const auto changed = std::filesystem::last_write_time(source.path, error).time_since_epoch().count();
-    return fmt::format("{}|{}|{}", source.string(), bytes, changed);
+    return fmt::format("{}|{}|{}|{}", source.string(), bytes, changed, source.device);
 }
 
 }  // namespace
@@ -257,6 +258,20 @@ const nlohmann::json& WorkerPool::Lease::open(int threads, const std::atomic<boo
 
 WorkerProcess& WorkerPool::Lease::operator*() const {
     return *model_->process;
+}
+
+nlohmann::json computed_by(const nlohmann::json& opened) {
+    nlohmann::json computed = nlohmann::json::object();
+    for (const char* key : {"device", "disabled_experts"}) {
+        if (const nlohmann::json& value = base::member(opened, key); !value.is_null()) {
+            computed[key] = value;
+        }
+    }
+    return computed;
+}
+
+base::Sentence why_processor(const nlohmann::json& opened) {
+    return base::sentence_in(opened, "why_processor");
 }
 
 int ThreadShare::Slot::threads() const {

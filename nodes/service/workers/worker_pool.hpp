@@ -107,6 +107,13 @@ class WorkerPool {
     std::thread spawner_;
 };
 
+/// What a model that is open says of how it is computed, for records of its answers: "device" ("cuda:0") of a model of
+/// our own engine, and "disabled_experts" ([[layer, expert]]) that it never chooses, as far as there are any. `opened`:
+/// of Lease::open().
+nlohmann::json computed_by(const nlohmann::json& opened);
+/// Why that is the processor, of a model that was trained on another device; empty: it was not, or it is not.
+base::Sentence why_processor(const nlohmann::json& opened);
+
 /// Shares the processor between the generations that run at the same time.
 class ThreadShare {
  public:

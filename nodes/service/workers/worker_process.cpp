@@ -206,6 +206,9 @@ json WorkerProcess::open(const ModelSource& source, int threads, const std::atom
     if (source.is_server()) {
         request["server"] = source.server;
     }
+    if (!source.device.empty()) {
+        request["device"] = source.device;
+    }
     // Loading cannot be interrupted and nothing is lost with it: no patience.
     return ask(
         request, say("opening {}", source.path), [](WorkerMessageKind, std::span<const std::byte>) {}, cancel,
@@ -265,7 +268,11 @@ json WorkerProcess::ask(const json& request, const base::Sentence& doing, const 
         guard.complete = true;
         if (answer->value("op", "") == "failed") {
             const base::Sentence why = base::sentence_in(*answer, "message");
-            throw WorkerError(why.empty() ? say("the model process failed without saying why") : why, false);
+            const bool leaves = base::flag_of(*answer, "leaves");
+            if (leaves) {
+                end_of_process();
+            }
+            throw WorkerError(why.empty() ? say("the model process failed without saying why") : why, leaves);
         }
         return *answer;
     }

@@ -200,6 +200,9 @@ json route_text(engine::LanguageModel& model, const json& request, WorkerWriter&
         cancel);
     lines.flush();
     json answer = {{"op", "ended"}, {"tokens", count}, {"complete", complete}, {"doubts", json::array()}};
+    if (!spec.device.empty()) {
+        answer["device"] = spec.device;
+    }
     for (const base::Sentence& doubt : spec.doubts) {
         answer["doubts"].push_back(base::sentence_to_json(doubt));
     }
@@ -415,13 +418,17 @@ json sweep_texts(engine::LanguageModel& model, const json& request, WorkerWriter
                            {"above_kl", interval_json(one.above_kl)},
                            {"above_loss", interval_json(one.above_loss)}});
     }
-    return {{"op", "ended"},
-            {"complete", result.complete},
-            {"layer", wanted.layer},
-            {"texts", result.texts},
-            {"tokens", result.tokens},
-            {"loss", interval_json(result.loss)},
-            {"experts", std::move(experts)}};
+    json answer = {{"op", "ended"},
+                   {"complete", result.complete},
+                   {"layer", wanted.layer},
+                   {"texts", result.texts},
+                   {"tokens", result.tokens},
+                   {"loss", interval_json(result.loss)},
+                   {"experts", std::move(experts)}};
+    if (const std::string& device = model.info().device; !device.empty()) {
+        answer["device"] = device;
+    }
+    return answer;
 }
 
 }  // namespace moescope::node

@@ -24,6 +24,8 @@ bool is_kind(std::uint8_t kind) {
         case WorkerMessageKind::chunk:
         case WorkerMessageKind::scores:
         case WorkerMessageKind::progress:
+        case WorkerMessageKind::step:
+        case WorkerMessageKind::ranks:
             return true;
     }
     return false;

@@ -19,6 +19,8 @@ enum class WorkerMessageKind : std::uint8_t {
     chunk = 'C',     ///< protocol::RoutingPiece
     scores = 'S',    ///< protocol::RoutingPiece with everything that the choices for one token were made of
     progress = 'P',  ///< JSON {"progress","total"}
+    step = 'E',      ///< protocol::StepRecord, of ranks that train
+    ranks = 'K',     ///< protocol::RankRecord of the same step
 };
 
 struct WorkerMessage {

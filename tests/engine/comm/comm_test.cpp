@@ -95,20 +95,25 @@ void check_all_to_all(Comm& world, std::uint64_t unit) {
     const auto bytes = [&](int from, int to) { return static_cast<std::uint64_t>((from * 7 + to * 3) % 5) * unit; };
     std::vector<std::uint64_t> send, receive;
     std::vector<std::byte> from;
-    std::uint64_t expected = 0, away = 0;
+    std::uint64_t expected = 0;
     for (int rank = 0; rank < world.size(); ++rank) {
         send.push_back(bytes(world.rank(), rank));
         receive.push_back(bytes(rank, world.rank()));
         expected += receive.back();
-        away += rank == world.rank() ? 0 : send.back();
         for (std::uint64_t i = 0; i < send.back(); ++i) {
             from.push_back(content(world.rank(), rank, i));
         }
     }
     std::vector<std::byte> into(expected);
-    const std::uint64_t before = world.bytes_sent();
+    world.barrier();  // now there are counters
+    const CommCounters before = world.counters();
     world.all_to_all_v(into.data(), receive, from.data(), send);
-    EXPECT_EQ(world.bytes_sent() - before, away);
+    for (int rank = 0; rank < world.size(); ++rank) {
+        const auto r = static_cast<std::size_t>(rank);
+        EXPECT_EQ(world.counters().sent[r] - before.sent[r], rank == world.rank() ? 0 : send[r]);
+        EXPECT_EQ(world.counters().received[r] - before.received[r], rank == world.rank() ? 0 : receive[r]);
+    }
+    EXPECT_GE(world.counters().waiting, before.waiting);
     std::uint64_t place = 0;
     for (int rank = 0; rank < world.size(); ++rank) {
         for (std::uint64_t i = 0; i < bytes(rank, world.rank()); ++i) {
@@ -154,6 +159,7 @@ void check_split(Comm& world) {
     std::int64_t told = world.rank();
     part->broadcast(&told, sizeof told, part->size() - 1);
     EXPECT_EQ(told, world.rank() % 2 + 2 * (part->size() - 1));
+    EXPECT_LE(part->counters().sent_to_all(), world.counters().sent_to_all()) << "a part's bytes are the whole's, too";
 }
 
 void check_same(Comm& world) {

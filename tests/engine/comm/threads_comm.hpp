@@ -34,16 +34,15 @@ class ThreadsComm final : public ExchangeComm {
     int rank() const override { return rank_; }
     int size() const override { return static_cast<int>(meeting_.gone.size()); }
     int neighbours() const override { return size(); }
-    std::uint64_t bytes_sent() const override { return sent_; }
     void abort() noexcept override { leave(); }
 
-    void exchange(std::span<const Outgoing> out, std::span<const Incoming> in, Patience patience) override {
+ private:
+    void transfer(std::span<const Outgoing> out, std::span<const Incoming> in, Patience patience) override {
         std::unique_lock lock(meeting_.mutex);
         for (const Outgoing& part : out) {
             const auto* bytes = static_cast<const std::byte*>(part.data);
             if (part.bytes > 0) {
                 meeting_.on_the_way[{rank_, part.rank}].emplace_back(bytes, bytes + part.bytes);
-                sent_ += part.rank == rank_ ? 0 : part.bytes;
             }
         }
         meeting_.change.notify_all();
@@ -69,7 +68,6 @@ class ThreadsComm final : public ExchangeComm {
         }
     }
 
- private:
     void leave() noexcept {
         const std::lock_guard lock(meeting_.mutex);
         meeting_.gone[static_cast<std::size_t>(rank_)] = true;
@@ -78,7 +76,6 @@ class ThreadsComm final : public ExchangeComm {
     Meeting& meeting_;
     const int rank_;
     const std::chrono::milliseconds patience_;
-    std::uint64_t sent_ = 0;
 };
 
 /// Runs `work` as so many ranks, each with its own Comm; gives what each threw, "" when nothing.

@@ -56,14 +56,21 @@ class WholeModel {
                              none);
         transformer->predict(buffers.parameters, buffers.targets_T, config.train.batch, config.model.context,
                              controls(), none);
-        prediction = transformer->losses().prediction;
-        transformer->router_losses(router);
+        Losses losses;
+        router.resize(layout.layers.size());
+        transformer->fetch(losses);
+        transformer->fetch(router);
+        ops->wait();
+        prediction = config.model.prediction_depth > 0 ? losses.prediction : 0.0;
     }
     double backward() {
         forward();
         transformer->backward(buffers.parameters, buffers.gradients, buffers.tokens_T, buffers.targets_T,
                               config.train.batch, config.model.context, controls(), scales(), none);
-        return transformer->losses().cross_entropy;
+        Losses losses;
+        transformer->fetch(losses);
+        ops->wait();
+        return losses.cross_entropy;
     }
     /// What is minimised. Counts the evaluations whose routing differs from the first: there the loss jumps.
     double loss() {

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <fstream>
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 #include <set>
 
 #include "base/atomic_files.hpp"
@@ -11,8 +12,11 @@
 #include "engine/exchange/hugging_face_export.hpp"
 #include "engine/exchange/hugging_face_text.hpp"
 #include "engine/runner/language_model.hpp"
+#include "engine/runner/routed_model.hpp"
+#include "engine/runner/sweep.hpp"
 #include "engine/text/dataset.hpp"
 #include "engine/train/trainer.hpp"
+#include "routing/choice.hpp"
 #include "tests/engine/text/temporary_folder.hpp"
 
 namespace moescope::engine {
@@ -89,6 +93,108 @@ TEST_F(OwnModelTest, SaysWhatItIs) {
     EXPECT_GT(model->info().parameters, 512u * 32);
     EXPECT_EQ(open_model(checkpoint() / "model.safetensors", 1)->info().vocabulary, 512)
         << "the weights name their folder";
+}
+
+// What a run has disabled, and how many experts it lets choose, at the moment of the checkpoint.
+TEST_F(OwnModelTest, ChoosesAsTheRunDid) {
+    RunConfig config = load_model(checkpoint())->config;
+    const auto data = load_dataset((folder_->path() / "text").string(), 512, folder_->path() / "cache", {});
+    Trainer trainer(config, data);
+    trainer.step();
+    trainer.set_expert_disabled(0, 1, true);
+    trainer.set_expert_disabled(1, 2, true);
+    trainer.set("experts_per_token", 1);
+    const std::filesystem::path saved = folder_->path() / "disabled";
+    std::filesystem::create_directory(saved);
+    trainer.save(saved);
+    const auto model = open_model(saved, 1);
+    const std::vector<std::pair<int, int>> disabled = {{0, 1}, {1, 2}};
+    EXPECT_EQ(model->info().disabled, disabled);
+    EXPECT_EQ(model->info().experts_per_token, 1);
+    EXPECT_EQ(model->router_spec().disabled, disabled);
+    EXPECT_TRUE(open_model(checkpoint(), 1)->info().disabled.empty());
+
+    std::vector<std::int32_t> tokens;
+    for (int i = 0; i < 40; ++i) {
+        tokens.push_back(i * 37 % 512);
+    }
+    const std::atomic<bool> cancel = false;
+    const RouteRequest request{routing::Detail::scores, {}};
+    routing::Agreement agreement;
+    const routing::RouterSpec spec = model->router_spec();
+    const routing::InterventionPlan plan({}, spec);
+    std::set<std::pair<int, int>> best;
+    EXPECT_TRUE(model->route(
+        tokens, request,
+        [&](const routing::TokenDecisions& token) {
+            routing::count_agreement(agreement, token, spec, plan);
+            for (const routing::LayerDecision& layer : token.layers) {
+                ASSERT_EQ(layer.ids.size(), 1u);
+                EXPECT_FALSE(layer.layer == 0 && layer.ids[0] == 1);
+                EXPECT_FALSE(layer.layer == 1 && layer.ids[0] == 2);
+                const auto first = std::max_element(layer.selection.begin(), layer.selection.end());
+                best.emplace(layer.layer, static_cast<int>(first - layer.selection.begin()));
+            }
+        },
+        cancel));
+    EXPECT_TRUE(best.contains({0, 1}) || best.contains({1, 2})) << "or nothing was missed";
+    EXPECT_EQ(agreement.decisions, 80u);
+    EXPECT_EQ(agreement.equal, agreement.decisions) << "whoever recomputes a choice knows of it";
+
+    // The three ways in which a model is computed agree: at once, token by token, and watched.
+    const std::vector<float> at_once = model->logits(tokens);
+    RoutedModel& routed = model->routed(request);
+    std::vector<float> watched;
+    std::vector<std::vector<routing::LayerDecision>> layers;
+    for (std::size_t at = 0; at < tokens.size(); at += 20) {
+        const auto part = routed.feed(std::span(tokens).subspan(at, 20), layers, cancel);
+        watched.insert(watched.end(), part.begin(), part.end());
+    }
+    ASSERT_EQ(watched.size(), at_once.size());
+    for (std::size_t i = 0; i < at_once.size(); ++i) {
+        ASSERT_NEAR(watched[i], at_once[i], 1e-4) << i;
+    }
+    GenerateRequest question;
+    question.prompt = "Document 12 reads";
+    question.max_tokens = 12;
+    std::vector<GeneratedToken> plain, seen;
+    ask(*model, question, &plain);
+    model->answer_routed(
+        model->show(question, cancel), question, {}, [&](const GeneratedToken& token) { seen.push_back(token); },
+        [](const routing::TokenDecisions&) {}, cancel);
+    ASSERT_EQ(seen.size(), plain.size());
+    for (std::size_t i = 0; i < plain.size(); ++i) {
+        EXPECT_EQ(seen[i].chosen.token, plain[i].chosen.token);
+    }
+
+    routing::Interventions force;
+    force.forced = {{0, 1}};
+    EXPECT_THROW(model->routed({routing::Detail::ids, force}), Error);
+    routing::Interventions more;
+    more.knocked_out = {{0, 0}, {0, 2}};
+    EXPECT_NO_THROW(model->routed({routing::Detail::ids, more}));
+    more.knocked_out.push_back({0, 3});
+    EXPECT_THROW(model->routed({routing::Detail::ids, more}), Error) << "nobody would be left";
+
+    const SweepResult swept = sweep_layer(
+        *model, {0, {tokens}}, [](std::uint64_t, std::uint64_t) {}, cancel);
+    ASSERT_EQ(swept.experts.size(), 3u);
+    EXPECT_EQ(swept.experts[1].expert, 2) << "expert 1 is not there to be knocked out";
+    EXPECT_NEAR(swept.experts[0].control_kl.estimate, (swept.experts[1].kl.estimate + swept.experts[2].kl.estimate) / 2,
+                1e-9);
+
+    // A file that says something impossible is damage.
+    const auto with = [&](const std::string& experts) {
+        std::ifstream file(saved / "state.json");
+        nlohmann::json state = nlohmann::json::parse(file);
+        state["disabled_experts"] = nlohmann::json::parse(experts);
+        std::ofstream(saved / "state.json") << state.dump();
+        return [&] { open_model(saved, 1); };
+    };
+    EXPECT_THROW(with("[[0,4]]")(), Error);
+    EXPECT_THROW(with("[[7,0]]")(), Error);
+    EXPECT_THROW(with("[[0,0],[0,1],[0,2],[0,3]]")(), Error);
+    EXPECT_NO_THROW(with("[[0,0],[0,0],[0,0],[0,0]]")());
 }
 
 TEST_F(OwnModelTest, AnAnswerIsTheSameWhenItsRoutingIsWatched) {

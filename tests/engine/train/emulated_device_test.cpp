@@ -191,5 +191,77 @@ TEST(EmulatedDevice, ThatIsLostEndsTheStepWithItsOwnWords) {
     EXPECT_LT(device.steps_done(), 20u);
 }
 
+/// What `work` did to the device.
+template <class Work>
+kernels::cuda::EmulatedUse use_of(const kernels::cuda::EmulatedUse& counted, const Work& work) {
+    const kernels::cuda::EmulatedUse before = counted;
+    work();
+    return {counted.allocations - before.allocations, counted.waits - before.waits};
+}
+
+class DeviceUse : public testing::TestWithParam<Variant> {};
+
+TEST_P(DeviceUse, AfterTheFirstStepNothingIsTakenAndTheHostWaitsOnce) {
+    RunConfig config = tiny_config();
+    config.train.batch = 1;
+    config.train.accumulation = 2;
+    GetParam().change(config);
+    kernels::cuda::EmulatedUse counted;
+    Trainer device(config, byte_dataset(), {}, kernels::cuda::emulated_ops({.use = &counted}));
+    Trainer cpu(config, byte_dataset());
+    for (int step = 0; step < 3; ++step) {
+        StepStats told;
+        const auto used = use_of(counted, [&] { told = device.step(); });
+        const StepStats& expected = cpu.step();
+        EXPECT_TRUE(told.fault.empty()) << told.fault;
+        EXPECT_EQ(told.tokens, expected.tokens);
+        EXPECT_NEAR(told.cross_entropy, expected.cross_entropy, 2e-2);
+        EXPECT_EQ(std::isnan(told.balance_loss), std::isnan(expected.balance_loss));
+        EXPECT_EQ(std::isnan(told.router_margin), std::isnan(expected.router_margin));
+        if (step > 0) {
+            EXPECT_EQ(used.allocations, 0u);
+            EXPECT_EQ(used.waits, 1u) << "counts, losses and norms come together";
+        }
+    }
+}
+INSTANTIATE_TEST_SUITE_P(All, DeviceUse, testing::ValuesIn(kVariants),
+                         [](const auto& variant) { return std::string(variant.param.name); });
+
+/// Looks at everything and changes nothing.
+class Watching final : public RouterTap {
+ public:
+    bool choose(const RoutedRow& row) override {
+        rows += row.ids_K.empty() || row.z_E.empty() ? 0 : 1;
+        return false;
+    }
+    void weighed(const RoutedRow& /*row*/) override {}
+    int rows = 0;
+};
+
+TEST(DeviceUse, OfATokenIsOneWaitAndNoMemory) {
+    const RunConfig config = tiny_config();
+    const TemporaryFolder folder;
+    Trainer(config, byte_dataset()).save(folder.path());
+    const auto model = load_model(folder.path());
+    kernels::cuda::EmulatedUse counted;
+    OwnedDecoder decoder(model, 2, 12, kernels::cuda::emulated_ops({.use = &counted}));
+    decoder->decode(84);
+    const auto decoding = use_of(counted, [&] {
+        for (const std::int32_t token : {104, 101, 32}) {
+            decoder->decode(token);
+        }
+    });
+    EXPECT_EQ(decoding.allocations, 0u);
+    EXPECT_EQ(decoding.waits, 3u) << "for the logits of each token";
+    Watching tap;
+    decoder->set_tap(&tap);
+    decoder->decode(84);
+    const auto watched = use_of(counted, [&] { decoder->decode(104); });
+    EXPECT_EQ(tap.rows, 2 * config.model.layers);
+    EXPECT_EQ(watched.allocations, 0u);
+    EXPECT_EQ(watched.waits, static_cast<std::uint64_t>(config.model.layers) + 1)
+        << "what a router decided is looked at before the next layer, and comes at once";
+}
+
 }  // namespace
 }  // namespace moescope::engine::test

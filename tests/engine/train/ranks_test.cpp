@@ -1,5 +1,6 @@
 // The same model trained by one rank and by several: losses, counts and balance losses are the same but for rounding.
 #include <gmock/gmock.h>
+#include <numeric>
 
 #include "tests/engine/comm/threads_comm.hpp"
 #include "tests/engine/train/fixtures.hpp"
@@ -160,6 +161,95 @@ TEST_P(Ranks, TrainAsOneDoes) {
         }
     }
 }
+/// What a rank has of the experts is what its tokens chose, and what it sends is what the others have to get.
+class RankFigures : public testing::TestWithParam<Shape> {};
+
+TEST_P(RankFigures, AreThoseOfTheStep) {
+    RunConfig config = shared_config();
+    const Shape shape = GetParam();
+    const Trained trained = train(config, shape, 2);
+    ASSERT_EQ(trained.steps.size(), 2u);
+    const auto N = static_cast<std::size_t>(shape.ranks), G = static_cast<std::size_t>(shape.expert_ranks),
+               L = static_cast<std::size_t>(config.model.layers), E = static_cast<std::size_t>(config.model.experts);
+    for (const StepStats& step : trained.steps) {
+        const RankStep& ranks = step.ranks;
+        ASSERT_EQ(ranks.ranks, N);
+        ASSERT_EQ(ranks.expert_ranks, G);
+        ASSERT_EQ(ranks.layers, L);
+        EXPECT_EQ(ranks.tokens_travel, shape.own_sequences);
+        EXPECT_EQ(ranks.row_bytes, static_cast<std::uint64_t>(config.model.width) * sizeof(float));
+        for (std::size_t layer = 0; layer < L; ++layer) {
+            // Ranks at the same place of their groups have the same experts: their loads add up to what those got.
+            for (std::size_t place = 0; place < G; ++place) {
+                std::uint64_t chosen = 0, worked = 0;
+                for (std::size_t e = E * place / G; e < E * (place + 1) / G; ++e) {
+                    chosen += step.counts[layer * E + e] + step.counts[(L + layer) * E + e];
+                }
+                for (std::size_t rank = place; rank < N; rank += G) {
+                    worked += ranks.load[layer * N + rank];
+                }
+                EXPECT_EQ(worked, chosen) << "layer " << layer << ", place " << place;
+            }
+            EXPECT_EQ(
+                std::accumulate(ranks.load.begin() + static_cast<std::ptrdiff_t>(layer * N),
+                                ranks.load.begin() + static_cast<std::ptrdiff_t>((layer + 1) * N), std::uint64_t{0}),
+                step.tokens * static_cast<std::uint64_t>(config.model.experts_per_token));
+            for (std::size_t rank = 0; rank < N; ++rank) {
+                const std::uint64_t* sent = ranks.rows.data() + (layer * N + rank) * G;
+                EXPECT_EQ(sent[rank % G], 0u) << "nobody sends to itself";
+                for (std::size_t to = 0; to < G; ++to) {
+                    const std::size_t other = rank / G * G + to;
+                    if (other == rank) {
+                        continue;
+                    }
+                    if (!shape.own_sequences) {
+                        // The outputs of its experts, then the gradients of their inputs.
+                        EXPECT_EQ(sent[to], 2 * ranks.load[layer * N + rank]);
+                    } else {
+                        // Tokens there and gradients back, outputs back and gradients there: each pair sends both ways
+                        // the same rows.
+                        EXPECT_EQ(sent[to], ranks.rows[(layer * N + other) * G + rank % G]);
+                        EXPECT_EQ(sent[to] % 2, 0u);
+                    }
+                }
+            }
+        }
+        for (std::size_t rank = 0; rank < N; ++rank) {
+            EXPECT_GT(ranks.compute_ms[rank], 0);
+            EXPECT_GT(ranks.waiting_ms[rank], 0);
+            EXPECT_LE(ranks.compute_ms[rank] + ranks.waiting_ms[rank], step.step_ms * 1.5 + 50);
+            for (std::size_t to = 0; to < N; ++to) {
+                std::uint64_t rows = 0;
+                for (std::size_t layer = 0; layer < L && rank / G == to / G; ++layer) {
+                    rows += ranks.rows[(layer * N + rank) * G + to % G];
+                }
+                const std::uint64_t bytes = ranks.bytes[rank * N + to];
+                EXPECT_TRUE(to == rank ? bytes == 0 : bytes > rows * ranks.row_bytes) << rank << " to " << to;
+            }
+        }
+    }
+    // With tokens that travel: rows from one rank's tokens to the experts of the other make both directions.
+    if (shape.own_sequences && N == 2) {
+        const RankStep& ranks = trained.steps[0].ranks;
+        for (std::size_t layer = 0; layer < L; ++layer) {
+            EXPECT_LE(ranks.rows[layer * N * G + 1], 2 * (ranks.load[layer * N] + ranks.load[layer * N + 1]));
+            EXPECT_GT(ranks.rows[layer * N * G + 1], 0u);
+        }
+    }
+}
+INSTANTIATE_TEST_SUITE_P(All, RankFigures,
+                         testing::Values(Shape{2, 1}, Shape{2, 2}, Shape{2, 2, true}, Shape{4, 2}, Shape{4, 2, true}),
+                         [](const auto& shape) {
+                             return fmt::format("{}ranks{}{}", shape.param.ranks, shape.param.expert_ranks,
+                                                shape.param.own_sequences ? "travel" : "");
+                         });
+
+TEST(RankFiguresAlone, AreNone) {
+    const Trained alone = train(shared_config(), {1, 1}, 1);
+    ASSERT_EQ(alone.steps.size(), 1u);
+    EXPECT_TRUE(alone.steps[0].ranks.empty());
+}
+
 INSTANTIATE_TEST_SUITE_P(All, Ranks, testing::ValuesIn(kVariants),
                          [](const auto& variant) { return std::string(variant.param.name); });
 

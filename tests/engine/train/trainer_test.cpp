@@ -7,11 +7,15 @@
 #include <nlohmann/json.hpp>
 #include <numeric>
 
+#include "base/utf8.hpp"
+#include "engine/checkpoint/loaded_model.hpp"
+#include "engine/generate/owned_decoder.hpp"
 #include "engine/train/batches.hpp"
 #include "engine/train/fork.hpp"
 #include "engine/train/plan.hpp"
 #include "fixtures.hpp"
 #include "kernels/cpu/parallel.hpp"
+#include "kernels/random.hpp"
 #include "tests/paths.hpp"
 
 namespace moescope::engine::test {
@@ -466,6 +470,44 @@ TEST(BatchOrder, VisitsEveryWindowOncePerEpochAndStaysInside) {
             }
         }
     }
+}
+
+// A sample is what the model of that moment says: with the experts that are enabled, as many as are chosen now.
+TEST(Trainer, SamplesWithTheKnobsAsTheyStand) {
+    RunConfig config = tiny_config();
+    config.model.vocabulary = 300;
+    const auto data = dataset_with_tokenizer(300);
+    Trainer trainer(config, data);
+    for (int step = 0; step < 3; ++step) {
+        trainer.step();
+    }
+    const std::string untouched = trainer.sample("the", 12);
+    trainer.set("experts_per_token", 1);
+    trainer.set_expert_disabled(0, 2, true);
+    const TemporaryFolder folder;
+    trainer.save(folder.path());
+    const auto model = load_model(folder.path());
+    EXPECT_EQ(model->config.model.experts_per_token, 1);
+    OwnedDecoder decoder(model);
+    const Tokenizer& tokenizer = *data->tokenizer;
+    std::vector<std::int32_t> tokens = tokenizer.encode("the");
+    tokens.insert(tokens.begin(), tokenizer.end_token());
+    std::span<const float> logits = decoder->read(0, tokens);
+    std::string text;
+    for (int i = 0; i < 12; ++i) {
+        const double unit = kernels::random_unit(config.train.seed, 3 + 3, static_cast<std::uint64_t>(i));
+        const std::int32_t token = draw_token(logits, 0.8, unit);
+        if (token == tokenizer.end_token()) {
+            break;
+        }
+        text += tokenizer.piece_bytes(token);
+        if (decoder->position() == config.model.context) {
+            break;
+        }
+        logits = decoder->decode(token);
+    }
+    EXPECT_EQ(trainer.sample("the", 12), base::to_valid_utf8(text));
+    EXPECT_NE(untouched, base::to_valid_utf8(text));
 }
 
 }  // namespace

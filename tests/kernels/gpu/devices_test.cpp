@@ -147,6 +147,25 @@ TEST(Devices, APluginThatIsNoneSaysHowToGetOne) {
     EXPECT_THAT(why_none(of_test), HasSubstr("is not this program's part for GPUs"));
 }
 
+// The loader would touch pages that are not there, which ends a program.
+TEST(Devices, APluginWhoseEndIsMissingIsNotLoaded) {
+    const TemporaryFolder folder;
+    DevicePlaces of_test = places();
+    of_test.plugin = folder / "libmoescope-cuda.so";
+    const std::uintmax_t whole = std::filesystem::file_size(test::gpu_plugin());
+    for (const std::uintmax_t bytes : {whole / 2, whole / 10, whole - 1, std::uintmax_t{5000}}) {
+        std::filesystem::copy_file(test::gpu_plugin(), of_test.plugin,
+                                   std::filesystem::copy_options::overwrite_existing);
+        std::filesystem::resize_file(of_test.plugin, bytes);
+        EXPECT_EQ(why_none(of_test), of_test.plugin.string() + " is cut off; ./run --cuda builds it") << bytes;
+    }
+    std::filesystem::resize_file(of_test.plugin, 30);
+    EXPECT_THAT(why_none(of_test), HasSubstr("this program's part for GPUs could not be loaded: "));
+    std::filesystem::resize_file(of_test.plugin, 0);
+    EXPECT_THAT(why_none(of_test), HasSubstr("this program's part for GPUs could not be loaded: "));
+    EXPECT_EQ(cut_off(test::gpu_plugin()).english(), "");
+}
+
 TEST(Devices, APluginThatDoesNotFitSaysWhy) {
     const std::pair<const char*, const char*> kinds[] = {
         {"nothing", "is not this program's part for GPUs; ./run --cuda builds it"},
@@ -181,6 +200,8 @@ TEST(Devices, WhatCannotBeOpenedSaysWhy) {
     EXPECT_EQ(error_of([&] { devices.open("cuda:1", 1); }), "cuda:1 cannot be used: compute capability 3.5 is too old");
     EXPECT_EQ(error_of([&] { devices.open("cuda:2", 1); }), "there is no device cuda:2 here; there are: cpu, cuda:0");
     EXPECT_EQ(error_of([&] { devices.check("tpu"); }), "there is no device tpu here; there are: cpu, cuda:0");
+    EXPECT_EQ(error_of([&] { devices.check("cuda:99"); }), "there is no device cuda:99 here; there are: cpu, cuda:0");
+    EXPECT_EQ(error_of([&] { devices.open("", 1); }), "no device is named; there are: cpu, cuda:0");
     EXPECT_EQ(error_of([&] { devices.open("cuda-emulated", 1); }),
               "the device cuda-emulated is there in tests only; choose another one");
     const Kind now("refusing");

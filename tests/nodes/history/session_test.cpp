@@ -37,6 +37,18 @@ class Records {
         record.router_entropy = {std::nanf(""), 0.5f};
         put(RecordType::step, protocol::encode_step(record));
     }
+    void ranks(std::uint32_t run, std::uint64_t number, std::uint64_t load) {
+        protocol::RankRecord record;
+        record.run = run;
+        record.step = number;
+        record.ranks = 2;
+        record.layers = 1;
+        record.compute_ms = record.waiting_ms = record.memory_bytes = {1, 2};
+        record.load = {load, load + 1};
+        record.rows = {0, 0};
+        record.bytes = {0, 5, 6, 0};
+        put(RecordType::ranks, protocol::encode_ranks(record));
+    }
     void start(std::uint32_t run, const char* kind) {
         put(RecordType::run_started, {{"run", run}, {"kind", kind}, {"name", "n"}, {"manifest", json::object()}});
     }
@@ -98,6 +110,47 @@ TEST(Session, KeepsWhatItIsTold) {
     EXPECT_EQ(run.counts.size(), 3u);
     EXPECT_EQ(run.counts.front()->step, 8u);
     EXPECT_TRUE(run[&base::StepValues::loss].empty());
+}
+
+TEST(Session, WhatRanksDidGoesWithItsSteps) {
+    Session session;
+    Records records(session);
+    records.start(1, "train");
+    for (std::uint64_t step = 1; step <= 6; ++step) {
+        records.step(1, step, 1);
+        records.ranks(1, step, 10 * step);
+    }
+    const auto& ranks = session.trainings().at(1).value.ranks;
+    ASSERT_EQ(ranks.size(), 6u);
+    EXPECT_EQ(ranks.back()->load_of(1), 61u);
+    EXPECT_EQ(session.trainings().at(1).value.step.size(), 6u);
+    records.event(4, "rewind");
+    ASSERT_EQ(ranks.size(), 4u) << "what a rewind takes back";
+    // It goes on with one process only: nothing of ranks comes any more.
+    records.step(1, 5, 1);
+    EXPECT_EQ(ranks.back()->step, 4u);
+    // A rewind whose record was lost: the step says it.
+    records.step(1, 3, 1);
+    ASSERT_EQ(ranks.size(), 2u);
+    records.ranks(1, 3, 7);
+    ASSERT_EQ(ranks.size(), 3u);
+    EXPECT_EQ(ranks.back()->load_of(0), 7u);
+    records.ranks(1, 2, 8);
+    ASSERT_EQ(ranks.size(), 2u) << "the newest record of a step counts";
+    EXPECT_EQ(ranks.back()->load_of(0), 8u);
+}
+
+TEST(Session, KeepsAsMuchOfRanksAsItIsTold) {
+    Session session(Keep{.counts = 3});
+    Records records(session);
+    for (std::uint64_t step = 1; step <= 5; ++step) {
+        records.ranks(1, step, step);
+    }
+    EXPECT_EQ(session.trainings().at(1).value.ranks.size(), 3u);
+    EXPECT_EQ(session.trainings().at(1).value.ranks.front()->step, 3u);
+    Session nothing(Keep{.counts = 0});
+    Records(nothing).ranks(1, 1, 1);
+    EXPECT_TRUE(nothing.trainings().at(1).value.ranks.empty());
 }
 
 TEST(Session, APersonsLabelStandsUntilItIsTakenBack) {

@@ -287,6 +287,65 @@ TEST(Records, AValueThatWasNotComputedIsAbsent) {
     }
 }
 
+TEST(Records, RanksAreWholeOrUnreadable) {
+    const RankRecord ranks = test::sample_ranks();
+    const auto body = encode_ranks(ranks);
+    const auto read = decode_ranks(body);
+    ASSERT_TRUE(read);
+    EXPECT_EQ(encode_ranks(*read), body);
+    EXPECT_EQ(read->rows, ranks.rows);
+    for (std::size_t size = 0; size < body.size(); ++size) {
+        ASSERT_FALSE(decode_ranks(std::span(body).first(size)));
+    }
+    const auto refused = [&](auto change) {
+        RankRecord wrong = ranks;
+        change(wrong);
+        return !decode_ranks(encode_ranks(wrong));
+    };
+    EXPECT_TRUE(refused([](RankRecord& wrong) { wrong.ranks = 5; }));
+    EXPECT_TRUE(refused([](RankRecord& wrong) { wrong.ranks = 0; }));
+    EXPECT_TRUE(refused([](RankRecord& wrong) { wrong.expert_ranks = 0; }));
+    EXPECT_TRUE(refused([](RankRecord& wrong) { wrong.expert_ranks = 3; }));
+    EXPECT_TRUE(refused([](RankRecord& wrong) { wrong.layers = 3; }));
+    EXPECT_TRUE(refused([](RankRecord& wrong) { wrong.steps = 0; }));
+    EXPECT_TRUE(refused([](RankRecord& wrong) { wrong.load.pop_back(); }));
+    EXPECT_TRUE(refused([](RankRecord& wrong) { wrong.bytes.push_back(1); }));
+    EXPECT_TRUE(refused([](RankRecord& wrong) { wrong.waiting_ms[1] = std::nan(""); }));
+    EXPECT_TRUE(refused([](RankRecord& wrong) { wrong.compute_ms[0] = -1; }));
+}
+
+TEST(Records, RanksAreAddedUp) {
+    const RankRecord one = test::sample_ranks();
+    // The second group's: its ranks send nothing to the first one's.
+    EXPECT_EQ(one.rows_between(2, 3, 0), 50u);
+    EXPECT_EQ(one.rows_between(2, 3), 50u + 130u);
+    EXPECT_EQ(one.rows_between(1, 2), 0u);
+    EXPECT_EQ(one.rows_between(2, 3, 2), 0u) << "there is no such layer";
+    EXPECT_EQ(one.load_of(3), 103u + 107u);
+    EXPECT_EQ(one.load_of(3, 1), 107u);
+    RankRecord sum = one, later = one;
+    later.step = 1236;
+    sum.add(later);
+    EXPECT_EQ(sum.step, 1236u);
+    EXPECT_EQ(sum.steps, 4u);
+    EXPECT_EQ(sum.load_of(3), 2 * one.load_of(3));
+    EXPECT_EQ(sum.waiting_ms[0], 7.0);
+    EXPECT_EQ(sum.memory_bytes, one.memory_bytes);
+    later.layers = 1;
+    sum.add(later);
+    EXPECT_EQ(sum.steps, 4u) << "of another shape";
+    RankRecord folded = one;
+    folded.fold_layers();
+    ASSERT_TRUE(decode_ranks(encode_ranks(folded)));
+    EXPECT_EQ(folded.layers, 1u);
+    for (std::size_t from = 0; from < 4; ++from) {
+        EXPECT_EQ(folded.load_of(from), one.load_of(from));
+        for (std::size_t to = 0; to < 4; ++to) {
+            EXPECT_EQ(folded.rows_between(from, to), one.rows_between(from, to));
+        }
+    }
+}
+
 TEST(Records, FieldsOfLaterVersionsAreSkipped) {
     for (auto [body, is_step] :
          {std::pair{encode_step(test::sample_step()), true}, std::pair{encode_tokens(test::sample_tokens()), false}}) {

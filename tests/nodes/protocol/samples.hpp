@@ -56,6 +56,32 @@ inline StepRecord sample_step() {
     return step;
 }
 
+/// Two groups of two ranks, two layers.
+inline RankRecord sample_ranks() {
+    RankRecord ranks;
+    ranks.run = 3;
+    ranks.step = 1234;
+    ranks.steps = 2;
+    ranks.ranks = 4;
+    ranks.expert_ranks = 2;
+    ranks.layers = 2;
+    ranks.tokens_travel = 1;
+    ranks.row_bytes = 512;
+    for (std::uint64_t i = 0; i < 4; ++i) {
+        ranks.compute_ms.push_back(80.0 + static_cast<double>(i));
+        ranks.waiting_ms.push_back(3.5 - 0.5 * static_cast<double>(i));
+        ranks.memory_bytes.push_back(1e8 + static_cast<double>(i));
+    }
+    for (std::uint64_t i = 0; i < 8; ++i) {
+        ranks.load.push_back(100 + i);
+    }
+    for (std::uint64_t i = 0; i < 16; ++i) {
+        ranks.rows.push_back(i == 0 ? std::uint64_t{1} << 40 : 10 * i);
+        ranks.bytes.push_back(i % 5 == 0 ? 0 : 5000 * i);
+    }
+    return ranks;
+}
+
 inline TokenBatch sample_tokens() {
     TokenBatch batch;
     batch.run = 9;
@@ -105,6 +131,7 @@ inline std::map<std::string, Frame> sample_frames() {
         frames["record_" + name] = std::move(frame);
     };
     record("step", RecordType::step, encode_step(sample_step()));
+    record("ranks", RecordType::ranks, encode_ranks(sample_ranks()));
     record("tokens", RecordType::tokens, encode_tokens(sample_tokens()));
     const std::pair<const char*, RecordType> json_records[] = {{"run_started", RecordType::run_started},
                                                                {"run_ended", RecordType::run_ended},

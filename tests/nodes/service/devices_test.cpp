@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <gtest/gtest.h>
 #include <span>
+#include <sstream>
 #include <vector>
 
 #include "engine/files/npy.hpp"
@@ -68,6 +69,11 @@ class Devices : public testing::Test {
         EXPECT_EQ(std::count(output.error.begin(), output.error.end(), '\n'), 1) << output.error;
         EXPECT_NE(output.error.find(sentence), std::string::npos) << output.error;
         EXPECT_FALSE(fs::exists(folder / "refused"));
+    }
+    fs::path corpus_of_few() const {
+        const std::vector<std::int32_t> tokens = {1, 5, 9, 2, 30, 31};
+        engine::write_npy(folder / "few.npy", std::span<const std::int32_t>(tokens), {tokens.size()});
+        return folder / "few.npy";
     }
     history::TrainingRun recorded(const std::string& out) const {
         const auto session = sessions::Session::open(folder / out, sessions::Journal::Mode::read_only);
@@ -278,6 +284,226 @@ TEST_F(Devices, ANodeContinuesOnAnotherOneOnlyWhenTold) {
                             [](const history::RunEvent& event) {
                                 return event.text.english().find("on cpu and no longer on cuda:0") != std::string::npos;
                             }));
+}
+
+/// Models with a tokenizer.
+class ModelsOnDevices : public Devices {
+ protected:
+    void expect_refused_answer(const Arguments& arguments, const std::string& sentence, int status = 1) {
+        const Output output = run_node(arguments);
+        EXPECT_EQ(output.status, status) << output.error;
+        EXPECT_NE(output.error.find(sentence), std::string::npos) << output.error;
+        if (status == 1) {
+            EXPECT_EQ(std::count(output.error.begin(), output.error.end(), '\n'), 1) << output.error;
+        }
+    }
+    static Arguments ask(const std::string& model, const Arguments& more = {}) {
+        Arguments list{"generate", "--model", model, "--prompt", "the file", "--max-tokens", "5", "--json"};
+        list.insert(list.end(), more.begin(), more.end());
+        return list;
+    }
+    std::string route(const std::string& model, const Arguments& more = {}) {
+        const std::string file = (folder / "trace.jsonl").string();
+        Arguments list{"route",    "--model", model,   "--text", "the file is read", "--out", file, "--force-overwrite",
+                       "--detail", "scores",  "--json"};
+        list.insert(list.end(), more.begin(), more.end());
+        const Output output = run_node(list);
+        EXPECT_EQ(output.status, 0) << output.error;
+        return read_text(file);
+    }
+};
+
+TEST_F(ModelsOnDevices, AnswerTheSameOnEach) {
+    const Gpu gpu;
+    const std::vector<std::string> models = train_tiny_models(folder);
+    const Output cpu = run_node(ask(models[0])), device = run_node(ask(models[0], {"--device", "cuda:0"}));
+    ASSERT_EQ(cpu.status, 0) << cpu.error;
+    ASSERT_EQ(device.status, 0) << device.error;
+    EXPECT_EQ(device.lines()[0]["text"], cpu.lines()[0]["text"]);
+    EXPECT_EQ(device.lines()[0]["device"], "cuda:0");
+    EXPECT_EQ(cpu.lines()[0]["device"], "cpu");
+    EXPECT_EQ(device.error, "");
+
+    const auto lines_of = [](const std::string& trace) {
+        std::vector<json> lines;
+        std::istringstream text(trace);
+        for (std::string line; std::getline(text, line);) {
+            lines.push_back(json::parse(line));
+        }
+        return lines;
+    };
+    const std::vector<json> of_cpu = lines_of(route(models[0])),
+                            of_device = lines_of(route(models[0], {"--device", "cuda:0", "--knock-out", "1:0"})),
+                            knocked = lines_of(route(models[0], {"--knock-out", "1:0"}));
+    EXPECT_EQ(of_cpu[0]["router"]["device"], "cpu");
+    EXPECT_EQ(of_device[0]["router"]["device"], "cuda:0");
+    ASSERT_EQ(of_device.size(), knocked.size());
+    for (std::size_t t = 0; t < knocked.size(); ++t) {
+        for (std::size_t layer = 0; layer < knocked[t]["layers"].size(); ++layer) {
+            EXPECT_EQ(of_device[t]["layers"][layer]["ids"], knocked[t]["layers"][layer]["ids"]) << t;
+        }
+        if (knocked[t]["log_probability"].is_number()) {
+            EXPECT_NEAR(of_device[t]["log_probability"].get<double>(), knocked[t]["log_probability"].get<double>(),
+                        1e-4);
+        }
+    }
+    const auto logits = [&](const char* where) {
+        const std::string file = (folder / where).string();
+        const Output output = run_node(
+            {"logits", "--model", models[0], "--tokens", corpus_of_few().string(), "--out", file, "--device", where});
+        EXPECT_EQ(output.status, 0) << output.error;
+        return engine::read_npy_floats(file);
+    };
+    const std::vector<float> expected = logits("cpu"), actual = logits("cuda:0");
+    ASSERT_EQ(actual.size(), expected.size());
+    for (std::size_t i = 0; i < expected.size(); ++i) {
+        ASSERT_NEAR(actual[i], expected[i], 1e-4) << i;
+    }
+    write_text(folder / "prompts", "the file is read\n");
+    const Output sweep = run_node({"sweep", "--model", models[0], "--layer", "1", "--prompts",
+                                   (folder / "prompts").string(), "--json", "--device", "cuda:0"});
+    ASSERT_EQ(sweep.status, 0) << sweep.error;
+    EXPECT_EQ(sweep.lines().back()["device"], "cuda:0");
+}
+
+TEST_F(ModelsOnDevices, WhatCannotBeComputedThereSaysWhy) {
+    const std::string model = train_tiny_models(folder)[0];
+    {
+        const Gpu gpu;
+        expect_refused_answer(ask(model, {"--device", "cuda:1"}),
+                              "cuda:1 cannot be used: compute capability 3.5 is too old");
+        expect_refused_answer(ask(model, {"--device", "cuda:99"}),
+                              "there is no device cuda:99 here; there are: cpu, cuda:0");
+        expect_refused_answer(ask(model, {"--device", ""}), "--device", 2);
+        const std::string gguf = (folder / "m.gguf").string();
+        ASSERT_EQ(run_node({"export", "--model", model, "--format", "gguf", "--out", gguf}).status, 0);
+        expect_refused_answer(ask(gguf, {"--device", "cuda:0"}),
+                              "m.gguf is a GGUF file, which libllama computes on the "
+                              "processor; leave out the device cuda:0");
+        EXPECT_EQ(run_node(ask(gguf)).status, 0);
+        expect_refused_answer(ask("http://127.0.0.1:9/v1#m", {"--device", "cuda:0"}),
+                              "is computed by the program that serves it; leave out --device cuda:0");
+        const std::string other = (folder / "n.gguf").string();
+        fs::copy_file(gguf, other);
+        expect_refused_answer({"probe", "--set", "starter", "--models", gguf + "," + other, "--out",
+                               (folder / "refused").string(), "--device", "cuda:0"},
+                              "none of the models is computed by Moescope's own engine; leave out --device cuda:0");
+        EXPECT_FALSE(fs::exists(folder / "refused"));
+    }
+    {
+        const NoGpu none;
+        expect_refused_answer(ask(model, {"--device", "cuda:0"}), "cuda:0 cannot be used: no NVIDIA driver was found");
+    }
+    {
+        const Gpu small("small 20000");
+        expect_refused_answer(ask(model, {"--device", "cuda:0"}), "cuda:0 has no room for the model: not enough memory");
+    }
+    const Gpu lost("lost 2");
+    expect_refused_answer(ask(model, {"--device", "cuda:0"}), "cuda:0 failed: cudaErrorDeviceUnavailable");
+}
+
+// A model answers where it was trained, as long as that is there.
+TEST_F(ModelsOnDevices, AnswerWhereTheyWereTrained) {
+    const auto routed = [&](const Arguments& more = {}) {
+        Arguments list{"route", "--model", (folder / "one").string(), "--tokens", corpus_of_few().string(),
+                       "--out", "-"};
+        list.insert(list.end(), more.begin(), more.end());
+        return run_node(list);
+    };
+    {
+        const Gpu gpu;
+        ASSERT_EQ(run_node(arguments("one", {"--device", "cuda:0"})).status, 0);
+        const Output there = routed(), elsewhere = routed({"--device", "cpu"});
+        ASSERT_EQ(there.status, 0) << there.error;
+        EXPECT_EQ(there.lines()[0]["router"]["device"], "cuda:0");
+        EXPECT_EQ(there.error, "");
+        EXPECT_EQ(elsewhere.lines()[0]["router"]["device"], "cpu");
+        EXPECT_EQ(elsewhere.error, "") << "that was asked for";
+    }
+    const NoGpu none;
+    const Output output = routed();
+    ASSERT_EQ(output.status, 0) << output.error;
+    EXPECT_EQ(output.lines()[0]["router"]["device"], "cpu");
+    EXPECT_NE(output.error.find("warning: the model was trained on cuda:0, and is computed on the processor here: "
+                                "cuda:0 cannot be used: no NVIDIA driver was found"),
+              std::string::npos)
+        << output.error;
+}
+
+TEST_F(ModelsOnDevices, ANodeAnswersOnTheChosenOne) {
+    const std::string model = train_tiny_models(folder)[0];
+    const auto answer = [&](Workbench& bench) {
+        const std::uint32_t run =
+            bench.done("generate.start",
+                       {{"model", model}, {"prompt", "the file"}, {"max_tokens", 4}, {"routing", "weights"}})["run"];
+        const auto now = bench.wait("the answer", [&](const Snapshot& s) {
+            const auto found = s.generations.find(run);
+            return found != s.generations.end() && protocol::ended(found->second->state);
+        });
+        return std::pair(now->generations.at(run), now->routing.contains(run) ? now->routing.at(run) : nullptr);
+    };
+    std::string text;
+    {
+        const Gpu gpu;
+        Workbench bench(folder / "session");
+        const auto [first, routing] = answer(bench);
+        EXPECT_EQ(first->device, "cpu");
+        text = first->text;
+        EXPECT_NE(bench.failed("models.device", {{"device", "cuda:1"}}).find("compute capability 3.5 is too old"),
+                  std::string::npos);
+        bench.done("models.device", {{"device", "cuda:0"}});
+        bench.wait("the choice", [](const Snapshot& s) { return s.node.models_device == "cuda:0"; });
+        const auto [second, its_routing] = answer(bench);
+        EXPECT_EQ(second->state, RunState::done) << second->message;
+        EXPECT_EQ(second->device, "cuda:0");
+        EXPECT_EQ(second->text, text);
+        ASSERT_NE(its_routing, nullptr);
+        EXPECT_EQ(its_routing->trace->spec().device, "cuda:0");
+    }
+    // The choice stays with the session; a device that is lost ends the answer, and neither the node nor the next one.
+    const Gpu lost("lost 7");
+    Workbench bench(folder / "session");
+    bench.wait("the choice", [](const Snapshot& s) { return s.node.models_device == "cuda:0"; });
+    const auto failed = answer(bench).first;
+    EXPECT_EQ(failed->state, RunState::failed);
+    EXPECT_EQ(failed->message.english(), "cuda:0 failed: cudaErrorDeviceUnavailable");
+    EXPECT_EQ(answer(bench).first->message.english(), "cuda:0 failed: cudaErrorDeviceUnavailable")
+        << "in a process of its own again, not in what is left of the first";
+    bench.done("models.device", {{"device", "cpu"}});
+    const auto last = answer(bench).first;
+    EXPECT_EQ(last->state, RunState::done) << last->message;
+    EXPECT_EQ(last->device, "cpu");
+    EXPECT_EQ(last->text, text);
+}
+
+// Between the check and the step a device can go; and two runs may want the same memory.
+TEST_F(Devices, OneThatGoesBetweenListAndStartIsTold) {
+    json order = {{"config", small_config()}, {"data", corpus.string()}};
+    order["config"]["train"]["device"] = "cuda:0";
+    order["config"]["train"]["steps"] = 2;
+    fs::copy_file(gpu_plugin(), folder / "plugin.so");
+    const Variable plugin("MOESCOPE_CUDA_PLUGIN", (folder / "plugin.so").string()),
+        driver("MOESCOPE_CUDA_DRIVER", gpu_driver());
+    {
+        Workbench bench(folder / "gone");
+        bench.wait("the devices", [](const Snapshot& s) { return s.node.devices.size() == 3; });
+        // Two at once: each has a device of its own to open.
+        const std::uint32_t one = bench.done("train.start", order)["run"],
+                            two = bench.done("train.start", order)["run"];
+        bench.wait("both", [&](const Snapshot& s) {
+            return in_state(one, RunState::done)(s) && in_state(two, RunState::done)(s);
+        });
+        EXPECT_EQ(training(*bench.client().snapshot(), one)->manifest["plan"],
+                  training(*bench.client().snapshot(), two)->manifest["plan"]);
+    }
+    fs::resize_file(folder / "plugin.so", fs::file_size(folder / "plugin.so") / 2);
+    Workbench bench(folder / "gone");
+    const auto now = bench.wait("the devices", [](const Snapshot& s) { return s.node.devices.size() == 2; });
+    EXPECT_NE(now->node.devices[1].why_not.english().find("plugin.so is cut off"), std::string::npos);
+    EXPECT_NE(bench.failed("train.start", order).find("cuda:0 cannot be used: "), std::string::npos);
+    EXPECT_NE(bench.failed("train.continue", {{"run", 1}, {"device", ""}}).find("has done all its steps"),
+              std::string::npos);
+    EXPECT_EQ(bench.client().snapshot()->link.state, client::Link::State::connected);
 }
 
 }  // namespace

@@ -1,0 +1,41 @@
+#include "nodes/service/jobs/run_trainer.hpp"
+
+#include <utility>
+
+namespace moescope::node {
+namespace {
+
+class Here final : public RunTrainer {
+ public:
+    explicit Here(std::unique_ptr<engine::Trainer> trainer) : trainer_(std::move(trainer)) {}
+
+    const engine::StepStats& step() override { return trainer_->step(); }
+    engine::HeldOutLoss evaluate() override { return trainer_->evaluate(); }
+    std::string sample(const std::string& prompt, int max_tokens) override {
+        return trainer_->sample(prompt, max_tokens);
+    }
+    void set(const engine::LiveValues& values) override { trainer_->set(values); }
+    void set_expert_disabled(int layer, int expert, bool disabled) override {
+        trainer_->set_expert_disabled(layer, expert, disabled);
+    }
+    void set_expert_frozen(int layer, int expert, bool frozen) override {
+        trainer_->set_expert_frozen(layer, expert, frozen);
+    }
+    void reset_expert(int layer, int expert) override { trainer_->reset_expert(layer, expert); }
+    void save(const std::filesystem::path& folder) override { trainer_->save(folder); }
+    std::string parameters_sha256() override { return trainer_->parameters_sha256(); }
+    const engine::RunConfig& config() const override { return trainer_->config(); }
+    std::uint64_t steps_done() const override { return trainer_->steps_done(); }
+    std::uint64_t memory_bytes() const override { return trainer_->memory_bytes(); }
+
+ private:
+    const std::unique_ptr<engine::Trainer> trainer_;
+};
+
+}  // namespace
+
+std::unique_ptr<RunTrainer> trains_here(std::unique_ptr<engine::Trainer> trainer) {
+    return std::make_unique<Here>(std::move(trainer));
+}
+
+}  // namespace moescope::node
