@@ -2,6 +2,8 @@
 #include <CLI/CLI.hpp>
 #include <chrono>
 #include <cmath>
+#include <cstdio>
+#include <fmt/format.h>
 #include <memory>
 #include <optional>
 
@@ -76,6 +78,10 @@ int serve_command(const Paths& paths, const ServeCommand& options) {
     } catch (const base::Error& error) {
         write_failure(options.failure, "other", error.sentence());
         throw;
+    }
+    if (listen) {
+        fmt::print("listening at {}:{}\n", listen->host, service->port());
+        std::fflush(stdout);
     }
     service->run([&] { return signals.taken(100); });
     return 0;
