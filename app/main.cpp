@@ -20,7 +20,7 @@ namespace fs = std::filesystem;
 using namespace moescope::app;
 
 struct Arguments {
-    std::string session, node_program, language, tour, size, screenshot;
+    std::string session, node, node_program, language, tour, size, screenshot;
     std::vector<std::string> commands;
     float scale = 0;
     bool headless = false, force = false;
@@ -59,6 +59,13 @@ WorkbenchOptions workbench_options(const Arguments& arguments) {
     options.native_dialogs = !scripted && !arguments.headless;
     if (!scripted) {
         options.settings_folder = settings_folder();
+    }
+    if (!arguments.node.empty()) {
+        if (const auto problem = moescope::client::node_address_problem(arguments.node); !problem.empty()) {
+            throw moescope::base::Error(problem);
+        }
+        options.node = arguments.node;
+        return options;
     }
     options.session = !arguments.session.empty() ? fs::absolute(arguments.session)
                       : !arguments.tour.empty()  ? fs::absolute(arguments.tour) / "session"
@@ -150,6 +157,8 @@ int main(int argc, char** argv) {
     Arguments arguments;
     CLI::App cli{"Moescope: watch and steer Mixture-of-Experts models", "moescope"};
     cli.add_option("session", arguments.session, "session folder to open; a new one when left out");
+    cli.add_option("--node", arguments.node,
+                   "node on another machine: ssh://[user@]host[:port], tls://host:port, or an invitation");
     cli.add_option("--node-program", arguments.node_program, "moescope-node to start (beside this program)");
     cli.add_option("--language", arguments.language, "en or zh (that of the system)")
         ->check(CLI::IsMember({"en", "zh"}));

@@ -124,6 +124,13 @@ Settings load_settings(const fs::path& file) {
         s.language.clear();
     }
     take_folders(json, s.folders);
+    if (const auto nodes = json.find("nodes"); nodes != json.end() && nodes->is_array()) {
+        for (const auto& address : *nodes) {
+            if (address.is_string() && s.nodes.size() < Settings::kNodes) {
+                s.nodes.push_back(address.get<std::string>());
+            }
+        }
+    }
     const auto layouts = json.find("layouts");
     if (layouts == json.end() || !layouts->is_object()) {
         return s;
@@ -144,17 +151,12 @@ Settings load_settings(const fs::path& file) {
 }
 
 std::string settings_text(const Settings& s) {
-    nlohmann::json json = {{"language", s.language},
-                           {"dark", s.dark},
-                           {"text_scale", s.text_scale},
-                           {"width", s.width},
-                           {"height", s.height},
-                           {"layout", s.layout},
-                           {"coder", s.coder},
-                           {"welcome_done", s.welcome_done},
-                           {"folders", s.folders.last},
-                           {"recent_folders", s.folders.recent},
-                           {"layouts", nlohmann::json::object()}};
+    nlohmann::json json = {{"language", s.language},     {"dark", s.dark},
+                           {"text_scale", s.text_scale}, {"width", s.width},
+                           {"height", s.height},         {"layout", s.layout},
+                           {"coder", s.coder},           {"welcome_done", s.welcome_done},
+                           {"folders", s.folders.last},  {"recent_folders", s.folders.recent},
+                           {"nodes", s.nodes},           {"layouts", nlohmann::json::object()}};
     for (const auto& [name, layout] : s.layouts) {
         json["layouts"][name] = {{"ini", layout.ini}, {"panels", layout.panels}};
     }

@@ -34,6 +34,8 @@ struct Settings {
     std::string coder = "A";  ///< the person's initials on labels
     std::map<std::string, SavedLayout> layouts;
     FolderMemory folders;
+    static constexpr std::size_t kNodes = 8;
+    std::vector<std::string> nodes;  ///< addresses of nodes on other machines, newest first; no secrets
 };
 
 /// $XDG_CONFIG_HOME/moescope (or ~/.config/moescope).

@@ -11,14 +11,17 @@ namespace moescope::app {
 void draw_unopened(ui::Context& ctx) {
     using client::Link;
     const Link& link = ctx.snapshot.link;
-    if (link.state != Link::State::unopened) {
+    const bool turned_away = link.state == Link::State::refused && !link.address.empty();
+    if (link.state != Link::State::unopened && !turned_away) {
         return;
     }
     // What keeps a session from being written (another program, a right, a full disk) mostly leaves it readable.
-    const bool readable = link.obstacle != Link::Obstacle::no_session && link.obstacle != Link::Obstacle::newer;
+    const bool readable =
+        !turned_away && link.obstacle != Link::Obstacle::no_session && link.obstacle != Link::Obstacle::newer;
     const std::string sentence = ctx.text.message(link.message);
     std::vector<const char*> buttons;
-    for (const char* key : {"unopened.read", "unopened.again", "unopened.other", "unopened.new"}) {
+    const char* other = turned_away ? "unopened.node" : "unopened.other";
+    for (const char* key : {"unopened.read", "unopened.again", other, "unopened.new"}) {
         if (readable || std::string_view(key) != "unopened.read") {
             buttons.push_back(ctx.text.label(key));
         }
@@ -36,9 +39,9 @@ void draw_unopened(ui::Context& ctx) {
         if (ImGui::Button(ctx.text.label("unopened.again"))) {
             ctx.client.restart_node();
         }
-        ui::flow(ui::button_width(ctx.text.label("unopened.other")));
-        if (ImGui::Button(ctx.text.label("unopened.other"))) {
-            ctx.run("file.open_session");
+        ui::flow(ui::button_width(ctx.text.label(other)));
+        if (ImGui::Button(ctx.text.label(other))) {
+            ctx.run(turned_away ? "file.connect_node" : "file.open_session");
         }
         ui::flow(ui::button_width(ctx.text.label("unopened.new")));
         if (ImGui::Button(ctx.text.label("unopened.new"))) {

@@ -97,6 +97,8 @@ void Workbench::start_client() {
     client_options.node_program = options_.node_program;
     client_options.session = options_.session;
     client_options.node_arguments = options_.node_arguments;
+    client_options.node = options_.node;
+    client_options.keys = sessions_folder().parent_path() / "viewer";
     client_ =
         std::make_unique<client::NodeClient>(std::move(client_options), [&platform = platform_] { platform.wake(); });
     snapshot_ = client_->snapshot();
@@ -131,6 +133,7 @@ void Workbench::switch_session(const std::filesystem::path& folder, const std::s
     next_ = [this, folder, say_then] {
         retire_client();
         options_.session = folder;
+        options_.node.clear();
         start_client();
         if (!say_then.empty()) {
             notify(say_then, false);
@@ -139,11 +142,31 @@ void Workbench::switch_session(const std::filesystem::path& folder, const std::s
     wanted_frames_ = std::max(wanted_frames_, 3);
 }
 
+void Workbench::open_node(const std::string& address) {
+    leave(Leaving::Where::other_session, [this, address] {
+        next_ = [this, address] {
+            retire_client();
+            options_.session.clear();
+            options_.node = address;
+            start_client();
+            options_.node = client::shown_node_address(address);  // the secret of an invitation is not kept
+            std::vector<std::string>& recent = settings_.nodes;
+            std::erase(recent, options_.node);
+            recent.insert(recent.begin(), options_.node);
+            recent.resize(std::min(recent.size(), Settings::kNodes));
+            save_settings_soon();
+        };
+        wanted_frames_ = std::max(wanted_frames_, 3);
+    });
+}
+
 /// Ending a client may take seconds (the node writes a checkpoint): a thread of its own waits for it.
 void Workbench::retire_client() {
     std::shared_ptr<client::NodeClient> old = std::move(client_);
     const auto gone = std::make_shared<std::promise<void>>();
-    departures_[options_.session] = gone->get_future().share();
+    if (options_.node.empty()) {
+        departures_[options_.session] = gone->get_future().share();
+    }
     retiring_.emplace_back([old = std::move(old), gone]() mutable {
         old.reset();
         gone->set_value();
@@ -250,6 +273,10 @@ void Workbench::take_close() {
 /// Says what becomes of the work that is under way, then goes.
 void Workbench::leave(Leaving::Where where, std::function<void()> go) {
     wanted_frames_ = std::max(wanted_frames_, 3);
+    if (!options_.node.empty()) {  // what it does goes on without us
+        go();
+        return;
+    }
     leaving_.ask(*snapshot_, where, std::move(go));
 }
 

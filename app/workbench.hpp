@@ -12,6 +12,7 @@
 
 #include "app/background.hpp"
 #include "app/commands.hpp"
+#include "app/connect_form.hpp"
 #include "app/dialogs.hpp"
 #include "app/escape.hpp"
 #include "app/fonts.hpp"
@@ -28,7 +29,8 @@
 namespace moescope::app {
 
 struct WorkbenchOptions {
-    std::filesystem::path session;
+    std::filesystem::path session;  ///< not used while `node` is not empty
+    std::string node;               ///< address of a node on another machine; empty: one of our own
     std::filesystem::path node_program;
     std::vector<std::string> node_arguments;
     std::filesystem::path assets;           ///< folder with languages/, fonts/, docs/
@@ -82,6 +84,8 @@ class Workbench {
     /// The layout as it was left, the panel that it is about in front.
     void show_layout(const std::string& layout);
     void open_session(const std::filesystem::path& folder);
+    /// Leaves what is open for the node at that address, which goes on when the window leaves it.
+    void open_node(const std::string& address);
     /// What dropping files on the window does: model files are added, a session folder is opened.
     void drop(const std::vector<std::string>& paths);
     /// `file`: what was written, for the button that shows it.
@@ -207,6 +211,7 @@ class Workbench {
     std::shared_ptr<OnShow> on_show_ = std::make_shared<OnShow>();  ///< never null
     Palette palette_;
     Dialogs dialogs_;
+    ConnectForm connect_;
     Leaving leaving_;
     InputQueue input_;
     Escape escape_;

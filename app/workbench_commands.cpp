@@ -152,6 +152,10 @@ void Workbench::add_file_commands() {
                                      .misfit = "files.no_session"},
                                     [this](const std::string& path) { open_session(path); });
                    }});
+    commands_.add({.key = "file.connect_node",
+                   .menu = {"menu.file", 0},
+                   .shortcut = ImGuiMod_Ctrl | ImGuiMod_Shift | ImGuiKey_N,
+                   .action = [this] { connect_.open(); }});
     commands_.add({.key = "file.report",
                    .menu = {"menu.file", 1},
                    .action =

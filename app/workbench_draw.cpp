@@ -35,6 +35,12 @@ struct LinkLook {
     ui::Tone tone;
 };
 
+/// "local node: up", or the same of one on another machine by its address.
+std::string link_words(const ui::Context& ctx, const Link& link, const std::string& key) {
+    return link.address.empty() ? std::string(ctx.text(key.c_str()))
+                                : ctx.text.format("remote_" + key, {{"node", link.address}});
+}
+
 LinkLook link_look(const Link& link, bool stale) {
     switch (link.state) {
         case Link::State::starting:
@@ -133,6 +139,7 @@ void Workbench::draw(ui::Context& ctx) {
     if (asked && !dialogs_.open()) {
         save_settings_soon();  // it remembers the folder
     }
+    connect_.draw(ctx, settings_.nodes, [this](const std::string& address) { open_node(address); });
     leaving_.draw(ctx);
     palette_.draw(ctx, commands_);
 }
@@ -190,7 +197,7 @@ void Workbench::draw_node_status(ui::Context& ctx) {
     const Link& link = ctx.snapshot.link;
     const double age = std::max(0.0, ctx.now - link.last_data_time);
     const LinkLook look = link_look(link, age > kStaleSeconds);
-    std::string words = ctx.text(look.key);
+    std::string words = link_words(ctx, link, look.key);
     if (link.state == Link::State::connected && ctx.snapshot.node.cores > 0) {
         words +=
             " \u00b7 " + ctx.text.format("node.cores",
@@ -214,7 +221,7 @@ void Workbench::draw_node_status(ui::Context& ctx) {
         show_panel("nodes");
     }
     std::string tip =
-        std::string(ctx.text(look.key)) + "\n" +
+        link_words(ctx, link, look.key) + "\n" +
         ctx.text.format(
             "node.tip",
             {{"age", ui::duration_text(ctx.text, age)},

@@ -451,4 +451,26 @@ std::optional<std::string> Database::value(const std::string& key) const {
     return std::nullopt;
 }
 
+void copy_database(const fs::path& from, const fs::path& to) {
+    const auto open = [](const fs::path& file, int flags) {
+        sqlite3* db = nullptr;
+        const int code = sqlite3_open_v2(file.c_str(), &db, flags | SQLITE_OPEN_NOMUTEX, nullptr);
+        std::unique_ptr<sqlite3, decltype(&sqlite3_close)> opened(db, &sqlite3_close);
+        if (code != SQLITE_OK) {
+            throw Error(say("the database {} can't be opened: {}", file, sqlite3_errstr(code)));
+        }
+        return opened;
+    };
+    const auto source = open(from, SQLITE_OPEN_READONLY), target = open(to, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);
+    sqlite3_busy_timeout(source.get(), 2000);
+    sqlite3_backup* backup = sqlite3_backup_init(target.get(), "main", source.get(), "main");
+    const int code = backup == nullptr ? sqlite3_errcode(target.get()) : sqlite3_backup_step(backup, -1);
+    if (backup != nullptr) {
+        sqlite3_backup_finish(backup);
+    }
+    if (code != SQLITE_DONE) {
+        throw Error(say("the database {} can't be copied: {}", from, sqlite3_errstr(code)));
+    }
+}
+
 }  // namespace moescope::sessions

@@ -47,4 +47,7 @@ class Database {
     std::unique_ptr<Impl> impl_;
 };
 
+/// The database as it is now, also while another program writes to it, as a new file. Throws base::Error.
+void copy_database(const std::filesystem::path& from, const std::filesystem::path& to);
+
 }  // namespace moescope::sessions

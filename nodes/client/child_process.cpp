@@ -27,7 +27,7 @@ using base::Sentence;
 namespace {
 
 /// Runs in the child between fork and exec: system calls only.
-[[noreturn]] void become(const char* program, char* const* arguments, int log, int null, pid_t parent) {
+[[noreturn]] void become(const char* program, char* const* arguments, int in, int out, int log, pid_t parent) {
     ::prctl(PR_SET_PDEATHSIG, SIGTERM);
     if (::getppid() != parent) {
         ::_exit(127);  // the parent died before the line above
@@ -35,8 +35,8 @@ namespace {
     sigset_t none;
     sigemptyset(&none);
     ::sigprocmask(SIG_SETMASK, &none, nullptr);
-    ::dup2(null, STDIN_FILENO);
-    ::dup2(log, STDOUT_FILENO);
+    ::dup2(in, STDIN_FILENO);
+    ::dup2(out, STDOUT_FILENO);
     ::dup2(log, STDERR_FILENO);
     ::syscall(SYS_close_range, 3u, ~0u, CLOSE_RANGE_CLOEXEC);
     ::execv(program, arguments);
@@ -58,7 +58,7 @@ ChildProcess::~ChildProcess() {
 }
 
 void ChildProcess::start(const std::filesystem::path& program, const std::vector<std::string>& arguments,
-                         const std::filesystem::path& log) {
+                         const std::filesystem::path& log, Pipes* pipes) {
     if (::access(program.c_str(), X_OK) != 0) {
         throw Error(say("the node program {} can't be started: {}", program, base::system_sentence(errno)));
     }
@@ -70,20 +70,27 @@ void ChildProcess::start(const std::filesystem::path& program, const std::vector
         pointers.push_back(argument.data());
     }
     pointers.push_back(nullptr);
-    const int log_file = ::open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
-    const int null = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
+    const base::Descriptor log_file(
+        ::open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600));
+    base::Descriptor in, out;  // of the child
+    bool ready = static_cast<bool>(log_file);
+    if (pipes != nullptr) {
+        int there[2]{-1, -1}, back[2]{-1, -1};
+        ready = ready && ::pipe2(there, O_CLOEXEC) == 0 && ::pipe2(back, O_CLOEXEC) == 0;
+        in = base::Descriptor(there[0]);
+        pipes->to = base::Descriptor(there[1]);
+        pipes->from = base::Descriptor(back[0]);
+        out = base::Descriptor(back[1]);
+    } else {
+        in = base::Descriptor(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+        ready = ready && static_cast<bool>(in);
+    }
     const pid_t parent = ::getpid();
-    const pid_t child = log_file >= 0 && null >= 0 ? ::fork() : -1;
+    const pid_t child = ready ? ::fork() : -1;
     if (child == 0) {
-        become(name.c_str(), pointers.data(), log_file, null, parent);
+        become(name.c_str(), pointers.data(), in.get(), out ? out.get() : log_file.get(), log_file.get(), parent);
     }
     const int error = errno;
-    if (log_file >= 0) {
-        ::close(log_file);
-    }
-    if (null >= 0) {
-        ::close(null);
-    }
     if (child < 0) {
         throw Error(say("the node can't be started (its messages go to {}): {}", log, base::system_sentence(error)));
     }
@@ -104,6 +111,7 @@ std::optional<Sentence> ChildProcess::poll_end() {
         return std::nullopt;
     }
     process_ = 0;
+    last_status_ = result > 0 && WIFEXITED(status) ? WEXITSTATUS(status) : 0;
     if (result < 0) {
         return say("the node's process is gone");
     }

@@ -1,6 +1,7 @@
 #include "nodes/client/client.hpp"
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
@@ -23,7 +24,12 @@
 #include "nodes/client/node_view.hpp"
 #include "nodes/client/runtime_folder.hpp"
 #include "nodes/protocol/viewer_session.hpp"
+#include "nodes/security/identity.hpp"
+#include "nodes/security/known_nodes.hpp"
+#include "nodes/security/pairing.hpp"
 #include "nodes/transport/connection.hpp"
+#include "nodes/transport/node_address.hpp"
+#include "nodes/transport/tls.hpp"
 
 namespace moescope::client {
 
@@ -43,7 +49,9 @@ constexpr double kPublishSeconds = 0.030;
 constexpr double kMeasureSeconds = 3;   ///< between two looks at our own memory
 constexpr double kPatienceSeconds = 5;  ///< then the person is told that the start takes long
 constexpr double kFirstRetrySeconds = 0.02, kLastRetrySeconds = 2;
-constexpr double kEndSeconds = 3;  ///< for the child, between SIGTERM and SIGKILL
+constexpr double kFirstRemoteRetrySeconds = 0.5, kLastRemoteRetrySeconds = 30;
+constexpr double kEndSeconds = 3;       ///< for the child, between SIGTERM and SIGKILL
+constexpr double kConnectSeconds = 10;  ///< for each of the steps of a connection over a network
 constexpr std::size_t kResultsKept = 256;
 constexpr std::size_t kCommandsUnderWay = protocol::kMaximumRequests - 4;
 constexpr auto kNoThrow = asio::as_tuple(asio::use_awaitable);
@@ -88,10 +96,30 @@ double now_seconds() {
     return steady_seconds();
 }
 
+Sentence node_address_problem(const std::string& address) {
+    try {
+        const auto place = transport::parse_node_address(address);
+        return place.kind == transport::NodeAddress::Kind::socket
+                   ? say("a node on this machine is opened with its session")
+                   : Sentence();
+    } catch (const Error& error) {
+        return error.sentence();
+    }
+}
+
+std::string shown_node_address(const std::string& address) {
+    try {
+        return transport::to_text(transport::parse_node_address(address));
+    } catch (const Error&) {
+        return address.substr(0, address.find('#'));
+    }
+}
+
 class NodeClient::Impl {
  public:
     Impl(ClientOptions options, std::function<void()> wake)
         : options_(std::move(options)), wake_(std::move(wake)), published_(first_snapshot(session_)) {
+        read_address();
         thread_ = std::thread(&Impl::run, this);
     }
 
@@ -147,10 +175,21 @@ class NodeClient::Impl {
     static asio::awaitable<bool> connect_once(Impl* self);
     static asio::awaitable<void> stay_connected(Impl* self);
     static asio::awaitable<void> end_child(Impl* self);
+    asio::awaitable<void> wait_before_retry(double seconds);
     static asio::awaitable<void> wait_for_event(Impl* self, double seconds);
 
     fs::path socket_path() const { return options_.socket.empty() ? folder_.path() / "node.sock" : options_.socket; }
-    bool owns_node() const { return options_.socket.empty(); }
+    bool owns_node() const { return options_.socket.empty() && !remote_; }
+    /// Who does not answer there.
+    std::string where() const { return remote_ ? transport::to_text(*remote_) : socket_path().string(); }
+    void read_address();
+    void refuse(const Sentence& why);
+    void ssh_ended(const Sentence& how);
+    static asio::awaitable<bool> connect_socket(Impl* self);
+    static asio::awaitable<bool> connect_tls(Impl* self);
+    bool connect_ssh();
+    template <class Stream>
+    void connected(Stream stream, std::optional<protocol::Auth> auth = {});
     void start_child();
     bool child_ended();
     void node_crashed(const Sentence& how);
@@ -176,11 +215,13 @@ class NodeClient::Impl {
     void give_up_commands(const Sentence& reason);
     void give_up_late_commands();
     void start_over();
+    void remember_node();
     void changed();
     void publish();
     void count_bytes(std::size_t bytes);
 
     const ClientOptions options_;
+    std::optional<transport::NodeAddress> remote_;
     const std::function<void()> wake_;
     std::uint64_t session_ = random_number();  ///< of the I/O thread once that runs
     std::atomic<CommandId> last_id_{0};
@@ -204,6 +245,8 @@ class NodeClient::Impl {
 
     std::shared_ptr<ServerPeer> peer_;  ///< of the connection that exists now
     bool ever_connected_ = false, greeted_this_time_ = false;
+    std::shared_ptr<asio::ssl::context> tls_;
+    bool invitation_used_ = false;
     bool refused_ = false;
     Sentence closed_reason_;
 
@@ -227,10 +270,12 @@ class NodeClient::Impl {
 /// The connection's peer: feeds frames to the session and carries out its actions on the client.
 class NodeClient::Impl::ServerPeer final : public transport::Peer, public std::enable_shared_from_this<ServerPeer> {
  public:
-    explicit ServerPeer(Impl& client) : client_(client), session_(our_hello()) {}
+    ServerPeer(Impl& client, std::optional<protocol::Auth> auth)
+        : client_(client), session_(our_hello(), std::move(auth)) {}
 
-    void start(Socket socket) {
-        connection_ = std::make_shared<transport::Connection<Socket>>(std::move(socket), shared_from_this());
+    template <class Stream>
+    void start(Stream stream) {
+        connection_ = std::make_shared<transport::Connection<Stream>>(std::move(stream), shared_from_this());
         perform(session_.start(steady_seconds()));
         connection_->start();
     }
@@ -337,6 +382,14 @@ asio::awaitable<void> NodeClient::Impl::wait_for_event(Impl* self, double second
     co_await self->event_.async_wait(kNoThrow);
 }
 
+/// Not all at the same moment, when many have lost the same node. Somebody who asks is not kept waiting.
+asio::awaitable<void> NodeClient::Impl::wait_before_retry(double seconds) {
+    const double until = steady_seconds() + seconds * (0.5 + 0.5 * static_cast<double>(random_number() % 1000) / 1000);
+    while (!stopping_ && !restart_wanted_ && !node_is_down() && steady_seconds() < until) {
+        co_await wait_for_event(this, until - steady_seconds());
+    }
+}
+
 asio::awaitable<void> NodeClient::Impl::supervise(Impl* self) {
     double retry = kFirstRetrySeconds, trying_since = steady_seconds();
     while (!self->stopping_) {
@@ -362,6 +415,12 @@ asio::awaitable<void> NodeClient::Impl::supervise(Impl* self) {
         const bool connected = co_await connect_once(self);
         if (connected) {
             co_await stay_connected(self);
+            if (self->remote_) {
+                retry = self->greeted_this_time_ ? kFirstRemoteRetrySeconds : std::max(retry, kFirstRemoteRetrySeconds);
+                co_await self->wait_before_retry(retry);
+                retry = std::min(retry * 1.5, kLastRemoteRetrySeconds);
+                continue;
+            }
             // A node that hangs up again and again must not keep this thread busy.
             co_await wait_for_event(self, self->greeted_this_time_ ? 0.001 : 0.010);
             retry = kFirstRetrySeconds;
@@ -371,7 +430,12 @@ asio::awaitable<void> NodeClient::Impl::supervise(Impl* self) {
         if (steady_seconds() - trying_since > kPatienceSeconds && self->link_.message.empty()) {
             self->set_link(self->link_.state,
                            self->owns_node() ? say("the node has been starting for 5 seconds and does not answer yet")
-                                             : say("no node answers at {}", self->socket_path()));
+                                             : say("no node answers at {}", self->where()));
+        }
+        if (self->remote_) {
+            co_await self->wait_before_retry(retry);
+            retry = std::min(retry * 1.5, kLastRemoteRetrySeconds);
+            continue;
         }
         co_await wait_for_event(self, retry);
         retry = std::min(retry * 1.5, self->ever_connected_ || !self->owns_node() ? kLastRetrySeconds : 0.2);
@@ -381,11 +445,46 @@ asio::awaitable<void> NodeClient::Impl::supervise(Impl* self) {
 }
 
 asio::awaitable<bool> NodeClient::Impl::connect_once(Impl* self) {
+    if (!self->remote_) {
+        co_return co_await connect_socket(self);
+    }
+    if (self->remote_->kind == transport::NodeAddress::Kind::ssh) {
+        co_return self->connect_ssh();
+    }
+    co_return co_await connect_tls(self);
+}
+
+void NodeClient::Impl::read_address() {
+    if (options_.node.empty()) {
+        return;
+    }
+    link_.address = shown_node_address(options_.node);
+    try {
+        remote_ = transport::parse_node_address(options_.node);
+    } catch (const Error& error) {
+        remote_.emplace();
+        link_.state = Link::State::refused;
+        link_.message = error.sentence();
+    }
+}
+
+void NodeClient::Impl::refuse(const Sentence& why) {
+    give_up_commands(why);
+    set_link(Link::State::refused, why);
+}
+
+template <class Stream>
+void NodeClient::Impl::connected(Stream stream, std::optional<protocol::Auth> auth) {
+    closed_reason_ = {};
+    refused_ = greeted_this_time_ = false;
+    peer_ = std::make_shared<ServerPeer>(*this, std::move(auth));
+    peer_->start(std::move(stream));
+}
+
+asio::awaitable<bool> NodeClient::Impl::connect_socket(Impl* self) {
     const std::string path = self->socket_path().string();
     if (path.size() >= sizeof(sockaddr_un::sun_path)) {
-        const Sentence problem = say("the socket path {} is longer than the system allows", path);
-        self->give_up_commands(problem);
-        self->set_link(Link::State::refused, problem);
+        self->refuse(say("the socket path {} is longer than the system allows", path));
         co_return false;
     }
     Socket socket(self->io_);
@@ -393,11 +492,142 @@ asio::awaitable<bool> NodeClient::Impl::connect_once(Impl* self) {
     if (error || self->stopping_) {
         co_return false;
     }
-    self->closed_reason_ = {};
-    self->refused_ = self->greeted_this_time_ = false;
-    self->peer_ = std::make_shared<ServerPeer>(*self);
-    self->peer_->start(std::move(socket));
+    self->connected(std::move(socket));
     co_return true;
+}
+
+namespace {
+
+/// Closes a socket when what is done with it takes too long.
+class ConnectClock {
+ public:
+    ConnectClock(asio::ip::tcp::socket& socket, double seconds) : timer_(socket.get_executor()) {
+        timer_.expires_after(std::chrono::microseconds(static_cast<std::int64_t>(seconds * 1e6)));
+        timer_.async_wait([&socket](boost::system::error_code error) {
+            if (!error) {
+                boost::system::error_code ignored;
+                socket.close(ignored);
+            }
+        });
+    }
+
+ private:
+    asio::steady_timer timer_;
+};
+
+std::string machine_name() {
+    std::array<char, 256> name{};
+    return ::gethostname(name.data(), name.size() - 1) == 0 ? std::string(name.data()) : std::string();
+}
+
+}  // namespace
+
+asio::awaitable<bool> NodeClient::Impl::connect_tls(Impl* self) {
+    const transport::NodeAddress& address = *self->remote_;
+    const std::string name = transport::to_text(address);
+    security::KnownNodes known(self->options_.keys / "known_nodes.json");
+    std::optional<security::KeyHash> expected;
+    std::optional<security::Invitation> invitation = self->invitation_used_ ? std::nullopt : address.invitation;
+    Sentence problem;
+    try {
+        expected = invitation ? invitation->node : known.key_of(name);
+        if (!self->tls_) {
+            self->tls_ =
+                transport::tls_context(security::load_or_make_identity(self->options_.keys / "identity.pem"), false);
+        }
+    } catch (const std::exception& failure) {
+        problem = base::sentence_of(failure);
+    }
+    if (problem.empty() && !expected) {
+        problem = say(
+            "this workbench is not paired with {}; paste an invitation, which `moescope-node pair` prints there", name);
+    }
+    if (!problem.empty()) {
+        self->refuse(problem);
+        co_return false;
+    }
+    asio::ip::tcp::resolver resolver(self->io_);
+    const auto [unknown, places] =
+        co_await resolver.async_resolve(address.host, std::to_string(address.port), kNoThrow);
+    if (unknown || self->stopping_) {
+        co_return false;
+    }
+    for (const auto& place : places) {
+        asio::ip::tcp::socket socket(self->io_);
+        boost::system::error_code error;
+        {
+            const ConnectClock clock(socket, kConnectSeconds);
+            std::tie(error) = co_await socket.async_connect(place.endpoint(), kNoThrow);
+        }
+        if (self->stopping_) {
+            co_return false;
+        }
+        if (error) {
+            continue;
+        }
+        socket.set_option(asio::ip::tcp::no_delay(true), error);
+        transport::TlsStream stream(std::move(socket), self->tls_);
+        {
+            const ConnectClock clock(stream.socket(), kConnectSeconds);
+            std::tie(error) = co_await stream.stream().async_handshake(asio::ssl::stream_base::client, kNoThrow);
+        }
+        const auto peer = error ? std::nullopt : stream.peer();
+        const auto binding = error ? std::nullopt : stream.binding();
+        if (self->stopping_ || !peer || !binding) {
+            co_return false;
+        }
+        if (!security::same(*peer, *expected)) {
+            self->refuse(
+                say("{} shows another key than the node that this workbench was paired with; if it was set up "
+                    "anew, paste a new invitation, else somebody may be in between",
+                    name));
+            co_return false;
+        }
+        std::optional<protocol::Auth> auth;
+        if (invitation) {
+            auth = protocol::Auth{security::proof_of(invitation->secret, *binding), machine_name()};
+        }
+        self->connected(std::move(stream), std::move(auth));
+        co_return true;
+    }
+    co_return false;
+}
+
+/// Over the system's ssh, which knows the user's keys, agent and known hosts, and asks nothing here.
+bool NodeClient::Impl::connect_ssh() {
+    const transport::NodeAddress& address = *remote_;
+    try {
+        if (folder_.path().empty()) {
+            throw Error(say("no private folder for the messages of ssh can be made in $XDG_RUNTIME_DIR or /tmp"));
+        }
+        log_file_ = folder_.path() / "ssh.log";
+        std::vector<std::string> arguments{"-T", "-x",
+                                           "-o", "BatchMode=yes",
+                                           "-o", "ConnectTimeout=10",
+                                           "-o", "ServerAliveInterval=15",
+                                           "-o", "ClearAllForwardings=yes"};
+        if (address.port != 0) {
+            arguments.insert(arguments.end(), {"-p", std::to_string(address.port)});
+        }
+        if (!address.user.empty()) {
+            arguments.insert(arguments.end(), {"-l", address.user});
+        }
+        arguments.insert(arguments.end(), {"--", address.host, ssh_command(address.path)});
+        std::error_code error;
+        const auto log_size = fs::file_size(log_file_, error);
+        log_start_ = error ? 0 : log_size;
+        child_end_ = {};
+        ChildProcess::Pipes pipes = child_.start_with_pipes(options_.ssh, arguments, log_file_);
+        process_ = child_.process();
+        if (const int watch = child_.open_watch(); watch >= 0) {
+            asio::co_spawn(io_, watch_child(this, watch), asio::detached);
+        }
+        connected(transport::StdioStream(io_.get_executor(), pipes.from.release(), pipes.to.release()));
+        return true;
+    } catch (const std::exception& failure) {
+        refuse(base::sentence_of(failure));
+        return false;
+    }
 }
 
 asio::awaitable<void> NodeClient::Impl::stay_connected(Impl* self) {
@@ -458,10 +688,25 @@ bool NodeClient::Impl::child_ended() {
     }
     process_ = 0;
     const Sentence how = std::exchange(child_end_, {});
+    if (remote_) {
+        ssh_ended(how);
+        return true;
+    }
     if (!take_failure()) {
         node_crashed(how);
     }
     return true;
+}
+
+/// The node goes on there: it is asked again after a while, unless there never was one.
+void NodeClient::Impl::ssh_ended(const Sentence& how) {
+    const Sentence why = ssh_problem(where(), child_.last_status(), how, last_line(log_file_, log_start_));
+    if (!ever_connected_) {
+        refuse(why);
+        return;
+    }
+    connection_lost();
+    set_link(Link::State::lost, say("the connection to the node was lost ({}); trying to connect again", why));
 }
 
 /// A node that could not open its session has left a word why: that is no crash.
@@ -595,6 +840,7 @@ void NodeClient::Impl::greeted(const protocol::Hello& peer) {
         start_over();
     }
     ever_connected_ = greeted_this_time_ = true;
+    remember_node();
     link_.epoch = peer.epoch;
     node_id_ = peer.node_id;
     model_.node_came(static_cast<std::uint32_t>(peer.epoch));
@@ -610,6 +856,19 @@ void NodeClient::Impl::greeted(const protocol::Hello& peer) {
     catalogue.parameters = nlohmann::json::object();
     commands_.insert(commands_.begin(), std::move(catalogue));
     send_commands();
+}
+
+/// An invitation was taken: from now on the node knows our key, and we know its.
+void NodeClient::Impl::remember_node() {
+    if (!remote_ || !remote_->invitation || invitation_used_) {
+        return;
+    }
+    invitation_used_ = true;
+    try {
+        security::KnownNodes(options_.keys / "known_nodes.json").remember(where(), remote_->invitation->node);
+    } catch (const std::exception& failure) {
+        model_.add_log({0, "warning", "workbench", base::sentence_of(failure)});
+    }
 }
 
 void NodeClient::Impl::start_over() {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "nodes/client/snapshot.hpp"
+#include "nodes/client/ssh_command.hpp"
 
 namespace moescope::client {
 
@@ -21,8 +22,18 @@ struct ClientOptions {
     std::filesystem::path session;            ///< session folder; created when missing
     std::vector<std::string> node_arguments;  ///< after "serve --socket S --session DIR", for tests
     std::filesystem::path socket;             ///< not empty: view the node that listens here instead of starting one
-    double command_patience = 60;             ///< seconds that a command waits for a lost connection to come back
+    /// A node on another machine instead, as transport::parse_node_address() reads it (ssh, tls). Then `session` and
+    /// `node_program` are not used.
+    std::string node{};
+    std::filesystem::path keys{};  ///< tls: folder of our own key and of the list of known nodes
+    std::filesystem::path ssh = ssh_program();
+    double command_patience = 60;  ///< seconds that a command waits for a lost connection to come back
 };
+
+/// Why that is no address of a node on another machine; empty when it is one.
+base::Sentence node_address_problem(const std::string& address);
+/// The address as it is shown and remembered: without the secret of an invitation. What is none stays as it is.
+std::string shown_node_address(const std::string& address);
 
 class NodeClient {
  public:

@@ -45,6 +45,7 @@ struct Link {
     State state = State::starting;
     Obstacle obstacle = Obstacle::none;  ///< while `unopened`
     base::Sentence message;              ///< for a person, empty while all is well
+    std::string address;                 ///< of a node on another machine; empty: it is here
     double last_data_time = 0;  ///< seconds of steady clock (client::now_seconds()) at which the last frame came
     double round_trip_ms = 0;
     double bytes_per_second = 0;

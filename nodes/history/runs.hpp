@@ -63,6 +63,7 @@ struct TrainingRun : RunHeader {
     /// Steps of the checkpoints that the node keeps, oldest first; empty when it does not tell.
     std::vector<std::uint64_t> checkpoints;
     std::uint64_t planned_steps = 0;
+    std::string parameters_sha256;  ///< of the run's end; empty while it goes on, and where it is not known
 
     // Columns over steps; all have the size of `step`.
     Column step;

@@ -429,6 +429,7 @@ void Session::run_ended(const RecordView& record, const json& body) {
     // Only where the run is known: its kind stands in run_started, which lies before this record on the same channel.
     if (trainings_.contains(id)) {
         end(training(id));
+        training(id).value.parameters_sha256 = text_of(body, "parameters_sha256");
     } else if (answers_.contains(id)) {
         end(answer(id));
     } else if (probes_.contains(id)) {

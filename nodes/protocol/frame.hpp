@@ -28,6 +28,7 @@ enum class FrameType : std::uint16_t {
     hello = 1,
     refuse = 2,
     auth_ok = 3,
+    auth = 4,
     request = 10,
     response = 11,
     subscribe = 12,

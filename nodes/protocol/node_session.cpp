@@ -61,8 +61,11 @@ Actions NodeSession::on_frame(Frame frame, double now) {
     heartbeat_.heard(now);
     const auto type = static_cast<FrameType>(frame.type);
     if (!greeted_) {
-        if (type == FrameType::hello) {
+        if (type == FrameType::hello && proof_ == Proof::none) {
             return on_hello(frame);
+        }
+        if (type == FrameType::auth && proof_ == Proof::awaited) {
+            return on_auth(frame);
         }
         if (type == FrameType::bye || type == FrameType::refuse) {
             closed_ = true;
@@ -109,8 +112,35 @@ Actions NodeSession::on_hello(const Frame& frame) {
     if (hello->role != Role::viewer) {
         return refuse(RefuseCode::bad_greeting, say("a node can only be viewed by a workbench, not by another node"));
     }
+    theirs_ = *hello;
+    if (admission_ == Admission::by_proof) {
+        proof_ = Proof::awaited;
+        return {};
+    }
+    return admit();
+}
+
+Actions NodeSession::on_auth(const Frame& frame) {
+    proof_ = Proof::looked_at;
+    auto auth = decode_auth(frame.body);
+    if (!auth) {
+        return close(Close::Why::broken_rule, say("the viewer sent a proof that can't be read"));
+    }
+    return {ProofReceived{std::move(*auth)}};
+}
+
+Sentence NodeSession::not_known() {
+    return say(
+        "this node does not know this workbench; let its administrator make an invitation with `moescope-node pair`, "
+        "and paste it within ten minutes");
+}
+
+Actions NodeSession::admit() {
+    if (closed_ || greeted_) {
+        return {};
+    }
     greeted_ = true;
-    return {SendFrame{make_frame(FrameType::auth_ok)}, Greeted{*hello}};
+    return {SendFrame{make_frame(FrameType::auth_ok)}, Greeted{theirs_}};
 }
 
 Actions NodeSession::on_request(const Frame& frame) {
@@ -216,6 +246,9 @@ Actions NodeSession::on_time(double now) {
         return {};
     }
     if (!greeted_) {
+        if (now - started_ > kGreetingSeconds && proof_ == Proof::awaited) {
+            return refuse(RefuseCode::not_allowed, not_known());
+        }
         if (now - started_ > kGreetingSeconds) {
             return refuse(RefuseCode::bad_greeting, say("the greeting took longer than 5 seconds"));
         }

@@ -12,8 +12,12 @@ namespace moescope::protocol {
 
 class NodeSession {
  public:
+    /// Is the viewer known by the way it came (a socket of the same user, a paired key), or must it prove that it was
+    /// invited before anything else of it is read?
+    enum class Admission { known, by_proof };
     /// `last` is where the journal ends now; a subscription beyond it (and what was sent since) is answered with a GAP.
-    NodeSession(Hello ours, StreamPosition last) : ours_(std::move(ours)), last_(last) {}
+    NodeSession(Hello ours, StreamPosition last, Admission admission = Admission::known)
+        : ours_(std::move(ours)), last_(last), admission_(admission) {}
 
     Actions start(double now);  ///< our HELLO
     Actions on_frame(Frame frame, double now);
@@ -24,6 +28,9 @@ class NodeSession {
                     const nlohmann::json& answer);  ///< {"state","value","error"}; dropped when the id is not pending
     Actions bye(const Sentence& reason);
     Actions refuse(RefuseCode code, const Sentence& text);
+    Actions admit();  ///< after ProofReceived
+    /// The one text for all viewers that are turned away: it does not tell them why.
+    static Sentence not_known();
     /// Limit for the FrameReader, after each frame.
     std::size_t body_limit() const { return greeted_ ? kControlBodyLimit : kGreetingBodyLimit; }
     bool greeted() const { return greeted_ && !closed_; }
@@ -59,6 +66,7 @@ class NodeSession {
     };
     Actions close(Close::Why why, const Sentence& reason);
     Actions on_hello(const Frame& frame);
+    Actions on_auth(const Frame& frame);
     Actions on_request(const Frame& frame);
     Actions on_subscribe(const Frame& frame);
     Actions on_unsubscribe(const Frame& frame);
@@ -66,6 +74,10 @@ class NodeSession {
 
     Hello ours_;
     StreamPosition last_;
+    Admission admission_;
+    Hello theirs_;
+    enum class Proof { none, awaited, looked_at };
+    Proof proof_ = Proof::none;
     bool greeted_ = false, closed_ = false;
     double started_ = 0;
     Heartbeat heartbeat_;

@@ -13,6 +13,7 @@
 
 #include "nodes/protocol/frame.hpp"
 #include "nodes/protocol/hello.hpp"
+#include "nodes/protocol/rights.hpp"
 
 namespace moescope::protocol {
 
@@ -46,6 +47,10 @@ struct Greeted {
 };
 
 // Of the node's side.
+/// A viewer that is not known proves that it was invited: answer with NodeSession::admit() or refuse().
+struct ProofReceived {
+    Auth auth;
+};
 struct RequestReceived {
     std::string id, command;
     nlohmann::json parameters;
@@ -75,8 +80,8 @@ struct RoundTrip {
     double seconds = 0;
 };
 
-using Action = std::variant<SendFrame, Close, Greeted, RequestReceived, MoreWanted, RecordReceived, ResponseReceived,
-                            GapReceived, StateReceived, RoundTrip>;
+using Action = std::variant<SendFrame, Close, Greeted, ProofReceived, RequestReceived, MoreWanted, RecordReceived,
+                            ResponseReceived, GapReceived, StateReceived, RoundTrip>;
 using Actions = std::vector<Action>;
 
 /// {"state": "failed", "error", "error_id"}: the answer to a command that could not be carried out.

@@ -115,6 +115,9 @@ Actions ViewerSession::on_greeting(const Frame& frame, double now) {
         }
         theirs_ = *hello;
         phase_ = Phase::hello_received;
+        if (auth_) {
+            return {SendFrame{make_frame(FrameType::auth, encode_auth(*auth_))}};
+        }
         return {};
     }
     if (phase_ == Phase::hello_received && type == FrameType::auth_ok) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <optional>
 
 #include "nodes/protocol/session.hpp"
 
@@ -10,7 +11,9 @@ namespace moescope::protocol {
 
 class ViewerSession {
  public:
-    explicit ViewerSession(Hello ours) : ours_(std::move(ours)) {}
+    /// `auth`: for a node that does not know this viewer yet.
+    explicit ViewerSession(Hello ours, std::optional<Auth> auth = {})
+        : ours_(std::move(ours)), auth_(std::move(auth)) {}
 
     Actions start(double now);  ///< our HELLO
     Actions on_frame(Frame frame, double now);
@@ -38,6 +41,7 @@ class ViewerSession {
     Actions on_response(const Frame& frame);
 
     Hello ours_, theirs_;
+    std::optional<Auth> auth_;
     Phase phase_ = Phase::new_;
     double started_ = 0;
     Heartbeat heartbeat_;

@@ -16,9 +16,13 @@
 #include <thread>
 #include <unistd.h>
 
+#include "base/foreign_text.hpp"
 #include "base/json_guard.hpp"
 #include "nodes/protocol/node_session.hpp"
+#include "nodes/security/pairing.hpp"
+#include "nodes/transport/attempts.hpp"
 #include "nodes/transport/connection.hpp"
+#include "nodes/transport/tls.hpp"
 #include "nodes/transport/unix_socket.hpp"
 
 namespace moescope::transport {
@@ -30,6 +34,7 @@ using Bytes = std::vector<std::byte>;
 
 constexpr std::size_t kPieceBytes = 256 * 1024;  ///< of one write
 constexpr std::size_t kRecordsAtOnce = 4096;
+constexpr double kPairedSeconds = 5;  ///< a viewer whose pairing was taken away stays no longer
 
 protocol::Frame frame_of(sessions::Record record) {
     protocol::Frame frame;
@@ -60,17 +65,25 @@ void block_broken_pipes() {
 class NodeServer::Impl : public std::enable_shared_from_this<NodeServer::Impl> {
  public:
     Impl(NodeServerOptions options, sessions::Journal& journal, RequestHandler& handler)
-        : options_(std::move(options)), journal_(journal), handler_(handler), acceptor_(io_), last_goodbye_(io_) {
+        : options_(std::move(options)),
+          journal_(journal),
+          handler_(handler),
+          acceptor_(io_),
+          tls_acceptor_(io_),
+          last_goodbye_(io_) {
         if (options_.node_id == decltype(options_.node_id){}) {
             std::random_device random;
             for (auto& byte : options_.node_id) {
                 byte = static_cast<std::uint8_t>(random());
             }
         }
-        if (options_.socket.empty()) {
-            open_stdio();
-        } else {
+        if (options_.listener) {
+            listen_tls();
+        }
+        if (!options_.socket.empty()) {
             listen();
+        } else if (!options_.listener) {
+            open_stdio();
         }
     }
 
@@ -97,9 +110,23 @@ class NodeServer::Impl : public std::enable_shared_from_this<NodeServer::Impl> {
 
     bool publish_state(nlohmann::json state);
     std::size_t viewers() const { return greeted_; }
+    std::uint16_t port() const { return port_; }
 
  private:
     class Viewer;
+    struct Guest;
+
+    void listen_tls();
+    static asio::awaitable<void> accept_tls_loop(Impl* self);
+    static asio::awaitable<void> shake_hands(Impl* self, asio::ip::tcp::socket socket, std::string from);
+    void admit(Viewer& viewer, const protocol::Auth& auth);
+    bool still_paired(Viewer& viewer);
+    void turned_away(const std::string& from, const base::Sentence& why);
+    void tell(bool warning, const base::Sentence& sentence) {
+        if (options_.log) {
+            options_.log(warning, sentence);
+        }
+    }
 
     void listen();
     void run();
@@ -122,6 +149,12 @@ class NodeServer::Impl : public std::enable_shared_from_this<NodeServer::Impl> {
     RequestHandler& handler_;
     asio::io_context io_{1};
     asio::local::stream_protocol::acceptor acceptor_;
+    asio::ip::tcp::acceptor tls_acceptor_;
+    std::shared_ptr<asio::ssl::context> tls_;
+    std::optional<security::PairingBook> pairing_;
+    std::uint16_t port_ = 0;
+    Attempts attempts_;
+    std::size_t handshakes_ = 0;
     std::optional<StdioStream> stdio_;  ///< until its viewer takes it
     asio::steady_timer last_goodbye_;
     std::thread thread_;
@@ -136,15 +169,28 @@ class NodeServer::Impl : public std::enable_shared_from_this<NodeServer::Impl> {
     std::map<std::string, std::vector<std::weak_ptr<Viewer>>> waiting_;  ///< by command id
 };
 
+/// Who comes over a network.
+struct NodeServer::Impl::Guest {
+    std::string from;  ///< its address
+    security::KeyHash key{};
+    security::ChannelBinding binding{};
+    std::optional<protocol::Right> right;  ///< nothing until it has shown that it was invited
+    bool turned_away = false;
+};
+
 /// One viewer: carries out what its session asks for.
 class NodeServer::Impl::Viewer final : public Peer, public std::enable_shared_from_this<Viewer> {
  public:
     const std::uint64_t number;  ///< from 1, in the order in which they came
 
-    explicit Viewer(Impl& server)
+    using Admission = protocol::NodeSession::Admission;
+
+    explicit Viewer(Impl& server, std::optional<Guest> guest = {})
         : number(++server.last_viewer_),
           server_(server),
-          session_(server.hello(), {server.journal_.last().epoch, server.journal_.last().sequence}) {}
+          session_(server.hello(), {server.journal_.last().epoch, server.journal_.last().sequence},
+                   guest && !guest->right ? Admission::by_proof : Admission::known),
+          guest_(std::move(guest)) {}
 
     template <class Stream>
     void start(Stream stream) {
@@ -167,6 +213,17 @@ class NodeServer::Impl::Viewer final : public Peer, public std::enable_shared_fr
         perform(session_.respond(id, response), control_);
     }
     void bye() { perform(session_.bye(base::say("the node ends")), control_); }
+    const std::optional<Guest>& guest() const { return guest_; }
+    void admit(protocol::Right right) {
+        guest_->right = right;
+        perform(session_.admit(), control_);
+    }
+    void turn_away() {
+        guest_->turned_away = true;
+        perform(session_.refuse(protocol::RefuseCode::not_allowed, protocol::NodeSession::not_known()), control_);
+    }
+    void set_right(protocol::Right right) { guest_->right = right; }
+    Asker asker() const { return {number, guest_ ? *guest_->right : protocol::Right::admin, guest_.has_value()}; }
     void close(const base::Sentence& why) {
         if (const auto connection = connection_) {
             connection->close(why);
@@ -220,7 +277,16 @@ class NodeServer::Impl::Viewer final : public Peer, public std::enable_shared_fr
         return !out.empty();
     }
 
-    void on_tick() override { perform(session_.on_time(steady_seconds()), control_); }
+    void on_tick() override {
+        const double now = steady_seconds();
+        if (guest_ && guest_->right && now - paired_at_ > kPairedSeconds) {
+            paired_at_ = now;
+            if (!server_.still_paired(*this)) {
+                return close(protocol::NodeSession::not_known());
+            }
+        }
+        perform(session_.on_time(now), control_);
+    }
 
     void on_closed(const base::Sentence&) override {
         const auto self = shared_from_this();
@@ -284,6 +350,8 @@ class NodeServer::Impl::Viewer final : public Peer, public std::enable_shared_fr
             } else if (std::get_if<protocol::Greeted>(&action)) {
                 counted_ = true;
                 server_.viewer_greeted(+1);
+            } else if (const auto* proof = std::get_if<protocol::ProofReceived>(&action)) {
+                server_.admit(*this, proof->auth);
             } else if (auto* request = std::get_if<protocol::RequestReceived>(&action)) {
                 server_.request(shared_from_this(), std::move(*request));
             }
@@ -300,6 +368,8 @@ class NodeServer::Impl::Viewer final : public Peer, public std::enable_shared_fr
     Bytes control_;                 ///< answers and other small frames; always before records
     std::size_t control_sent_ = 0;  ///< bytes at its beginning that are on their way
     std::map<std::string, std::uint64_t> seen_;
+    std::optional<Guest> guest_;
+    double paired_at_ = steady_seconds();  ///< when it was last looked up
     bool counted_ = false;
 };
 
@@ -331,8 +401,12 @@ void NodeServer::Impl::run() {
     const auto keep_running = asio::make_work_guard(io_);
     if (stdio_) {
         speak_stdio();
-    } else {
+    }
+    if (!options_.socket.empty()) {
         asio::co_spawn(io_, accept_loop(this), asio::detached);
+    }
+    if (options_.listener) {
+        asio::co_spawn(io_, accept_tls_loop(this), asio::detached);
     }
     io_.run();
     // Coroutines that are still suspended hold viewers, which hold connections: take that knot apart here.
@@ -355,6 +429,159 @@ asio::awaitable<void> NodeServer::Impl::accept_loop(Impl* self) {
             co_await pause.async_wait(asio::as_tuple(asio::use_awaitable));
         }
     }
+}
+
+void NodeServer::Impl::listen_tls() {
+    const TlsListener& listener = *options_.listener;
+    const ListenAddress& address = listener.address;
+    const std::string place = address.host + ":" + std::to_string(address.port);
+    tls_ = tls_context(listener.identity, true);
+    pairing_.emplace(listener.pairing);
+    boost::system::error_code error;
+    asio::ip::tcp::resolver resolver(io_);
+    const auto found =
+        resolver.resolve(address.host, std::to_string(address.port),
+                         asio::ip::tcp::resolver::passive | asio::ip::tcp::resolver::numeric_service, error);
+    if (error || found.empty()) {
+        throw base::Error(base::say("can't listen at {}: {}", place, base::system_sentence(error)));
+    }
+    try {
+        const asio::ip::tcp::endpoint endpoint = *found.begin();
+        tls_acceptor_.open(endpoint.protocol());
+        tls_acceptor_.set_option(asio::socket_base::reuse_address(true));
+        tls_acceptor_.bind(endpoint);
+        tls_acceptor_.listen(64);
+        port_ = tls_acceptor_.local_endpoint().port();
+    } catch (const boost::system::system_error& failure) {
+        throw base::Error(base::say("can't listen at {}: {}", place, base::system_sentence(failure.code())));
+    }
+}
+
+asio::awaitable<void> NodeServer::Impl::accept_tls_loop(Impl* self) {
+    while (!self->leaving_) {
+        auto [error, socket] = co_await self->tls_acceptor_.async_accept(asio::as_tuple(asio::use_awaitable));
+        if (error) {
+            if (!self->leaving_) {
+                asio::steady_timer pause(self->io_, std::chrono::milliseconds(100));
+                co_await pause.async_wait(asio::as_tuple(asio::use_awaitable));
+            }
+            continue;
+        }
+        boost::system::error_code gone;
+        const auto peer = socket.remote_endpoint(gone);
+        std::string from = gone ? std::string() : peer.address().to_string();
+        // Whoever has failed too often, or comes while too many are at the door, is hung up on before it costs
+        // anything.
+        if (gone || self->handshakes_ >= self->options_.listener->max_handshakes ||
+            !self->attempts_.may_try(from, steady_seconds())) {
+            socket.close(gone);
+            continue;
+        }
+        asio::co_spawn(self->io_, shake_hands(self, std::move(socket), std::move(from)), asio::detached);
+    }
+}
+
+namespace {
+
+/// Hangs up when a handshake takes too long. A named class: GCC 12 and lambdas in coroutines.
+class HandshakeClock {
+ public:
+    explicit HandshakeClock(asio::ip::tcp::socket& socket) : timer_(socket.get_executor()) {
+        timer_.expires_after(std::chrono::microseconds(static_cast<std::int64_t>(protocol::kGreetingSeconds * 1e6)));
+        timer_.async_wait([&socket](boost::system::error_code error) {
+            if (!error) {
+                boost::system::error_code ignored;
+                socket.close(ignored);
+            }
+        });
+    }
+
+ private:
+    asio::steady_timer timer_;  ///< cancelled when the handshake is over
+};
+
+std::int64_t unix_seconds() {
+    return std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch())
+        .count();
+}
+
+}  // namespace
+
+asio::awaitable<void> NodeServer::Impl::shake_hands(Impl* self, asio::ip::tcp::socket socket, std::string from) {
+    ++self->handshakes_;
+    TlsStream stream(std::move(socket), self->tls_);
+    boost::system::error_code error;
+    {
+        const HandshakeClock clock(stream.socket());
+        std::tie(error) = co_await stream.stream().async_handshake(asio::ssl::stream_base::server,
+                                                                   asio::as_tuple(asio::use_awaitable));
+    }
+    --self->handshakes_;
+    const auto key = error ? std::nullopt : stream.peer();
+    const auto binding = error ? std::nullopt : stream.binding();
+    if (!key || !binding || self->leaving_) {
+        if (!self->leaving_) {
+            self->turned_away(from, base::say("it did not come as far as a TLS 1.3 connection with a key of its own"));
+        }
+        co_return;
+    }
+    Guest guest{from, *key, *binding, {}};
+    bool may_prove = false;
+    try {
+        guest.right = self->pairing_->right_of(*key);
+        may_prove = guest.right || self->pairing_->invited(unix_seconds());
+    } catch (const std::exception& failure) {
+        self->tell(true, base::sentence_of(failure));
+        co_return;
+    }
+    boost::system::error_code ignored;
+    stream.socket().set_option(asio::ip::tcp::no_delay(true), ignored);
+    self->make_room_for_greeting();
+    const auto viewer = std::make_shared<Viewer>(*self, std::move(guest));
+    self->viewers_.insert(viewer);
+    viewer->start(std::move(stream));
+    if (!may_prove) {
+        self->turned_away(from, base::say("it is not paired, and nobody is invited"));
+        viewer->turn_away();
+    }
+}
+
+/// Its right may have changed, too. A list that can't be read lets nobody in.
+bool NodeServer::Impl::still_paired(Viewer& viewer) {
+    try {
+        const auto right = pairing_->right_of(viewer.guest()->key);
+        if (right) {
+            viewer.set_right(*right);
+        }
+        return right.has_value();
+    } catch (const std::exception& failure) {
+        tell(true, base::sentence_of(failure));
+        return false;
+    }
+}
+
+void NodeServer::Impl::turned_away(const std::string& from, const base::Sentence& why) {
+    attempts_.failed(from, steady_seconds());
+    tell(true, base::say("a connection from {} was turned away: {}", from, why));
+}
+
+void NodeServer::Impl::admit(Viewer& viewer, const protocol::Auth& auth) {
+    const Guest guest = *viewer.guest();
+    std::optional<protocol::Right> right;
+    try {
+        right = pairing_->accept(auth.proof, guest.binding, guest.key, auth.name, unix_seconds());
+    } catch (const std::exception& failure) {
+        tell(true, base::sentence_of(failure));
+    }
+    if (!right) {
+        turned_away(guest.from, base::say("it is not paired, and has no invitation that is still open"));
+        viewer.turn_away();
+        return;
+    }
+    attempts_.succeeded(guest.from);
+    tell(false, base::say("the workbench {} at {} was paired as {}", base::one_line(auth.name), guest.from,
+                          protocol::name_of(*right)));
+    viewer.admit(*right);
 }
 
 void NodeServer::Impl::accept(Socket socket) {
@@ -409,6 +636,7 @@ void NodeServer::Impl::say_goodbye() {
     leaving_ = true;
     boost::system::error_code ignored;
     acceptor_.close(ignored);
+    tls_acceptor_.close(ignored);
     if (viewers_.empty()) {
         io_.stop();
         return;
@@ -429,8 +657,11 @@ void NodeServer::Impl::viewer_greeted(int change) {
 void NodeServer::Impl::viewer_closed(const std::shared_ptr<Viewer>& viewer) {
     viewers_.erase(viewer);
     abandon_commands(*viewer);
+    if (const auto& guest = viewer->guest(); guest && !guest->right && !guest->turned_away) {
+        turned_away(guest->from, base::say("it left without showing an invitation"));
+    }
     // Nobody else can come over stdin and stdout, whether this one got as far as the greeting or not.
-    if (options_.socket.empty()) {
+    if (options_.socket.empty() && !options_.listener) {
         handler_.on_viewers(0);
     }
     if (leaving_ && viewers_.empty()) {
@@ -477,7 +708,12 @@ void NodeServer::Impl::request(const std::shared_ptr<Viewer>& viewer, protocol::
         }
     };
     try {
-        handler_.on_request(viewer->number, id, std::move(request.command), std::move(request.parameters), reply);
+        const Asker asker = viewer->asker();
+        if (asker.remote && !still_paired(*viewer)) {
+            viewer->close(protocol::NodeSession::not_known());
+            return;
+        }
+        handler_.on_request(asker, id, std::move(request.command), std::move(request.parameters), reply);
     } catch (const std::exception& error) {
         reply(protocol::failed_answer(base::sentence_of(error)));
     }
@@ -534,6 +770,10 @@ NodeServer::~NodeServer() {
 
 bool NodeServer::publish_state(nlohmann::json state) {
     return impl_->publish_state(std::move(state));
+}
+
+std::uint16_t NodeServer::port() const {
+    return impl_->port();
 }
 
 std::size_t NodeServer::viewers() const {

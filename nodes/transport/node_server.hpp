@@ -9,17 +9,32 @@
 #include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "nodes/protocol/rights.hpp"
+#include "nodes/security/identity.hpp"
+#include "nodes/transport/node_address.hpp"
 #include "sessions/journal.hpp"
 
 namespace moescope::transport {
 
+/// Viewers of other machines: TLS 1.3, and only those that were paired or are invited.
+struct TlsListener {
+    ListenAddress address;
+    security::Identity identity;
+    std::filesystem::path pairing;   ///< folder of the security::PairingBook
+    std::size_t max_handshakes = 8;  ///< connections that are no TLS yet; more are hung up on
+};
+
 struct NodeServerOptions {
-    /// Unix socket to listen on; its folder is created with mode 0700 and refused when others may enter it. Empty:
-    /// speak over stdin and stdout with exactly one viewer (then nothing else may print to stdout).
+    /// Unix socket to listen on; its folder is created with mode 0700 and refused when others may enter it. Empty, and
+    /// no listener: speak over stdin and stdout with exactly one viewer (then nothing else may print to stdout).
     std::filesystem::path socket;
+    std::optional<TlsListener> listener{};
+    /// Called on the I/O thread with what an administrator should know: who was paired, who was turned away.
+    std::function<void(bool warning, const base::Sentence&)> log{};
     std::array<std::uint8_t, 16> node_id{};  ///< all zero: a random one
     std::string build = MOESCOPE_VERSION;    ///< program version, shown to people
     std::string features;                    ///< comma separated
@@ -31,21 +46,27 @@ struct NodeServerOptions {
     std::size_t unsent_bytes = std::size_t{1} << 20;
 };
 
+/// Who sends a command.
+struct Asker {
+    std::uint64_t viewer = 0;  ///< no two connections have the same one, and none has 0
+    protocol::Right right = protocol::Right::admin;
+    bool remote = false;  ///< over a network: what it names must lie inside the session
+};
+
 /// What the node does with commands. Both functions are called on the server's I/O thread and must return at once.
 class RequestHandler {
  public:
     virtual ~RequestHandler() = default;
 
-    /// One command of the viewer with that number (no two connections have the same one, and none has 0), not yet known
-    /// under this id among the commands that still run; the same id again while it runs is answered together with the
-    /// first. A finished one that is sent again after a reconnect does arrive here: look it
-    /// up in Session::finished_command first. `id` is 32 lower-case hex digits, `parameters` an object (at most 64 KiB,
-    /// 16 levels; its values are unchecked).
+    /// One command of that viewer, not yet known under this id among the commands that still run; the same id again
+    /// while it runs is answered together with the first. A finished one that is sent again after a reconnect does
+    /// arrive here: look it up in Session::finished_command first. `id` is 32 lower-case hex digits, `parameters` an
+    /// object (at most 64 KiB, 16 levels; its values are unchecked).
     ///
     /// Call `reply` exactly once (but see on_abandoned), from any thread, now or later, also after the server is gone
     /// (then nothing happens), with
     /// {"state": "done", "value": {...}} or {"state": "failed", "error": "one sentence"}; the id is added here.
-    virtual void on_request(std::uint64_t viewer, std::string id, std::string command, nlohmann::json parameters,
+    virtual void on_request(const Asker& asker, std::string id, std::string command, nlohmann::json parameters,
                             std::function<void(nlohmann::json)> reply) = 0;
 
     /// Nobody waits for the answers to these commands any more: their viewers have gone. Gives those that were not
@@ -74,6 +95,7 @@ class NodeServer {
     /// new viewer gets all. False when it is no object, or a key's value is over 1 MiB as text and left out.
     bool publish_state(nlohmann::json state);
     std::size_t viewers() const;  ///< greeted ones
+    std::uint16_t port() const;   ///< of the TLS listener, 0 without one
 
  private:
     class Impl;

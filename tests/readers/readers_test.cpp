@@ -26,6 +26,9 @@
 #include "engine/train/trainer.hpp"
 #include "kernels/devices.hpp"
 #include "nodes/client/child_process.hpp"
+#include "nodes/security/identity.hpp"
+#include "nodes/security/known_nodes.hpp"
+#include "nodes/security/pairing.hpp"
 #include "nodes/service/cli/console.hpp"
 #include "nodes/service/commands/service.hpp"
 #include "nodes/service/jobs/probe_job.hpp"
@@ -36,8 +39,10 @@
 #include "routing/trace_file.hpp"
 #include "routing/trace_lines.hpp"
 #include "routing/trace_reader.hpp"
+#include "sessions/archive.hpp"
 #include "sessions/session.hpp"
 #include "tests/engine/files/gguf_bytes.hpp"
+#include "tests/files.hpp"
 #include "tests/nodes/service/program.hpp"
 #include "tests/paths.hpp"
 #include "tests/readers/hostile.hpp"
@@ -120,6 +125,36 @@ TEST(Readers, OfTheGroundFloor) {
          .good = "no shared object, which the loader says",
          .read = [](const fs::path& f) { kernels::cut_off(f / "libmoescope-cuda.so"); },
          .tolerant = true},
+    });
+}
+
+/// For the user alone, as the program makes it; whatever stands there.
+fs::path made_private(const fs::path& file) {
+    std::error_code ignored;
+    fs::permissions(file, fs::perms::owner_read | fs::perms::owner_write, ignored);
+    return file;
+}
+
+TEST(Readers, OfKeysAndArchives) {
+    const TemporaryFolder made;
+    security::load_or_make_identity(made / "identity.pem");
+    sessions::Session::open(made / "s", sessions::Journal::Mode::read_write);
+    sessions::write_archive(made / "s", made / "a");
+    expect_guarded({
+        {READER("identity"), "identity.pem", test::read_text(made / "identity.pem"),
+         [](const fs::path& f) { security::load_or_make_identity(made_private(f / "identity.pem")); }},
+        {READER("known-nodes"), "known_nodes.json", "{}",
+         [](const fs::path& f) { security::KnownNodes(f / "known_nodes.json").key_of("tls://a:1"); }},
+        {READER("paired"), "paired.json", "{\"invitations\": [], \"viewers\": []}",
+         [](const fs::path& f) {
+             made_private(f / "paired.json");
+             security::PairingBook(f).viewers();
+         }},
+        {READER("session-archive"), "s.moescope", test::read_text(made / "a"),
+         [&](const fs::path& f) {
+             fs::remove_all(made / "t");
+             sessions::unpack_archive(f / "s.moescope", made / "t");
+         }},
     });
 }
 

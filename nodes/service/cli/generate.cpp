@@ -12,6 +12,8 @@
 #include "nodes/protocol/run_state.hpp"
 #include "nodes/service/cli/asked_model.hpp"
 #include "nodes/service/cli/printed_library.hpp"
+#include "nodes/service/cli/remote_jobs.hpp"
+#include "nodes/service/cli/remote_node.hpp"
 #include "nodes/service/cli/subcommands.hpp"
 #include "nodes/service/jobs/generation.hpp"
 #include "nodes/service/jobs/limits.hpp"
@@ -27,7 +29,7 @@ namespace {
 constexpr int kMostCount = 1000;  // answers
 
 struct GenerateOptions {
-    std::string model, prompt, device;
+    std::string model, prompt, device, node;
     std::optional<std::string> system;
     bool plain = false;  ///< not in the chat template
     int max_tokens = 256, threads = 0, count = 1, alternatives = 0, top_k = 40;
@@ -67,9 +69,7 @@ void print_answer(const GenerateOptions& options, const GenerationResult& result
     print_json(line);
 }
 
-int generate_command(const Paths& paths, const GenerateOptions& options) {
-    HeldSignals signals;
-    const PrintedLibrary models(paths);
+json parameters_of(const GenerateOptions& options) {
     json wanted = {{"model", options.model},
                    {"prompt", options.prompt},
                    {"chat", !options.plain},
@@ -84,7 +84,19 @@ int generate_command(const Paths& paths, const GenerateOptions& options) {
     if (options.system) {
         wanted["system"] = *options.system;
     }
-    GenerationRequest order = parse_generation(wanted);
+    return wanted;
+}
+
+int generate_command(const Paths& paths, const GenerateOptions& options) {
+    if (!options.node.empty()) {
+        if (options.count > 1 || options.alternatives > 0 || !options.device.empty()) {
+            throw base::Error(base::say("--count, --alternatives and --device do not go with --node"));
+        }
+        return generate_on_node(paths, options.node, parameters_of(options), options.json);
+    }
+    HeldSignals signals;
+    const PrintedLibrary models(paths);
+    GenerationRequest order = parse_generation(parameters_of(options));
     order.path = on_device(models.resolve_source(options.model), options.device);
     const auto count = static_cast<std::size_t>(options.count);
     WorkerPool workers(paths.program);
@@ -166,6 +178,7 @@ void add_generate(CLI::App& app, Chosen& chosen) {
     generate->add_option("--threads", options->threads, "Compute threads; all cores when left out")
         ->check(whole_number(0, kMostThreads));
     generate->add_flag("--json", options->json, "One JSON object on standard output");
+    add_node_option(*generate, options->node);
     generate->callback([&chosen, options] {
         chosen.command = [options](const Paths& paths) {
             base::require_utf8(options->prompt, base::marked("the prompt"));

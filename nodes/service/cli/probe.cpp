@@ -14,6 +14,8 @@
 #include "nodes/service/cli/console.hpp"
 #include "nodes/service/cli/local_node.hpp"
 #include "nodes/service/cli/printed_library.hpp"
+#include "nodes/service/cli/remote_jobs.hpp"
+#include "nodes/service/cli/remote_node.hpp"
 #include "nodes/service/cli/subcommands.hpp"
 #include "nodes/service/jobs/limits.hpp"
 #include "nodes/service/jobs/probe_job.hpp"
@@ -28,7 +30,7 @@ using protocol::RunState;
 namespace {
 
 struct ProbeOptions {
-    std::string set, out, device;
+    std::string set, out, device, node;
     std::vector<std::string> models;
     std::optional<std::size_t> limit;
     std::optional<std::string> system;
@@ -163,8 +165,7 @@ void check_device(const ProbeOptions& options, const ProbeRequest& wanted, const
     kernels::Devices(device_places(paths)).check(options.device);
 }
 
-int probe_command(const Paths& paths, const ProbeOptions& options) {
-    HeldSignals signals;
+json parameters_of(const ProbeOptions& options) {
     json request = {{"set", options.set}, {"models", options.models}, {"max_tokens", options.max_tokens}};
     if (options.limit) {
         request["limit"] = *options.limit;
@@ -174,6 +175,30 @@ int probe_command(const Paths& paths, const ProbeOptions& options) {
         request["system"] = *options.system;
     }
     request["chat"] = !options.plain;
+    return request;
+}
+
+int probe_there(const Paths& paths, const ProbeOptions& options) {
+    if (options.resume || !options.device.empty()) {
+        throw base::Error(base::say("--resume and --device do not go with --node"));
+    }
+    std::size_t number = 0;
+    json statistics;
+    const int status = probe_on_node(
+        paths, options.node, parameters_of(options),
+        [&](const json& draw) { print_draw(draw, options.json, ++number); }, statistics);
+    if (!statistics.is_null()) {
+        print_end(RunState::done, number, statistics, options.json);
+    }
+    return status;
+}
+
+int probe_command(const Paths& paths, const ProbeOptions& options) {
+    if (!options.node.empty()) {
+        return probe_there(paths, options);
+    }
+    HeldSignals signals;
+    const json request = parameters_of(options);
     auto wanted = parse_probe(request, paths);  // a bad set is found before a session folder is made
     {
         const PrintedLibrary models(paths);
@@ -232,7 +257,7 @@ void add_probe(CLI::App& app, Chosen& chosen) {
         ->required()
         ->delimiter(',')
         ->check(filled());
-    probe->add_option("--out", options->out, "Session folder; created when missing")->required()->check(filled());
+    probe->add_option("--out", options->out, "Session folder; created when missing")->check(filled());
     probe->add_option("--limit", options->limit, "Only so many items, from both groups in turn")
         ->check(whole_number(1, kMostItems));
     probe->add_option("--max-tokens", options->max_tokens, "Longest answer")
@@ -243,7 +268,11 @@ void add_probe(CLI::App& app, Chosen& chosen) {
     probe->add_flag("--no-chat", options->plain, kPlainHelp);
     probe->add_flag("--resume", options->resume, "Go on with the latest probe run in the session");
     probe->add_flag("--json", options->json, "JSON Lines on standard output");
+    add_node_option(*probe, options->node);
     probe->callback([&chosen, options] {
+        if (options->node.empty() == options->out.empty()) {
+            throw CLI::ValidationError("probe needs --out, or --node: then it is asked in that node's session");
+        }
         chosen.command = [options](const Paths& paths) { return probe_command(paths, *options); };
     });
 }

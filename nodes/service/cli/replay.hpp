@@ -11,6 +11,7 @@ namespace moescope::node {
 
 struct TrainOptions {
     std::string preset, config, data = "manpages", out;
+    std::string node;    ///< address of another machine's node that does it; empty: here
     std::string init;    ///< weights to start from: library name, checkpoint, session, Hugging Face folder or GGUF file
     std::string replay;  ///< session whose latest training run is run again and compared
     std::optional<int> steps, threads;

@@ -18,6 +18,8 @@
 #include "nodes/service/cli/console.hpp"
 #include "nodes/service/cli/local_node.hpp"
 #include "nodes/service/cli/printed_library.hpp"
+#include "nodes/service/cli/remote_jobs.hpp"
+#include "nodes/service/cli/remote_node.hpp"
 #include "nodes/service/cli/replay.hpp"
 #include "nodes/service/cli/subcommands.hpp"
 #include "nodes/service/cli/training_output.hpp"
@@ -381,9 +383,20 @@ void add_train(CLI::App& app, Chosen& chosen) {
         ->check(filled());
     train->add_flag("--resume", options->resume, "Go on from the last complete checkpoint in the session");
     train->add_flag("--json", options->json, "JSON Lines on standard output");
+    add_node_option(*train, options->node);
     train->callback([&chosen, options] {
         const int sources = static_cast<int>(!options->preset.empty()) + static_cast<int>(!options->config.empty()) +
                             static_cast<int>(!options->init.empty());
+        if (!options->node.empty()) {
+            if (sources != 1 || !options->init.empty() || !options->out.empty() || !options->replay.empty() ||
+                options->resume) {
+                throw CLI::ValidationError(
+                    "train --node needs --preset or --config, and trains in that node's session: "
+                    "--out, --init, --resume and --replay do not go with it");
+            }
+            chosen.command = [options](const Paths& paths) { return train_on_node(paths, *options); };
+            return;
+        }
         if (options->replay.empty() ? sources == 0 || options->out.empty() : sources > 0 || options->resume) {
             throw CLI::ValidationError(options->replay.empty()
                                            ? "train needs --out, and --preset, --config or --init"

@@ -10,6 +10,8 @@
 #include "base/process_memory.hpp"
 #include "nodes/protocol/frame.hpp"
 #include "nodes/protocol/session.hpp"
+#include "nodes/security/identity.hpp"
+#include "nodes/service/commands/remote_paths.hpp"
 #include "nodes/service/jobs/rank_group.hpp"
 #include "nodes/service/library/machine.hpp"
 #include "nodes/service/library/parameters.hpp"
@@ -23,9 +25,10 @@ using protocol::RunState;
 
 const std::map<std::string, Service::Command>& Service::commands() {
     constexpr auto quick = Lane::quick, slow = Lane::slow;
+    using enum protocol::Right;
     static const std::map<std::string, Command> table = {
-        {"catalogue", {&Service::catalogue, slow, false, true}},
-        {"train.plan", {&Service::train_plan, quick, false, true}},
+        {"catalogue", {&Service::catalogue, slow, false, true, viewer}},
+        {"train.plan", {&Service::train_plan, quick, false, true, viewer}},
         {"train.start", {&Service::train_start, quick, true}},
         {"train.pause", {&Service::train_pause, quick, false}},
         {"train.resume", {&Service::train_resume, quick, false}},
@@ -45,7 +48,7 @@ const std::map<std::string, Service::Command>& Service::commands() {
         {"probe.resume", {&Service::probe_resume, slow, true}},
         {"probe.cancel", {&Service::probe_cancel, quick, false}},
         {"probe.label", {&Service::probe_label, slow, true}},
-        {"probe.plan", {&Service::probe_plan, slow, false, true}},
+        {"probe.plan", {&Service::probe_plan, slow, false, true, viewer}},
         {"route.start", {&Service::route_start, slow, true}},
         {"route.effect", {&Service::route_effect, slow, true}},
         {"route.sweep", {&Service::route_sweep, quick, true}},
@@ -54,15 +57,15 @@ const std::map<std::string, Service::Command>& Service::commands() {
         {"route.cancel", {&Service::route_cancel, quick, false}},
         {"interventions.save", {&Service::interventions_save, quick, true}},
         {"interventions.remove", {&Service::interventions_remove, quick, true}},
-        {"models.add", {&Service::models_add, slow, true, true}},
-        {"models.remove", {&Service::models_remove, slow, true, true}},
+        {"models.add", {&Service::models_add, slow, true, true, admin}},
+        {"models.remove", {&Service::models_remove, slow, true, true, admin}},
         {"models.ask", {&Service::models_ask, Lane::servers, false, true}},
         {"models.inspect", {&Service::models_inspect, slow, false, true}},
         {"models.export", {&Service::models_export, slow, false, true}},
         {"models.device", {&Service::models_device, Lane::devices, false}},
         {"report.write", {&Service::report_write, Lane::reports, false, true}},
         {"task.cancel", {&Service::task_cancel, quick, false, true}},
-        {"node.stop", {&Service::node_stop, quick, false, true}},
+        {"node.stop", {&Service::node_stop, quick, false, true, admin}},
     };
     return table;
 }
@@ -165,6 +168,13 @@ Service::Service(const Paths& paths, ServeOptions options)
     transport::NodeServerOptions server;
     server.socket = options_.socket;
     server.features = "train,generate,probe,report,route";
+    if (options_.listen) {
+        const std::filesystem::path keys = paths_.data / "node";
+        server.listener = {*options_.listen, security::load_or_make_identity(keys / "identity.pem"), keys};
+        server.log = [this](bool warning, const Sentence& sentence) {
+            log(warning ? "warning" : "info", "node", sentence);
+        };
+    }
     server_ = std::make_unique<transport::NodeServer>(server, session_->journal(), *this);
     lane(Lane::slow).post(kNode, {[this] { count_probes(); }, [] {}});
     look_at_devices();
@@ -185,9 +195,14 @@ NodeParts Service::parts() {
 
 void Service::run(const std::function<bool()>& stop) {
     publish(true);
-    auto last_node = std::chrono::steady_clock::now();
+    auto last_node = std::chrono::steady_clock::now(), last_use = last_node;
     while (!stop() && !stop_) {
         const auto now = std::chrono::steady_clock::now();
+        if (options_.linger && !idle()) {
+            last_use = now;
+        } else if (options_.linger && now - last_use > *options_.linger) {
+            break;
+        }
         const bool second = now - last_node >= std::chrono::seconds(1);
         if (second) {
             last_node = now;
@@ -208,7 +223,7 @@ void Service::run(const std::function<bool()>& stop) {
 
 void Service::on_viewers(std::size_t count) {
     // Over stdin and stdout there is one viewer and no other will come.
-    if (count == 0 && options_.socket.empty()) {
+    if (count == 0 && options_.socket.empty() && !options_.listen) {
         stop_ = true;
     }
 }
@@ -217,14 +232,45 @@ Outcome Service::not_carried_out() {
     return {{}, say("the node ended before the command's turn came; it was not carried out")};
 }
 
-void Service::on_request(std::uint64_t viewer, std::string id, std::string name, json parameters,
+json Service::allowed(const transport::Asker& asker, const std::string& name, const Command& command, json parameters) {
+    if (!protocol::covers(asker.right, command.needs)) {
+        throw CommandError(say("'{}' needs the right of the role {}, and this workbench was paired as {}", name,
+                               protocol::name_of(command.needs), protocol::name_of(asker.right)));
+    }
+    if (!asker.remote) {
+        return parameters;
+    }
+    return confine(std::move(parameters), session_->folder(),
+                   [this](const std::string& model) { return offers_model(model); });
+}
+
+/// Of the library, a checkpoint of the session, or one of these with a set of changes.
+bool Service::offers_model(const std::string& name) {
+    const std::string plain = model_and_set(name).model;
+    return history::checkpoint_named(plain).has_value() || models_.find(plain).has_value();
+}
+
+bool Service::idle() {
+    const std::lock_guard lock(jobs_mutex_);
+    return server_->viewers() == 0 && trainings_.empty() && generations_.empty() && probes_.empty() &&
+           routes_.empty() && board_.tasks().empty();
+}
+
+void Service::on_request(const transport::Asker& who, std::string id, std::string name, json parameters,
                          std::function<void(json)> reply) {
+    const std::uint64_t viewer = who.viewer;
     const auto found = commands().find(name);
     if (found == commands().end()) {
         reply(answer_of({{}, say("this node does not know the command '{}'", name)}));
         return;
     }
     const Command command = found->second;
+    try {
+        parameters = allowed(who, name, command, std::move(parameters));
+    } catch (const base::Error& refused) {
+        reply(answer_of({{}, refused.sentence()}));
+        return;
+    }
     if (!journal_ && !command.reads) {
         reply(answer_of({{},
                          say("the session {} is open for reading only, and '{}' would write to it; open it for writing "

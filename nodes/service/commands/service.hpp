@@ -31,7 +31,10 @@
 namespace moescope::node {
 
 struct ServeOptions {
-    std::filesystem::path socket;  ///< empty: stdin and stdout
+    std::filesystem::path socket;                      ///< empty, and no `listen`: stdin and stdout
+    std::optional<transport::ListenAddress> listen{};  ///< for viewers of other machines
+    /// Without a viewer and without work the node ends after so long; nothing: it stays.
+    std::optional<std::chrono::seconds> linger{};
     std::filesystem::path session;
     /// Shows what the session holds, and what its writer adds about a second later, and writes nothing to it: for one
     /// that is in use or may not be written. What would have to write is refused.
@@ -47,11 +50,12 @@ class Service final : public transport::RequestHandler {
     Service(const Service&) = delete;
     Service& operator=(const Service&) = delete;
 
+    std::uint16_t port() const { return server_->port(); }  ///< of `listen`, 0 without
     /// Publishes gauges and waits until `stop` says so (asked about ten times a second), node.stop came, or the only
     /// viewer of stdio left. Then ends all jobs after a checkpoint.
     void run(const std::function<bool()>& stop);
 
-    void on_request(std::uint64_t viewer, std::string id, std::string command, nlohmann::json parameters,
+    void on_request(const transport::Asker& asker, std::string id, std::string command, nlohmann::json parameters,
                     std::function<void(nlohmann::json)> reply) override;
     std::vector<std::string> on_abandoned(const std::vector<std::string>& ids) override;
     void on_viewers(std::size_t count) override;
@@ -77,6 +81,7 @@ class Service final : public transport::RequestHandler {
         Lane lane;
         bool recorded;       ///< must not be done twice when it is sent again
         bool reads = false;  ///< also while the session is open for reading only
+        protocol::Right needs = protocol::Right::operator_;
     };
     static constexpr std::uint64_t kNode = 0;  ///< whose turn it is when no viewer has asked
     /// Who sent a command.
@@ -89,6 +94,11 @@ class Service final : public transport::RequestHandler {
     Asker& asker(Lane which) { return askers_[static_cast<std::size_t>(which)]; }
     /// Carries out the rest of a command in its turn on another lane; what `work` throws becomes the answer.
     void go_on(Lane which, const Asker& who, const Reply& reply, std::function<void()> work);
+    /// Throws CommandError: the viewer has no right to that, or names what it may not name.
+    nlohmann::json allowed(const transport::Asker& asker, const std::string& name, const Command& command,
+                           nlohmann::json parameters);
+    bool offers_model(const std::string& name);
+    bool idle();                       ///< no viewer, and nothing goes on
     static Outcome not_carried_out();  ///< of a command whose turn did not come before the node's end
     static const std::map<std::string, Command>& commands();
     nlohmann::json earlier_answer(const std::string& id) const;  ///< null when the command is new

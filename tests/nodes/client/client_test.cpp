@@ -554,7 +554,7 @@ struct BareNode {
 /// Commands are never answered.
 struct SilentNode : BareNode {
     class Handler final : public transport::RequestHandler {
-        void on_request(std::uint64_t, std::string, std::string, nlohmann::json,
+        void on_request(const transport::Asker&, std::string, std::string, nlohmann::json,
                         std::function<void(nlohmann::json)>) override {}
     };
     Handler handler;
@@ -562,7 +562,7 @@ struct SilentNode : BareNode {
 
 /// Commands are answered at once, with some hundred bytes.
 class Talker final : public transport::RequestHandler {
-    void on_request(std::uint64_t, std::string, std::string, nlohmann::json,
+    void on_request(const transport::Asker&, std::string, std::string, nlohmann::json,
                     std::function<void(nlohmann::json)> reply) override {
         reply({{"state", "done"}, {"value", {{"words", std::string(200, 'w')}}}});
     }
@@ -706,7 +706,7 @@ class Collector final : public transport::RequestHandler {
 
  private:
     static unsigned number(const std::string& id) { return static_cast<unsigned>(std::stoul(id, nullptr, 16)); }
-    void on_request(std::uint64_t, std::string id, std::string, nlohmann::json,
+    void on_request(const transport::Asker&, std::string id, std::string, nlohmann::json,
                     std::function<void(nlohmann::json)> reply) override {
         const std::lock_guard lock(mutex_);
         asked.push_back(number(id));

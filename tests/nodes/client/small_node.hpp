@@ -46,7 +46,7 @@ class SmallNode final : public transport::RequestHandler {
     }
     static double loss_of(std::uint64_t step) { return 10.0 / static_cast<double>(step + 1); }
 
-    void on_request(std::uint64_t, std::string id, std::string command, nlohmann::json parameters,
+    void on_request(const transport::Asker&, std::string id, std::string command, nlohmann::json parameters,
                     std::function<void(nlohmann::json)> reply) override {
         if (const auto answer = session_->finished_command(id)) {
             return reply(nlohmann::json::parse(*answer));

@@ -103,6 +103,64 @@ TEST(NodeGreeting, AnythingElseBeforeHelloEndsIt) {
     }
 }
 
+TEST(NodeGreeting, WhoMustProveItselfIsHeardOnceBeforeAnythingElse) {
+    const auto hello = make_frame(FrameType::hello, encode_hello(hello_of(Role::viewer)));
+    const Auth proof{{1, 2, 3}, "lab"};
+    const auto auth = make_frame(FrameType::auth, encode_auth(proof));
+    NodeSession node(hello_of(Role::node), {}, NodeSession::Admission::by_proof);
+    node.start(0);
+    EXPECT_TRUE(node.on_frame(hello, 0).empty());
+    EXPECT_FALSE(node.greeted());
+    const auto actions = node.on_frame(auth, 0);
+    ASSERT_TRUE(find<ProofReceived>(actions));
+    EXPECT_EQ(find<ProofReceived>(actions)->auth, proof);
+    EXPECT_FALSE(node.greeted());
+    EXPECT_TRUE(sent(node.admit(), FrameType::auth_ok));
+    EXPECT_TRUE(node.greeted());
+    EXPECT_TRUE(node.admit().empty());
+    // A second proof, a second greeting, a proof before the greeting, and one that nobody asked for.
+    for (const auto& frames : {std::vector{hello, auth, auth}, {hello, hello}, {auth}}) {
+        NodeSession other(hello_of(Role::node), {}, NodeSession::Admission::by_proof);
+        other.start(0);
+        Actions last;
+        for (const Frame& frame : frames) {
+            last = other.on_frame(frame, 0);
+        }
+        EXPECT_TRUE(find<Close>(last));
+        EXPECT_TRUE(other.closed());
+        EXPECT_TRUE(other.admit().empty());
+    }
+    NodeSession known(hello_of(Role::node), {});
+    known.start(0);
+    known.on_frame(hello, 0);
+    EXPECT_TRUE(find<Close>(known.on_frame(auth, 0)));
+    NodeSession slow(hello_of(Role::node), {}, NodeSession::Admission::by_proof);
+    slow.start(0);
+    slow.on_frame(hello, 1);
+    const auto refuse = decode_refuse(sent(slow.on_time(5.1), FrameType::refuse)->body);
+    ASSERT_TRUE(refuse);
+    EXPECT_EQ(refuse->code, RefuseCode::not_allowed);
+    EXPECT_EQ(refuse->text, NodeSession::not_known().english());
+}
+
+TEST(ViewerGreeting, AProofIsShownAfterTheNodesHello) {
+    ViewerSession viewer(hello_of(Role::viewer), Auth{{4}, "lab"});
+    EXPECT_FALSE(sent(viewer.start(0), FrameType::auth));
+    const auto actions = viewer.on_frame(make_frame(FrameType::hello, encode_hello(hello_of(Role::node))), 0);
+    ASSERT_TRUE(sent(actions, FrameType::auth));
+    EXPECT_EQ(decode_auth(sent(actions, FrameType::auth)->body), (Auth{{4}, "lab"}));
+    EXPECT_TRUE(find<Greeted>(viewer.on_frame(make_frame(FrameType::auth_ok), 0)));
+}
+
+TEST(Auth, EveryCutIsRefused) {
+    const auto body = encode_auth({{1}, "name"});
+    EXPECT_TRUE(decode_auth(body));
+    for (std::size_t size = 0; size < body.size(); ++size) {
+        EXPECT_FALSE(decode_auth(std::span(body).first(size))) << size;
+    }
+    EXPECT_EQ(decode_auth(encode_auth({{1}, std::string(500, 'x')}))->name.size(), 100u);
+}
+
 TEST(NodeGreeting, VersionsOutsideTheRangeAreRefusedWithBothNames) {
     struct Case {
         std::uint16_t ours, our_oldest, theirs, their_oldest;
@@ -125,7 +183,7 @@ TEST(NodeGreeting, VersionsOutsideTheRangeAreRefusedWithBothNames) {
         }
         const auto refuse = decode_refuse(sent(actions, FrameType::refuse)->body);
         ASSERT_TRUE(refuse);
-        EXPECT_NE(refuse->text.find(std::to_string(c.ours) + ".0"), std::string::npos);
+        EXPECT_NE(refuse->text.find(std::to_string(c.ours) + "." + std::to_string(kMinor)), std::string::npos);
         EXPECT_NE(refuse->text.find(std::to_string(c.theirs) + ".4"), std::string::npos);
         EXPECT_NE(refuse->text.find(c.ours > c.theirs ? "update the workbench" : "update the node"), std::string::npos);
         // The same words reach a viewer that only reads REFUSE, and one that compares by itself.

@@ -14,6 +14,7 @@ namespace moescope::protocol::test {
 inline Hello sample_hello() {
     Hello hello;
     hello.role = Role::node;
+    hello.minor = 0;
     for (std::uint8_t i = 0; i < 16; ++i) {
         hello.node_id[i] = static_cast<std::uint8_t>(17 * i);
     }
@@ -107,6 +108,7 @@ inline std::map<std::string, Frame> sample_frames() {
         {"refuse",
          make_frame(FrameType::refuse, encode_refuse({RefuseCode::version, 1, 0, "the versions do not fit"}))},
         {"auth_ok", make_frame(FrameType::auth_ok)},
+        {"auth", make_frame(FrameType::auth, encode_auth({{1, 2, 3, 4}, "lab"}))},
         {"request",
          json_frame(FrameType::request, {{"id", id}, {"command", "train.pause"}, {"parameters", {{"run", 3}}}})},
         {"response", json_frame(FrameType::response, {{"id", id}, {"state", "done"}, {"value", {{"step", 12}}}})},

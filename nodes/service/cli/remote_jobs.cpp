@@ -1,0 +1,214 @@
+#include "nodes/service/cli/remote_jobs.hpp"
+
+#include <fmt/format.h>
+
+#include "base/error.hpp"
+#include "base/json_fields.hpp"
+#include "base/text.hpp"
+#include "engine/model/config.hpp"
+#include "nodes/protocol/run_state.hpp"
+#include "nodes/service/cli/console.hpp"
+#include "nodes/service/cli/remote_node.hpp"
+#include "nodes/service/cli/training_output.hpp"
+#include "nodes/service/commands/service.hpp"
+#include "nodes/service/library/command_error.hpp"
+
+namespace moescope::node {
+
+using base::say;
+using nlohmann::json;
+using protocol::RunState;
+
+namespace {
+
+/// Of the file, or of the node's preset, with the options in it.
+json config_of(const TrainOptions& options, const client::Snapshot& now) {
+    json config;
+    if (!options.config.empty()) {
+        config = engine::to_json(read_run_config(options.config));
+    } else {
+        for (const json& preset : base::member(*now.catalogue, "presets")) {
+            if (base::text_of(preset, "name") == options.preset) {
+                config = base::member(preset, "config");
+            }
+        }
+        if (config.is_null()) {
+            throw base::Error(say("the node has no preset '{}'", options.preset));
+        }
+    }
+    json& train = config["train"];
+    if (options.steps) {
+        train["steps"] = *options.steps;
+    }
+    if (options.seed) {
+        train["seed"] = *options.seed;
+    }
+    if (options.threads) {
+        train["threads"] = *options.threads;
+    }
+    if (options.device) {
+        train["device"] = *options.device;
+    }
+    return config;
+}
+
+/// The values of one step as its record had them.
+protocol::StepRecord step_at(const history::TrainingRun& run, std::size_t i) {
+    protocol::StepRecord step;
+    step.run = run.id;
+    step.step = static_cast<std::uint64_t>(run.step[i]);
+    step.tokens_total = run.tokens_total;
+    for (std::size_t row = 0; row < base::kStepValueCount; ++row) {
+        value_of(step, base::kStepValues[row]) = run.values[row][i];
+    }
+    return step;
+}
+
+json final_line(const history::TrainingRun& run) {
+    const auto last = [&](double base::StepValues::*member) {
+        return run.step.empty() ? json() : number_or_null(run[member].back());
+    };
+    return {{"done", run.state == RunState::done},
+            {"state", protocol::run_state_name(run.state)},
+            {"run", run.id},
+            {"steps", run.step.empty() ? 0 : static_cast<std::uint64_t>(run.step.back())},
+            {"loss", last(&base::StepValues::loss)},
+            {"cross_entropy", last(&base::StepValues::cross_entropy)},
+            {"parameters_sha256", run.parameters_sha256.empty() ? json() : json(run.parameters_sha256)}};
+}
+
+/// Follows a run to its end; a signal asks for it with `stop`.
+std::shared_ptr<const client::Snapshot> follow(RemoteNode& node, HeldSignals& signals,
+                                               const std::function<bool(const client::Snapshot&)>& look,
+                                               const char* stop, std::uint32_t run) {
+    try {
+        return node.wait(signals, look);
+    } catch (const Stopped&) {
+        node.client().send(stop, {{"run", run}});
+        return node.wait(signals, look);  // a second signal leaves it alone
+    }
+}
+
+}  // namespace
+
+int train_on_node(const Paths& paths, const TrainOptions& options) {
+    HeldSignals signals;
+    RemoteNode node(paths, options.node);
+    const auto greeted = node.greeted(signals);
+    json order = {{"config", config_of(options, *greeted)}, {"data", options.data}};
+    const int planned = base::integer_of(order["config"]["train"], "steps", 0);
+    const auto id = base::run_of(node.ask(signals, "train.start", order));
+    std::size_t printed = 0;
+    const auto look = [&](const client::Snapshot& now) {
+        const auto found = now.training.find(id);
+        if (found == now.training.end()) {
+            return false;
+        }
+        const history::TrainingRun& run = *found->second;
+        for (; printed < run.step.size(); ++printed) {
+            const auto step = step_at(run, printed);
+            if (options.json) {
+                print_json(step_json(step));
+            } else {
+                print_step(step, planned);
+            }
+        }
+        return protocol::ended(run.state);
+    };
+    const auto end = follow(node, signals, look, "train.stop", id);
+    const history::TrainingRun& run = *end->training.at(id);
+    if (options.json) {
+        print_json(final_line(run));
+    } else {
+        fmt::print("run {} is {} after {} steps; SHA-256 of the parameters: {}\n", id,
+                   protocol::run_state_name(run.state), run.step.empty() ? 0.0 : run.step.back(),
+                   run.parameters_sha256.empty() ? "not known" : run.parameters_sha256);
+    }
+    if (run.state == RunState::failed) {
+        throw base::Error(run.message);
+    }
+    if (run.state == RunState::stopped) {
+        throw Stopped(signals.first(), say("the run {} at {} is stopped and saved there", id, options.node));
+    }
+    return 0;
+}
+
+int generate_on_node(const Paths& paths, const std::string& address, const json& parameters, bool as_json) {
+    HeldSignals signals;
+    RemoteNode node(paths, address);
+    node.greeted(signals);
+    const auto id = base::run_of(node.ask(signals, "generate.start", parameters));
+    const auto look = [&](const client::Snapshot& now) {
+        const auto found = now.generations.find(id);
+        return found != now.generations.end() && protocol::ended(found->second->state);
+    };
+    const auto end = follow(node, signals, look, "generate.cancel", id);
+    const history::Generation& answer = *end->generations.at(id);
+    if (answer.state == RunState::failed) {
+        throw base::Error(answer.message);
+    }
+    if (as_json) {
+        print_json({{"text", answer.text},
+                    {"tokens", answer.token_count},
+                    {"tokens_per_second", answer.tokens_per_second},
+                    {"stop", answer.stop},
+                    {"prompt_tokens", answer.prompt_tokens},
+                    {"prompt_ms", answer.prompt_ms},
+                    {"shown", answer.shown},
+                    {"model", answer.model},
+                    {"seed", base::count_of(answer.manifest, "seed")},
+                    {"temperature", base::number_of(answer.manifest, "temperature")}});
+    } else {
+        fmt::print("{}\n", answer.text);
+    }
+    if (answer.state == RunState::stopped) {
+        throw Stopped(signals.first(), say("before the model had ended"));
+    }
+    return 0;
+}
+
+int probe_on_node(const Paths& paths, const std::string& address, const json& parameters,
+                  const std::function<void(const json& draw)>& print, json& statistics) {
+    HeldSignals signals;
+    RemoteNode node(paths, address);
+    node.greeted(signals);
+    const auto id = base::run_of(node.ask(signals, "probe.start", parameters));
+    std::size_t printed = 0;
+    const auto look = [&](const client::Snapshot& now) {
+        const auto found = now.probes.find(id);
+        if (found == now.probes.end()) {
+            return false;
+        }
+        const history::ProbeRun& run = *found->second;
+        for (; printed < run.draws.size(); ++printed) {
+            const history::ProbeDraw& draw = *run.draws[printed];
+            print({{"run", id},
+                   {"item", draw.item},
+                   {"model", draw.model},
+                   {"language", draw.language},
+                   {"draw", draw.draw},
+                   {"prompt", draw.prompt},
+                   {"answer", draw.answer},
+                   {"stop", draw.stop},
+                   {"delivery", draw.delivery},
+                   {"engagement", draw.engagement},
+                   {"rule", draw.rule.english()},
+                   {"planned", run.planned},
+                   {"seconds_left", run.seconds_left}});
+        }
+        // The figures come with the node's gauges, behind the last answer.
+        return protocol::ended(run.state) && (!run.statistics.is_null() || run.draws.empty());
+    };
+    const auto end = follow(node, signals, look, "probe.cancel", id);
+    const history::ProbeRun& run = *end->probes.at(id);
+    statistics = run.statistics;
+    if (run.state == RunState::failed) {
+        throw base::Error(run.message);
+    }
+    if (run.state == RunState::stopped) {
+        throw Stopped(signals.first(), say("after {} answers, which are kept there", run.draws.size()));
+    }
+    return 0;
+}
+
+}  // namespace moescope::node

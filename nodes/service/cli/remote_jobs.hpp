@@ -1,0 +1,23 @@
+// Commands with --node: the work is done there, and what it prints is what the command prints here.
+#pragma once
+
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "nodes/service/cli/replay.hpp"
+
+namespace moescope::node {
+
+/// train --node: one run there, followed to its end. A signal stops it there; when only this command ends, it goes on.
+int train_on_node(const Paths& paths, const TrainOptions& options);
+
+/// generate --node. `parameters`: those of generate.start.
+int generate_on_node(const Paths& paths, const std::string& node, const nlohmann::json& parameters, bool as_json);
+
+/// probe --node. `parameters`: those of probe.start. Gives the run's statistics in `statistics`, null when there are
+/// none; `print` gets each answer as it comes, as the record of a draw has it.
+int probe_on_node(const Paths& paths, const std::string& node, const nlohmann::json& parameters,
+                  const std::function<void(const nlohmann::json& draw)>& print, nlohmann::json& statistics);
+
+}  // namespace moescope::node

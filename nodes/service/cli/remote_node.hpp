@@ -1,0 +1,40 @@
+// A node elsewhere, for commands: what --node names.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <condition_variable>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "nodes/client/client.hpp"
+#include "nodes/service/cli/console.hpp"
+#include "nodes/service/library/paths.hpp"
+
+namespace moescope::node {
+
+class RemoteNode {
+ public:
+    /// Begins to connect. Throws base::Error: the address is none.
+    RemoteNode(const Paths& paths, const std::string& address);
+
+    /// The next snapshot after which `done` holds. Throws base::Error when the node can't be reached or refuses us,
+    /// Stopped after a signal.
+    std::shared_ptr<const client::Snapshot> wait(HeldSignals& signals,
+                                                 const std::function<bool(const client::Snapshot&)>& done);
+    /// Waits until the node is there and has told what it is.
+    std::shared_ptr<const client::Snapshot> greeted(HeldSignals& signals);
+    /// Sends a command and waits for its answer. Throws base::Error with the node's sentence when it failed.
+    nlohmann::json ask(HeldSignals& signals, const std::string& command, const nlohmann::json& parameters);
+    client::NodeClient& client() { return *client_; }
+
+ private:
+    std::string address_;
+    std::unique_ptr<client::NodeClient> client_;
+};
+
+/// The option --node of a command.
+CLI::Option* add_node_option(CLI::App& command, std::string& node);
+
+}  // namespace moescope::node

@@ -1,0 +1,70 @@
+#include "nodes/service/commands/remote_paths.hpp"
+
+#include <algorithm>
+#include <system_error>
+
+#include "nodes/service/library/command_error.hpp"
+
+namespace moescope::node {
+
+namespace fs = std::filesystem;
+using base::say;
+using nlohmann::json;
+
+fs::path shared_files(const fs::path& session) {
+    return session / "files";
+}
+
+fs::path confined(const fs::path& folder, const std::string& path) {
+    const fs::path wanted(path);
+    const bool plain =
+        !path.empty() && std::none_of(path.begin(), path.end(), [](unsigned char c) { return c < ' ' || c == 0x7f; });
+    const bool climbs = std::any_of(wanted.begin(), wanted.end(), [](const fs::path& part) { return part == ".."; });
+    if (!plain || wanted.is_absolute() || climbs) {
+        throw CommandError(
+            say("'{}' can't be named from another machine: files of this node's session are named by "
+                "their path below its folder 'files'",
+                path));
+    }
+    std::error_code error;
+    const fs::path root = fs::weakly_canonical(folder, error);
+    const fs::path file = error ? fs::path() : fs::weakly_canonical(root / wanted, error);
+    const auto [end, rest] = std::mismatch(root.begin(), root.end(), file.begin(), file.end());
+    if (error || end != root.end() || rest == file.end()) {
+        throw CommandError(say("'{}' leads out of the files of this node's session", path));
+    }
+    return file;
+}
+
+json confine(json parameters, const fs::path& session, const std::function<bool(const std::string&)>& is_model) {
+    const auto text = [](const json& value) { return value.is_string() ? value.get<std::string>() : std::string(); };
+    const auto below = [&](json& value) {
+        if (value.is_string()) {
+            value = confined(shared_files(session), text(value)).string();
+        }
+    };
+    const auto model = [&](const json& value) {
+        if (value.is_string() && !is_model(text(value))) {
+            throw CommandError(
+                say("from another machine only models of this node's library can be named, and it has "
+                    "none with the name '{}'",
+                    text(value)));
+        }
+    };
+    for (auto& [key, value] : parameters.items()) {
+        if (key == "path") {
+            below(value);
+        } else if (key == "data" && text(value).find_first_of("/.~") != std::string::npos) {
+            below(value);  // else the name of a set of texts, or a text
+        } else if (key == "model" || key == "models") {
+            if (value.is_array()) {
+                std::for_each(value.begin(), value.end(), model);
+            } else {
+                model(value);
+            }
+        }
+    }
+    return parameters;
+}
+
+}  // namespace moescope::node
