@@ -194,6 +194,9 @@ struct Trainer::Impl {
     void count_experts(std::uint64_t tokens) {
         const auto L = static_cast<std::size_t>(config.model.layers),
                    E = static_cast<std::size_t>(config.model.experts);
+        if (team != nullptr) {  // what all ranks chose moves selection biases, and is what later micro-batches add to
+            ops->upload(buffers.choices_LE, step_choices_LE.data(), step_choices_LE.size() * sizeof(std::uint64_t));
+        }
         for (std::size_t layer = 0; layer < layout.layers.size(); ++layer) {
             const LayerState& s = buffers.state.layers[layer];
             if (!layout.layers[layer].has_experts()) {

@@ -161,6 +161,31 @@ TEST_P(Ranks, TrainAsOneDoes) {
         }
     }
 }
+/// By so much that a bias that stayed where it was would be seen in the choices.
+TEST(RanksWithSelectionBias, MoveItAsOneDoes) {
+    RunConfig config = shared_config();
+    config.model.selection_bias = true;
+    config.train.balance = Balance::none;
+    config.train.bias_update_rate = 0.05;
+    for (const int accumulation : {1, 2}) {
+        config.train.accumulation = accumulation;
+        const Trained alone = train(config, {1, 1}, 4);
+        RunConfig fixed = config;
+        fixed.train.bias_update_rate = 0;
+        EXPECT_GT(other_choices(train(fixed, {1, 1}, 4).steps.back().counts, alone.steps.back().counts), kOtherChoices)
+            << "the bias matters here";
+        for (const Shape shape : {Shape{2, 1}, Shape{2, 2, true}, Shape{2, 2}, Shape{4, 4}}) {
+            SCOPED_TRACE(fmt::format("{} ranks, experts shared by {}, own sequences {}", shape.ranks,
+                                     shape.expert_ranks, shape.own_sequences));
+            const Trained shared = train(config, shape, 4);
+            expect_same(shared, alone);
+            if (shape.ranks == shape.expert_ranks && !shape.own_sequences) {
+                EXPECT_EQ(shared.sha256, alone.sha256);
+            }
+        }
+    }
+}
+
 /// What a rank has of the experts is what its tokens chose, and what it sends is what the others have to get.
 class RankFigures : public testing::TestWithParam<Shape> {};
 
