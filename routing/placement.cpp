@@ -159,10 +159,10 @@ Sentence placement_problem(std::size_t layers, std::size_t experts, const Placem
     if (order.replicas % order.devices != 0) {
         return say("{} places cannot be shared evenly by {} devices", order.replicas, order.devices);
     }
-    if (order.hierarchical() && experts % order.groups != 0) {
+    if (experts % order.groups != 0) {
         return say("{} experts cannot be divided into {} groups of one size", experts, order.groups);
     }
-    if (order.hierarchical() && order.devices % order.nodes != 0) {
+    if (order.devices % order.nodes != 0) {
         return say("{} devices cannot be shared evenly by {} nodes", order.devices, order.nodes);
     }
     return {};

@@ -38,7 +38,8 @@ inline constexpr std::size_t kMostReplicas = std::size_t{1} << 22;
 inline constexpr std::size_t kMostPlaces = std::size_t{1} << 24;
 
 /// Why the order cannot be carried out with so many layers and experts; empty when it can. Each expert needs a place,
-/// each device as many places as any other; hierarchical: each group as many experts, each node as many devices.
+/// each device as many places as any other, each group as many experts, each node as many devices: also where the
+/// policy looks at no groups and nodes, as there are no others.
 Sentence placement_problem(std::size_t layers, std::size_t experts, const PlacementOrder& order);
 
 struct Placement {

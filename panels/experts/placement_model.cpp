@@ -80,7 +80,6 @@ std::shared_ptr<const Table> table_of_devices(const PlacementShown& shown, const
                       {"placement.column.load_before", Unit::whole},
                       {"placement.column.load_after", Unit::whole},
                       {"placement.column.experts", Unit::text}};
-    const bool whole_nodes = order.devices % order.nodes == 0;
     for (std::size_t device = 0; device < order.devices; ++device) {
         std::vector<std::string> experts;
         for (const std::int32_t expert :
@@ -88,9 +87,8 @@ std::shared_ptr<const Table> table_of_devices(const PlacementShown& shown, const
                  .subspan(device * shown.placement.per_device(), shown.placement.per_device())) {
             experts.push_back(std::to_string(expert));
         }
-        const double node = whole_nodes ? static_cast<double>(device / (order.devices / order.nodes)) : kNoValue;
-        table->rows.push_back(
-            {static_cast<double>(device), node, before[device], after[device], listed(experts, kMostInCell)});
+        table->rows.push_back({static_cast<double>(device), static_cast<double>(device / (order.devices / order.nodes)),
+                               before[device], after[device], listed(experts, kMostInCell)});
     }
     return table;
 }

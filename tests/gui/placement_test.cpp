@@ -86,17 +86,19 @@ void place_experts_of_a_run(Harness& h, ImGuiTestContext* ctx) {
     IM_CHECK(comes_to_say(h, ctx, "Estimate from the load alone"));
     IM_CHECK(copies(h, ctx, {.replicas = 16, .devices = 4}));
 
-    // Two nodes and four groups: hierarchical; three nodes do not divide them.
+    // Two nodes and four groups: hierarchical; three nodes do not divide the devices, eight not the groups.
     enter(ctx, "###placement.groups", 4);
     enter(ctx, "###placement.nodes", 2);
     IM_CHECK(comes_to_say(h, ctx, "each group of experts stays on one node"));
     IM_CHECK(copies(h, ctx, {.replicas = 16, .groups = 4, .nodes = 2, .devices = 4}));
     enter(ctx, "###placement.nodes", 3);
-    IM_CHECK(comes_to_say(h, ctx, "groups are not looked at"));
+    IM_CHECK(comes_to_say(h, ctx, "4 devices cannot be shared evenly by 3 nodes"));
     enter(ctx, "###placement.devices", 2000);
     IM_CHECK(comes_to_say(h, ctx, "is not a number between 1 and 1,024"));
     enter(ctx, "###placement.devices", 8);
-    IM_CHECK(copies(h, ctx, {.replicas = 16, .groups = 4, .nodes = 3, .devices = 8}));
+    enter(ctx, "###placement.nodes", 8);
+    IM_CHECK(comes_to_say(h, ctx, "groups are not looked at"));
+    IM_CHECK(copies(h, ctx, {.replicas = 16, .groups = 4, .nodes = 8, .devices = 8}));
 
     // A layer by its row and by the keyboard; the devices of it.
     ctx->ItemClick(item("$$1/###row").c_str(), 0, kBesideBorders);

@@ -276,8 +276,11 @@ TEST(Placement, WhatCannotBeSharedEvenlyIsRefusedWithItsNumbers) {
     EXPECT_EQ(problem(12, {16, 4, 2, 0}), "groups, nodes and devices must be at least 1");
     EXPECT_EQ(problem(0, {16, 4, 2, 8}), "there are no experts to place");
     EXPECT_NE(problem(12, {std::size_t{1} << 40, 4, 2, 8}).find("more than the 4194304"), std::string::npos);
-    // Groups are not looked at where the nodes do not divide them.
-    EXPECT_EQ(problem(10, {16, 4, 3, 8}), "");
+    // Groups are not looked at where the nodes do not divide them: they and the nodes come out even all the same.
+    EXPECT_EQ(problem(12, {16, 4, 8, 8}), "");
+    EXPECT_EQ(problem(12, {16, 1, 3, 8}), "8 devices cannot be shared evenly by 3 nodes");
+    EXPECT_EQ(problem(12, {16, 5, 2, 8}), "12 experts cannot be divided into 5 groups of one size");
+    EXPECT_EQ(problem(10, {16, 4, 3, 8}), "10 experts cannot be divided into 4 groups of one size");
 }
 
 TEST(Placement, ATableThatWouldBeHugeIsRefusedBeforeItIsMade) {

@@ -90,7 +90,7 @@ TEST_F(Place, TheTableSaysBeforeAfterAndWhoIsDoubled) {
     EXPECT_NE(output.out.find("1 (2), 4 (2), 5 (2), 10 (2)"), std::string::npos) << output.out;
     EXPECT_NE(output.out.find("\nall "), std::string::npos) << output.out;
     const Output global = run_node(
-        {"place", "--loads", file(kExample), "--replicas", "16", "--groups", "4", "--nodes", "3", "--gpus", "8"});
+        {"place", "--loads", file(kExample), "--replicas", "16", "--groups", "4", "--nodes", "8", "--gpus", "8"});
     ASSERT_EQ(global.status, 0) << global.error;
     EXPECT_NE(global.out.find("global"), std::string::npos) << global.out;
 }
@@ -126,6 +126,10 @@ TEST_F(Place, WhatIsWrongIsOneSentence) {
           "12 experts cannot be divided into 5 groups");
     fails({"place", "--loads", path, "--replicas", "16", "--gpus", "8", "--nodes", "3", "--groups", "3"}, 1,
           "8 devices cannot be shared evenly by 3 nodes");
+    fails({"place", "--loads", path, "--replicas", "16", "--gpus", "8", "--nodes", "3"}, 1,
+          "8 devices cannot be shared evenly by 3 nodes");
+    fails({"place", "--loads", path, "--replicas", "16", "--gpus", "8", "--nodes", "2", "--groups", "5"}, 1,
+          "12 experts cannot be divided into 5 groups");
     fails({"place", "--loads", path, "--replicas", "8", "--gpus", "8"}, 1, "8 places are too few for 12 experts");
     fails({"place", "--loads", path, "--replicas", "-16", "--gpus", "8"}, 2, "--replicas");
     fails({"place", "--loads", path, "--replicas", "16", "--gpus", "0"}, 2, "--gpus");

@@ -114,13 +114,14 @@ TEST(PlacementModel, TablesHaveEveryLayerAndEveryDevice) {
     }
     EXPECT_NEAR(before, 16, 1e-9);
     EXPECT_NEAR(after, 16, 1e-9);
-    // Devices that the nodes do not share evenly belong to none.
-    const PlacementShown global = show_placement(loads(), {.replicas = 6, .groups = 1, .nodes = 2, .devices = 3}, 1);
-    EXPECT_TRUE(std::isnan(global.device_table->rows[0][1].number.value));
+    // Where groups are not looked at, devices stand in nodes all the same.
+    const PlacementShown global = show_placement(loads(), {.replicas = 6, .groups = 1, .nodes = 3, .devices = 3}, 1);
+    EXPECT_EQ(global.device_table->rows[2][1].number.value, 2);
 }
 
 TEST(PlacementModel, WhatDoesNotComeOutEvenIsRefused) {
     EXPECT_THROW(show_placement(loads(), {.replicas = 7, .devices = 2}, 1), routing::Error);
+    EXPECT_THROW(show_placement(loads(), {.replicas = 6, .nodes = 2, .devices = 3}, 1), routing::Error);
 }
 
 }  // namespace
