@@ -256,4 +256,37 @@ DeviceBalance device_balance(std::span<const double> device_loads) {
             std::accumulate(device_loads.begin(), device_loads.end(), 0.0) / static_cast<double>(device_loads.size())};
 }
 
+WorkOverSteps::WorkOverSteps(const Placement& placement) : placement_(placement) {
+    const Devices none{std::vector<double>(placement.order.devices, 0.0), {}};
+    sums_.assign(placement.layers, {none, none});
+}
+
+void WorkOverSteps::add(std::span<const double> load) {
+    const auto take = [](Devices& sum, const std::vector<double>& step) {
+        std::transform(step.begin(), step.end(), sum.load.begin(), sum.load.begin(), std::plus<>());
+        sum.balance += device_balance(step);
+    };
+    ++steps_;
+    for (std::size_t layer = 0; layer < sums_.size(); ++layer) {
+        const auto row = load.subspan(layer * placement_.experts, placement_.experts);
+        take(sums_[layer].before, contiguous_loads(row, placement_.order.devices));
+        take(sums_[layer].after, device_loads(placement_, layer, row));
+    }
+}
+
+std::vector<WorkOverSteps::Layer> WorkOverSteps::layers() const {
+    std::vector<Layer> means = sums_;
+    const double steps = static_cast<double>(std::max<std::size_t>(1, steps_));
+    for (Layer& layer : means) {
+        for (Devices* devices : {&layer.before, &layer.after}) {
+            for (double& load : devices->load) {
+                load /= steps;
+            }
+            devices->balance.fullest /= steps;
+            devices->balance.mean /= steps;
+        }
+    }
+    return means;
+}
+
 }  // namespace moescope::routing

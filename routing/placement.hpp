@@ -90,4 +90,29 @@ struct DeviceBalance {
 };
 DeviceBalance device_balance(std::span<const double> device_loads);
 
+/// What the experts cost over several steps. In each step every device waits for the one that is the fullest then, so
+/// it is the fullest of each step that counts. The fullest of the sum over the steps says less: where another device is
+/// it in each step, the sum is even and all have waited nevertheless. What is given is a mean over the steps.
+class WorkOverSteps {
+ public:
+    struct Devices {
+        std::vector<double> load;  ///< [devices]
+        DeviceBalance balance;     ///< of each step; `fullest` is not below that of `load`
+    };
+    struct Layer {
+        Devices before, after;  ///< as contiguous_loads() and device_loads() have them
+    };
+    /// Keeps the placement, which has to outlive this.
+    explicit WorkOverSteps(const Placement& placement);
+    /// `load` of one step, [layers][experts] of the placement.
+    void add(std::span<const double> load);
+    /// [layers]; zeros while there is no step.
+    std::vector<Layer> layers() const;
+
+ private:
+    const Placement& placement_;
+    std::size_t steps_ = 0;
+    std::vector<Layer> sums_;
+};
+
 }  // namespace moescope::routing

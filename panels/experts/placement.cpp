@@ -46,7 +46,7 @@ class PlacementPanel final : public ui::Panel {
     /// What a placement is made of; never changes.
     struct Request {
         std::uint32_t run = 0;
-        history::Loads loads;
+        PlacementInput input;
         PlacementOrder order;
         std::size_t layer = 0;
     };
@@ -158,10 +158,11 @@ void PlacementPanel::update(Context& ctx, const TrainingRun& run) {
         shown_.clear();
     }
     if (moved || !request_ || request_->order != order || request_->layer != layer) {
-        request_ = std::make_shared<const Request>(Request{run.id, loads_.loads(), order, layer});
+        request_ =
+            std::make_shared<const Request>(Request{run.id, {run.layers, run.experts, loads_.steps()}, order, layer});
     }
     shown_.update(ctx, request_, {},
-                  [request = request_] { return show_placement(request->loads, request->order, request->layer); });
+                  [request = request_] { return show_placement(request->input, request->order, request->layer); });
 }
 
 void PlacementPanel::draw_sentences(const Context& ctx, const PlacementShown& shown) const {

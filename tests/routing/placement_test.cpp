@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <gtest/gtest.h>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -251,6 +252,52 @@ TEST(Placement, WithoutABalancerNeighboursStandTogether) {
     EXPECT_DOUBLE_EQ(balance.ratio(), 24 / 15.5);
     EXPECT_TRUE(std::isnan(device_balance(std::vector<double>{0, 0}).ratio()));
     EXPECT_TRUE(std::isnan(device_balance({}).ratio()));
+}
+
+TEST(Placement, DevicesWaitInEachStepAlsoWhereTheSumIsEven) {
+    const Placement placement = place_experts(loads_of({{10, 10}, {6, 2}}), {.replicas = 2, .devices = 2});
+    WorkOverSteps work(placement);
+    work.add(std::vector<double>{10, 0, 3, 1});
+    work.add(std::vector<double>{0, 10, 3, 1});
+    const std::vector<WorkOverSteps::Layer> layers = work.layers();
+    ASSERT_EQ(layers.size(), 2u);
+    for (const WorkOverSteps::Devices& devices : {layers[0].before, layers[0].after}) {
+        EXPECT_EQ(devices.load, std::vector<double>({5, 5}));
+        EXPECT_EQ(devices.balance.fullest, 10);
+        EXPECT_EQ(devices.balance.mean, 5);
+    }
+    EXPECT_EQ(layers[1].before.balance.fullest, 3);
+    EXPECT_EQ(layers[1].before.balance.mean, 2);
+    EXPECT_EQ(WorkOverSteps(placement).layers()[0].before.load, std::vector<double>({0, 0}));
+}
+
+TEST(Placement, WorkOverStepsIsNotBelowThatOfTheirSum) {
+    std::mt19937 random(7);
+    for (int round = 0; round < 100; ++round) {
+        auto [loads, order] = random_case(random);
+        std::vector<std::vector<double>> steps(1 + random() % 5, loads.load);
+        std::fill(loads.load.begin(), loads.load.end(), 0.0);
+        for (std::vector<double>& step : steps) {
+            std::shuffle(step.begin(), step.end(), random);
+            std::transform(step.begin(), step.end(), loads.load.begin(), loads.load.begin(), std::plus<>());
+        }
+        const Placement placement = place_experts(loads, order);
+        WorkOverSteps work(placement);
+        for (const std::vector<double>& step : steps) {
+            work.add(step);
+        }
+        const auto count = static_cast<double>(steps.size());
+        const std::vector<WorkOverSteps::Layer> layers = work.layers();
+        for (std::size_t layer = 0; layer < loads.layers; ++layer) {
+            const auto row = loads.layer(layer);
+            const DeviceBalance sum = device_balance(device_loads(placement, layer, row)),
+                                plain = device_balance(contiguous_loads(row, order.devices));
+            const double slack = 1e-9 * (1 + sum.mean);
+            ASSERT_GE(count * layers[layer].after.balance.fullest, sum.fullest - slack);
+            ASSERT_NEAR(count * layers[layer].after.balance.mean, sum.mean, slack);
+            ASSERT_GE(count * layers[layer].before.balance.fullest, plain.fullest - slack);
+        }
+    }
 }
 
 TEST(Placement, WhatCannotBeSharedEvenlyIsRefusedWithItsNumbers) {

@@ -1,6 +1,7 @@
 // moescope-node place: experts on several devices, by loads of a file, of standard input and of a training run.
 #include <algorithm>
 #include <cstdlib>
+#include <functional>
 #include <gtest/gtest.h>
 
 #include "nodes/protocol/records.hpp"
@@ -27,8 +28,10 @@ class Place : public testing::Test {
         arguments.insert(arguments.end(), more.begin(), more.end());
         return arguments;
     }
-    /// Two layers of four experts; in step n, expert e of layer l got n * (e + 1) English and l Chinese tokens.
-    std::string session(int steps) const {
+    using Tokens = std::function<int(int step, int layer, int expert)>;
+    static int rising(int step, int, int expert) { return step * (expert + 1); }
+    /// Two layers of four experts, which got `english` tokens and those of layer l also l Chinese ones.
+    std::string session(int steps, const Tokens& english = rising) const {
         const std::string path = (folder / "session").string();
         const auto made = sessions::Session::open(path, sessions::Journal::Mode::read_write);
         const auto put = [&](RecordType type, const std::vector<std::byte>& body) {
@@ -47,7 +50,8 @@ class Place : public testing::Test {
             for (const bool chinese : {false, true}) {
                 for (int layer = 0; layer < 2; ++layer) {
                     for (int expert = 0; expert < 4; ++expert) {
-                        step.counts.push_back(static_cast<std::uint32_t>(chinese ? layer : number * (expert + 1)));
+                        step.counts.push_back(
+                            static_cast<std::uint32_t>(chinese ? layer : english(number, layer, expert)));
                     }
                 }
             }
@@ -100,16 +104,27 @@ TEST_F(Place, TheLoadsOfARunAreThoseOfItsLatestSteps) {
     const Arguments places{"--replicas", "4", "--gpus", "2"};
     const Output output = run_node(with({"place", "--session", path, "--steps", "2"}, places));
     ASSERT_EQ(output.status, 0) << output.error;
-    // Steps 4 and 5 gave the experts of layer 0 9, 18, 27 and 36 tokens: 36 with 9 and 27 with 18. In layer 1 each has
-    // two more.
-    for (const char* row : {"0        0                  45   3 0", "0        1                  45   2 1",
-                            "1        0                  49   3 0", "1        1                  49   2 1"}) {
+    // Steps 4 and 5 gave the experts of layer 0 9, 18, 27 and 36 tokens: 36 with 9 and 27 with 18, half of it in a
+    // step. In layer 1 each has two more.
+    for (const char* row : {"0        0                22.5   3 0", "0        1                22.5   2 1",
+                            "1        0                24.5   3 0", "1        1                24.5   2 1"}) {
         EXPECT_NE(output.out.find(row), std::string::npos) << row << "\n" << output.out;
     }
     EXPECT_EQ(run_node(with({"place", "--session", path, "--run", "1"}, places)).status, 0);
     const Output missing = run_node(with({"place", "--session", path, "--run", "2"}, places));
     EXPECT_EQ(missing.status, 1);
     EXPECT_NE(missing.error.find("has no training run 2"), std::string::npos) << missing.error;
+}
+
+TEST_F(Place, DevicesWaitForTheFullestOneOfEachStep) {
+    // All tokens of layer 0 go to one expert, to the next one in each step; over four steps that is even.
+    const std::string path =
+        session(4, [](int step, int layer, int expert) { return layer == 0 ? (step % 4 == expert ? 12 : 0) : 4; });
+    const Output output = run_node({"place", "--session", path, "--replicas", "4", "--gpus", "4"});
+    ASSERT_EQ(output.status, 0) << output.error;
+    EXPECT_NE(output.out.find("0           4.000    4.000    1.000"), std::string::npos) << output.out;
+    EXPECT_NE(output.out.find("1           1.000    1.000    1.000"), std::string::npos) << output.out;
+    EXPECT_NE(output.out.find("0        0                   3   0"), std::string::npos) << output.out;
 }
 
 TEST_F(Place, WhatIsWrongIsOneSentence) {
