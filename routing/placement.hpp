@@ -46,10 +46,13 @@ struct Placement {
     std::size_t layers = 0, experts = 0;
     PlacementOrder order;
     /// [layers][replicas]: the expert in each place. Device d has the places d * replicas / devices up to those of the
-    /// next.
+    /// next. In a layer without experts this and the others below are 0 and mean nothing.
     std::vector<std::int32_t> physical_to_logical;
     std::vector<std::int32_t> rank;           ///< [layers][replicas]: which of its expert's places this is, from 0
     std::vector<std::int32_t> logical_count;  ///< [layers][experts]: places of each expert, 1 or more
+    std::vector<std::uint8_t> dense;          ///< as in ExpertLoads
+
+    bool has_experts(std::size_t layer) const { return layer >= dense.size() || dense[layer] == 0; }
 
     std::size_t per_device() const { return order.replicas / order.devices; }
     std::span<const std::int32_t> places(std::size_t layer) const {
@@ -64,15 +67,17 @@ struct Placement {
     std::vector<std::int32_t> logical_to_physical() const;
 };
 
-/// Throws Error with the sentence of placement_problem(). O(layers * replicas * log replicas).
+/// Throws Error with the sentence of placement_problem(), also where no layer has experts. O(layers * replicas * log
+/// replicas).
 Placement place_experts(const ExpertLoads& loads, const PlacementOrder& order);
 
 /// {"physical_to_logical": [layers][replicas], "logical_to_physical": [layers][experts][most_places()],
-/// "logical_count": [layers][experts]}. Throws as logical_to_physical().
+/// "logical_count": [layers][experts]}, with null for a layer without experts in all three. Throws as
+/// logical_to_physical().
 nlohmann::json placement_to_json(const Placement& placement);
 
-/// Work of each device in one layer when the tokens of an expert are spread evenly over its places. `load` is
-/// [experts].
+/// Work of each device in one layer when the tokens of an expert are spread evenly over its places; 0 in a layer
+/// without experts. `load` is [experts].
 std::vector<double> device_loads(const Placement& placement, std::size_t layer, std::span<const double> load);
 /// The same without a balancer: neighbouring experts in one place each, as many to each device; where that does not
 /// come out even, one more to each of the first.

@@ -60,6 +60,9 @@ std::shared_ptr<const Table> table_of_layers(const PlacementShown& shown) {
                       {"placement.column.time", Unit::percent},
                       {"placement.column.doubled", Unit::text}};
     for (std::size_t layer = 0; layer < shown.layers.size(); ++layer) {
+        if (!shown.placement.has_experts(layer)) {
+            continue;
+        }
         const PlacementShown::Balance& balance = shown.layers[layer];
         // What has no load has nobody to double, whatever the balancer does with so many equals.
         const bool loaded = balance.before.fullest > 0;
@@ -115,7 +118,10 @@ PlacementShown show_placement(const PlacementInput& input, const PlacementOrder&
     shown.first_step = sums.loads().first_step;
     shown.last_step = sums.loads().last_step;
     shown.layer = layer;
-    shown.placement = routing::place_experts({input.layers, input.experts, history::tokens(sums.loads())}, order);
+    routing::ExpertLoads loads{input.layers, input.experts, history::tokens(sums.loads()),
+                               std::vector<std::uint8_t>(input.layers, 0)};
+    std::fill_n(loads.dense.begin(), std::min(input.dense, input.layers), std::uint8_t{1});
+    shown.placement = routing::place_experts(loads, order);
     WorkOverSteps over_steps(shown.placement);
     for (const history::LoadSums::Step& step : input.steps) {
         over_steps.add(history::tokens(*step, input.layers, input.experts));
@@ -126,6 +132,10 @@ PlacementShown show_placement(const PlacementInput& input, const PlacementOrder&
         shown.all.before += each.before.balance;
         shown.all.after += each.after.balance;
     }
+    shown.layer_table = table_of_layers(shown);
+    if (!shown.placement.has_experts(layer)) {
+        return shown;
+    }
     const auto& [before, after] = work[layer];
     const double reach = std::max(before.balance.fullest, after.balance.fullest);
     shown.before = chart_of("placement.series.before", before, reach);
@@ -135,7 +145,6 @@ PlacementShown show_placement(const PlacementInput& input, const PlacementOrder&
         const std::vector<std::string> doubled = doubled_of(shown.placement, layer);
         shown.doubled = listed(doubled, doubled.size());
     }
-    shown.layer_table = table_of_layers(shown);
     return shown;
 }
 

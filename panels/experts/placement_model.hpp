@@ -33,6 +33,7 @@ routing::PlacementOrder placement_order(const PlacementChoice& choice, std::size
 /// What a placement is made of: the steps whose sum the experts are placed by.
 struct PlacementInput {
     std::size_t layers = 0, experts = 0;
+    std::size_t dense = 0;                       ///< so many of the first layers have no experts
     std::vector<history::LoadSums::Step> steps;  ///< oldest first, not empty
 };
 
@@ -47,10 +48,11 @@ struct PlacementShown {
     std::size_t layer = 0;  ///< of the charts, the devices and `doubled`
     routing::Placement placement;
     std::vector<Balance> layers;
-    Balance all;                                 ///< the sums over the layers, which come one after the other
+    Balance all;  ///< the sums over the layers, which come one after the other
+    // The first three are null where `layer` has no experts.
     std::shared_ptr<const Chart> before, after;  ///< tokens of each device in a step (mean), on one scale
-    std::shared_ptr<const Table> layer_table;    ///< a row per layer
     std::shared_ptr<const Table> device_table;   ///< a row per device
+    std::shared_ptr<const Table> layer_table;    ///< a row per layer that has experts
     std::string doubled;                         ///< "5 ×2, 10 ×3": experts in several places; empty: there are none
 };
 /// Throws Error as routing::place_experts. `layer` must be one of the loads.

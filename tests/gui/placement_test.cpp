@@ -2,6 +2,7 @@
 // button, a layer is chosen, and the clipboard has what the balancer gives for the loads of the run.
 #include "routing/placement.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <imgui_internal.h>
 #include <nlohmann/json.hpp>
@@ -128,11 +129,45 @@ void place_experts_of_a_run(Harness& h, ImGuiTestContext* ctx) {
     ctx->Yield(3);
 }
 
+void begin_with_a_layer_that_has_experts(Harness& h, ImGuiTestContext* ctx) {
+    h.settle(ctx);
+    const std::filesystem::path before = h.workbench().session(), folder = h.folder() / "placement-dense";
+    WrittenSession(folder, "Dofi", 4).write("D");
+    IM_CHECK(h.open_session(ctx, folder,
+                            [&] { return h.snapshot().training.size() == 1 && h.training().counts.size() == 40; }));
+    h.workbench().show_panel("placement");
+    IM_CHECK_EQ(h.workbench().selection().layer, -1);
+    IM_CHECK(comes_to_say(h, ctx, "Layer 1, without a balancer"));
+    IM_CHECK(says(h, ctx, "Not placed: the experts of the prediction module (layer 2)"));
+    h.workbench().selection().layer = 0;
+    IM_CHECK(comes_to_say(h, ctx, "Layer 0 is dense: it has no experts to place."));
+    IM_CHECK(!says(h, ctx, "without a balancer"));
+    ImGui::SetClipboardText("");
+    ctx->ItemClick(item("###placement.copy").c_str());
+    IM_CHECK(h.wait(ctx, 5, [] { return *ImGui::GetClipboardText() != '\0'; }));
+    const json copied = json::parse(ImGui::GetClipboardText(), nullptr, false);
+    IM_CHECK(copied.is_object() && copied["logical_count"][0].is_null() && copied["logical_count"][1].is_array());
+    // The load of the experts begins there as well.
+    h.workbench().command("view.clear_selection");
+    h.workbench().show_panel("expert_load");
+    IM_CHECK(h.wait(ctx, 20, [&] {
+        const auto lines = h.screen(ctx);
+        return std::any_of(lines.begin(), lines.end(), [](const ScreenLine& line) {
+            return line.window == "panel.expert_load" && squeezed(line.text).find("ayer1") != std::string::npos;
+        });
+    }));
+    IM_CHECK(h.open_session(ctx, before));
+    h.workbench().show_panel("placement", false);
+    ctx->Yield(3);
+}
+
 }  // namespace
 
 void register_placement(Harness& harness) {
     harness.add("placement", "experts of a run are placed on devices",
                 [&harness](ImGuiTestContext* ctx) { place_experts_of_a_run(harness, ctx); });
+    harness.add("placement", "a dense layer is called so, and the first one with experts is shown",
+                [&harness](ImGuiTestContext* ctx) { begin_with_a_layer_that_has_experts(harness, ctx); });
 }
 
 }  // namespace moescope::gui_test

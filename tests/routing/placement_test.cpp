@@ -330,6 +330,21 @@ TEST(Placement, WhatCannotBeSharedEvenlyIsRefusedWithItsNumbers) {
     EXPECT_EQ(problem(10, {16, 4, 3, 8}), "10 experts cannot be divided into 4 groups of one size");
 }
 
+TEST(Placement, ALayerWithoutExpertsIsNullAndChangesNoOther) {
+    ExpertLoads loads = loads_of({{0, 0, 0, 0}, {1, 2, 3, 4}});
+    loads.dense = {1, 0};
+    const PlacementOrder order{.replicas = 6, .devices = 2};
+    const Placement placement = place_experts(loads, order);
+    const json placed = placement_to_json(placement),
+               alone = placement_to_json(place_experts(loads_of({{1, 2, 3, 4}}), order));
+    for (const char* key : {"physical_to_logical", "logical_to_physical", "logical_count"}) {
+        EXPECT_EQ(placed.at(key), json::array({nullptr, alone.at(key).at(0)})) << key;
+    }
+    EXPECT_EQ(device_loads(placement, 0, loads.layer(0)), std::vector<double>({0, 0}));
+    loads.dense = {1, 1};
+    EXPECT_THROW(place_experts(loads, order), Error);
+}
+
 TEST(Placement, ATableThatWouldBeHugeIsRefusedBeforeItIsMade) {
     ExpertLoads loads{1, 4096, std::vector<double>(4096, 0.0)};
     loads.load[0] = 1;

@@ -15,6 +15,7 @@
 #include "base/lines.hpp"
 #include "nodes/history/journal_reader.hpp"
 #include "nodes/history/load_sums.hpp"
+#include "nodes/history/run_layers.hpp"
 #include "nodes/service/cli/console.hpp"
 #include "nodes/service/cli/local_node.hpp"
 #include "nodes/service/cli/subcommands.hpp"
@@ -100,7 +101,16 @@ Loads loads_of_session(const PlaceOptions& options) {
     }
     history::LoadSums sums;
     sums.update(std::move(window), run.layers, run.experts);
-    return {{run.layers, run.experts, history::tokens(sums.loads())}, sums.steps()};
+    Loads found{{run.layers, run.experts, history::tokens(sums.loads())}, sums.steps()};
+    found.loads.dense.assign(run.layers, 0);
+    std::fill_n(found.loads.dense.begin(), history::dense_layers(run), std::uint8_t{1});
+    if (history::has_prediction_module(run)) {
+        print_warnings(
+            {say("the experts of the prediction module (layer {}) are not placed: the steps of a run record "
+                 "no load of them",
+                 run.layers)});
+    }
+    return found;
 }
 
 std::string times(double ratio) {
@@ -135,6 +145,10 @@ void print_tables(const Loads& loads, const Placement& placement) {
     const std::vector<WorkOverSteps::Layer> work = loads.work(placement);
     DeviceBalance before, after;
     for (std::size_t layer = 0; layer < placement.layers; ++layer) {
+        if (!placement.has_experts(layer)) {
+            fmt::print("{:<8} dense, without experts\n", layer);
+            continue;
+        }
         before += work[layer].before.balance;
         after += work[layer].after.balance;
         print_balance(fmt::to_string(layer), work[layer].before.balance, work[layer].after.balance,
@@ -152,7 +166,7 @@ void print_tables(const Loads& loads, const Placement& placement) {
                             : "",
         "layer", "device", "load/step", "experts");
     for (std::size_t layer = 0; layer < placement.layers; ++layer) {
-        for (std::size_t device = 0; device < order.devices; ++device) {
+        for (std::size_t device = 0; placement.has_experts(layer) && device < order.devices; ++device) {
             fmt::print("{:<8} {:<8} {:>12.6g}  ", layer, device, work[layer].after.load[device]);
             for (const std::int32_t expert :
                  placement.places(layer).subspan(device * placement.per_device(), placement.per_device())) {
@@ -184,8 +198,10 @@ void add_place(CLI::App& app, Chosen& chosen) {
         "place", "Where the experts of each layer stand on several devices, the busiest in more than one place (EPLB)");
     auto* source = place->add_option_group("loads")->require_option(1);
     source
-        ->add_option("--loads", options->loads,
-                     "JSON [layers][experts] of loads, or an object with this as \"loads\"; \"-\": standard input")
+        ->add_option(
+            "--loads", options->loads,
+            "JSON [layers][experts] of loads, null for a dense layer, or an object with this as \"loads\"; \"-\": "
+            "standard input")
         ->check(filled());
     auto* session = source->add_option("--session", options->session, "Session folder: the loads of a training run")
                         ->check(filled());

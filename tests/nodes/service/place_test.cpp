@@ -31,7 +31,7 @@ class Place : public testing::Test {
     using Tokens = std::function<int(int step, int layer, int expert)>;
     static int rising(int step, int, int expert) { return step * (expert + 1); }
     /// Two layers of four experts, which got `english` tokens and those of layer l also l Chinese ones.
-    std::string session(int steps, const Tokens& english = rising) const {
+    std::string session(int steps, const Tokens& english = rising, const json& manifest = json::object()) const {
         const std::string path = (folder / "session").string();
         const auto made = sessions::Session::open(path, sessions::Journal::Mode::read_write);
         const auto put = [&](RecordType type, const std::vector<std::byte>& body) {
@@ -39,7 +39,7 @@ class Place : public testing::Test {
                                    static_cast<std::uint8_t>(protocol::channel_of(type)), 1, body);
         };
         put(RecordType::run_started,
-            protocol::encode_json({{"run", 1}, {"kind", "train"}, {"name", "first"}, {"manifest", json::object()}}));
+            protocol::encode_json({{"run", 1}, {"kind", "train"}, {"name", "first"}, {"manifest", manifest}}));
         for (int number = 1; number <= steps; ++number) {
             protocol::StepRecord step;
             step.run = 1;
@@ -125,6 +125,31 @@ TEST_F(Place, DevicesWaitForTheFullestOneOfEachStep) {
     EXPECT_NE(output.out.find("0           4.000    4.000    1.000"), std::string::npos) << output.out;
     EXPECT_NE(output.out.find("1           1.000    1.000    1.000"), std::string::npos) << output.out;
     EXPECT_NE(output.out.find("0        0                   3   0"), std::string::npos) << output.out;
+}
+
+TEST_F(Place, ALayerWithoutExpertsIsCalledDenseAndAPredictionModuleIsNotForgotten) {
+    const Arguments places{"--replicas", "6", "--gpus", "2"};
+    const auto tokens = [](int step, int layer, int expert) { return layer == 0 ? 0 : step * expert; };
+    const std::string path =
+        session(2, tokens, {{"config", {{"model", {{"dense_layers", 1}, {"prediction_depth", 1}}}}}});
+    const std::string module = "the experts of the prediction module (layer 2) are not placed";
+    const Output output = run_node(with({"place", "--session", path}, places));
+    ASSERT_EQ(output.status, 0) << output.error;
+    EXPECT_NE(output.out.find("\n0        dense, without experts\n1  "), std::string::npos) << output.out;
+    EXPECT_EQ(output.out.find("\n0        0 "), std::string::npos) << output.out;
+    EXPECT_NE(output.error.find(module), std::string::npos) << output.error;
+    const Output placed = run_node(with({"place", "--session", path, "--json"}, places));
+    ASSERT_EQ(placed.status, 0) << placed.error;
+    EXPECT_NE(placed.error.find(module), std::string::npos) << placed.error;
+    for (const char* key : {"physical_to_logical", "logical_to_physical", "logical_count"}) {
+        EXPECT_TRUE(placed.lines()[0].at(key).at(0).is_null()) << key;
+        EXPECT_FALSE(placed.lines()[0].at(key).at(1).is_null()) << key;
+    }
+    // A file says it as the answer does.
+    const Output from_file = run_node(with({"place", "--loads", file("[null, [1, 2, 3, 4]]")}, places));
+    ASSERT_EQ(from_file.status, 0) << from_file.error;
+    EXPECT_NE(from_file.out.find("\n0        dense, without experts\n1  "), std::string::npos) << from_file.out;
+    EXPECT_EQ(from_file.error, "");
 }
 
 TEST_F(Place, WhatIsWrongIsOneSentence) {

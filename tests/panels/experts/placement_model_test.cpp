@@ -4,6 +4,7 @@
 #include <cmath>
 #include <gtest/gtest.h>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <utility>
 #include <vector>
 
@@ -22,6 +23,7 @@ panels::PlacementInput loads() {
     };
     return {2,
             6,
+            1,
             {step(3, {0, 0, 0, 0, 0, 0, 4, 1, 0, 1, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}),
              step(9, {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 0, 1, 1, 1, 1})}};
 }
@@ -102,12 +104,29 @@ TEST(PlacementModel, BothChartsHaveOneScaleTheirMeanAndTheFullestOfAStep) {
     }
 }
 
-TEST(PlacementModel, TablesHaveEveryLayerAndEveryDevice) {
+TEST(PlacementModel, OfADenseLayerThereIsNothingToSee) {
+    const PlacementShown shown = show_placement(loads(), {.replicas = 8, .devices = 2}, 0);
+    EXPECT_EQ(shown.before, nullptr);
+    EXPECT_EQ(shown.after, nullptr);
+    EXPECT_EQ(shown.device_table, nullptr);
+    EXPECT_EQ(shown.doubled, "");
+    EXPECT_EQ(shown.layer_table->rows.size(), 1u);
+    EXPECT_TRUE(routing::placement_to_json(shown.placement).at("logical_count").at(0).is_null());
+    // A layer with experts and without a token is another thing.
+    panels::PlacementInput unused = loads();
+    unused.dense = 0;
+    const PlacementShown empty = show_placement(unused, {.replicas = 8, .devices = 2}, 0);
+    ASSERT_NE(empty.before, nullptr);
+    EXPECT_EQ(empty.doubled, "");
+    ASSERT_EQ(empty.layer_table->rows.size(), 2u);
+    EXPECT_TRUE(std::isnan(empty.layer_table->rows[0][1].number.value));
+}
+
+TEST(PlacementModel, TablesHaveEveryLayerWithExpertsAndEveryDevice) {
     const PlacementShown shown = show_placement(loads(), {.replicas = 8, .groups = 2, .nodes = 2, .devices = 4}, 1);
-    ASSERT_EQ(shown.layer_table->rows.size(), 2u);
-    EXPECT_EQ(shown.layer_table->rows[0].back().text, "");  // nothing was balanced there
-    EXPECT_TRUE(std::isnan(shown.layer_table->rows[0][1].number.value));
-    EXPECT_EQ(shown.layer_table->rows[1].back().text, "0 \u00d72, 4 \u00d72");
+    ASSERT_EQ(shown.layer_table->rows.size(), 1u);  // the other one is dense
+    EXPECT_EQ(shown.layer_table->rows[0][0].number.value, 1);
+    EXPECT_EQ(shown.layer_table->rows[0].back().text, "0 \u00d72, 4 \u00d72");
     ASSERT_EQ(shown.device_table->rows.size(), 4u);
     double before = 0, after = 0;
     for (std::size_t device = 0; device < 4; ++device) {
