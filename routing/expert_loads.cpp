@@ -1,5 +1,6 @@
 #include "routing/expert_loads.hpp"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <optional>
 
@@ -27,8 +28,18 @@ ExpertLoads loads_of(const json& given) {
     }
     ExpertLoads loads;
     loads.layers = rows.size();
+    const auto first = static_cast<std::size_t>(
+        std::find_if(rows.begin(), rows.end(), [](const json& row) { return !row.is_null(); }) - rows.begin());
+    if (first == rows.size()) {
+        throw Error(say("has no layer with experts"));
+    }
     for (std::size_t layer = 0; layer < rows.size(); ++layer) {
         const json& row = rows[layer];
+        if (row.is_null()) {
+            loads.dense.resize(loads.layers, 0);
+            loads.dense[layer] = 1;
+            continue;
+        }
         if (!row.is_array() || row.empty()) {
             throw Error(say("has no list of loads for layer {}", layer));
         }
@@ -36,10 +47,15 @@ ExpertLoads loads_of(const json& given) {
             throw Error(
                 say("has {} experts in layer {}, more than the {} that are read", row.size(), layer, kMostExperts));
         }
-        loads.experts = layer == 0 ? row.size() : loads.experts;
+        loads.experts = layer == first ? row.size() : loads.experts;
         if (row.size() != loads.experts) {
-            throw Error(say("has {} experts in layer {} but {} in layer 0", row.size(), layer, loads.experts));
+            throw Error(say("has {} experts in layer {} but {} in layer {}", row.size(), layer, loads.experts, first));
         }
+        if (row.size() > kMostLoads / loads.layers) {
+            throw Error(say("has {} layers of {} experts, more than the {} loads that are read", loads.layers,
+                            row.size(), kMostLoads));
+        }
+        loads.load.resize(layer * loads.experts, 0.0);  // dense layers before it
         for (std::size_t expert = 0; expert < row.size(); ++expert) {
             const std::optional<double> load = base::as_number(row[expert]);
             if (!load || !(*load >= 0 && *load <= kMostLoad)) {
@@ -49,6 +65,7 @@ ExpertLoads loads_of(const json& given) {
             loads.load.push_back(*load);
         }
     }
+    loads.load.resize(loads.layers * loads.experts, 0.0);
     return loads;
 }
 

@@ -130,14 +130,8 @@ void place_layer(std::span<const float> load, const PlacementOrder& order, std::
     }
 }
 
-/// Rows of `width` as a list of lists.
-json rows_of(std::span<const std::int32_t> values, std::size_t width) {
-    json rows = json::array();
-    for (std::size_t from = 0; from < values.size(); from += width) {
-        const auto row = values.subspan(from, width);
-        rows.push_back(json(std::vector<std::int32_t>(row.begin(), row.end())));
-    }
-    return rows;
+json list_of(std::span<const std::int32_t> values) {
+    return json(std::vector<std::int32_t>(values.begin(), values.end()));
 }
 
 }  // namespace
@@ -159,10 +153,10 @@ Sentence placement_problem(std::size_t layers, std::size_t experts, const Placem
     if (order.replicas % order.devices != 0) {
         return say("{} places cannot be shared evenly by {} devices", order.replicas, order.devices);
     }
-    if (order.hierarchical() && experts % order.groups != 0) {
+    if (experts % order.groups != 0) {
         return say("{} experts cannot be divided into {} groups of one size", experts, order.groups);
     }
-    if (order.hierarchical() && order.devices % order.nodes != 0) {
+    if (order.devices % order.nodes != 0) {
         return say("{} devices cannot be shared evenly by {} nodes", order.devices, order.nodes);
     }
     return {};
@@ -182,6 +176,9 @@ std::vector<std::int32_t> Placement::logical_to_physical() const {
     }
     std::vector<std::int32_t> table(logical_count.size() * width, -1);
     for (std::size_t place = 0; place < physical_to_logical.size(); ++place) {
+        if (!has_experts(place / order.replicas)) {
+            continue;
+        }
         const std::size_t row = place / order.replicas * experts + at(physical_to_logical[place]);
         table[row * width + at(rank[place])] = number(place % order.replicas);
     }
@@ -189,7 +186,11 @@ std::vector<std::int32_t> Placement::logical_to_physical() const {
 }
 
 Placement place_experts(const ExpertLoads& loads, const PlacementOrder& order) {
-    if (Sentence problem = placement_problem(loads.layers, loads.experts, order); !problem.empty()) {
+    std::size_t experts = 0;  // none where all layers are dense
+    for (std::size_t layer = 0; layer < loads.layers; ++layer) {
+        experts = loads.has_experts(layer) ? loads.experts : experts;
+    }
+    if (Sentence problem = placement_problem(loads.layers, experts, order); !problem.empty()) {
         throw Error(std::move(problem));
     }
     PlacementOrder carried_out = order;
@@ -200,11 +201,15 @@ Placement place_experts(const ExpertLoads& loads, const PlacementOrder& order) {
     placement.layers = loads.layers;
     placement.experts = loads.experts;
     placement.order = order;
+    placement.dense = loads.dense;
     placement.physical_to_logical.resize(loads.layers * order.replicas);
     placement.rank.resize(loads.layers * order.replicas);
     placement.logical_count.resize(loads.layers * loads.experts);
     std::vector<float> load(loads.experts);
     for (std::size_t layer = 0; layer < loads.layers; ++layer) {
+        if (!loads.has_experts(layer)) {
+            continue;
+        }
         const auto row = loads.layer(layer);
         std::transform(row.begin(), row.end(), load.begin(), [](double value) { return static_cast<float>(value); });
         place_layer(load, carried_out, layer, placement);
@@ -215,20 +220,34 @@ Placement place_experts(const ExpertLoads& loads, const PlacementOrder& order) {
 json placement_to_json(const Placement& placement) {
     const std::size_t width = at(placement.most_places());
     const std::vector<std::int32_t> places = placement.logical_to_physical();
-    json by_expert = json::array();
+    json by_place = json::array(), by_expert = json::array(), counts = json::array();
     for (std::size_t layer = 0; layer < placement.layers; ++layer) {
-        const std::size_t cells = placement.experts * width;
-        by_expert.push_back(rows_of(std::span(places).subspan(layer * cells, cells), width));
+        if (!placement.has_experts(layer)) {
+            for (json* list : {&by_place, &by_expert, &counts}) {
+                list->push_back(nullptr);
+            }
+            continue;
+        }
+        by_place.push_back(list_of(placement.places(layer)));
+        counts.push_back(list_of(placement.counts(layer)));
+        json rows = json::array();
+        for (std::size_t expert = 0; expert < placement.experts; ++expert) {
+            rows.push_back(list_of(std::span(places).subspan((layer * placement.experts + expert) * width, width)));
+        }
+        by_expert.push_back(std::move(rows));
     }
-    return {{"physical_to_logical", rows_of(placement.physical_to_logical, placement.order.replicas)},
+    return {{"physical_to_logical", std::move(by_place)},
             {"logical_to_physical", std::move(by_expert)},
-            {"logical_count", rows_of(placement.logical_count, placement.experts)}};
+            {"logical_count", std::move(counts)}};
 }
 
 std::vector<double> device_loads(const Placement& placement, std::size_t layer, std::span<const double> load) {
     const auto places = placement.places(layer);
     const auto counts = placement.counts(layer);
     std::vector<double> loads(placement.order.devices, 0.0);
+    if (!placement.has_experts(layer)) {
+        return loads;
+    }
     for (std::size_t place = 0; place < places.size(); ++place) {
         const std::size_t expert = at(places[place]);
         loads[place / placement.per_device()] += load[expert] / counts[expert];
@@ -254,6 +273,39 @@ DeviceBalance device_balance(std::span<const double> device_loads) {
     }
     return {*std::max_element(device_loads.begin(), device_loads.end()),
             std::accumulate(device_loads.begin(), device_loads.end(), 0.0) / static_cast<double>(device_loads.size())};
+}
+
+WorkOverSteps::WorkOverSteps(const Placement& placement) : placement_(placement) {
+    const Devices none{std::vector<double>(placement.order.devices, 0.0), {}};
+    sums_.assign(placement.layers, {none, none});
+}
+
+void WorkOverSteps::add(std::span<const double> load) {
+    const auto take = [](Devices& sum, const std::vector<double>& step) {
+        std::transform(step.begin(), step.end(), sum.load.begin(), sum.load.begin(), std::plus<>());
+        sum.balance += device_balance(step);
+    };
+    ++steps_;
+    for (std::size_t layer = 0; layer < sums_.size(); ++layer) {
+        const auto row = load.subspan(layer * placement_.experts, placement_.experts);
+        take(sums_[layer].before, contiguous_loads(row, placement_.order.devices));
+        take(sums_[layer].after, device_loads(placement_, layer, row));
+    }
+}
+
+std::vector<WorkOverSteps::Layer> WorkOverSteps::layers() const {
+    std::vector<Layer> means = sums_;
+    const double steps = static_cast<double>(std::max<std::size_t>(1, steps_));
+    for (Layer& layer : means) {
+        for (Devices* devices : {&layer.before, &layer.after}) {
+            for (double& load : devices->load) {
+                load /= steps;
+            }
+            devices->balance.fullest /= steps;
+            devices->balance.mean /= steps;
+        }
+    }
+    return means;
 }
 
 }  // namespace moescope::routing

@@ -38,17 +38,21 @@ inline constexpr std::size_t kMostReplicas = std::size_t{1} << 22;
 inline constexpr std::size_t kMostPlaces = std::size_t{1} << 24;
 
 /// Why the order cannot be carried out with so many layers and experts; empty when it can. Each expert needs a place,
-/// each device as many places as any other; hierarchical: each group as many experts, each node as many devices.
+/// each device as many places as any other, each group as many experts, each node as many devices: also where the
+/// policy looks at no groups and nodes, as there are no others.
 Sentence placement_problem(std::size_t layers, std::size_t experts, const PlacementOrder& order);
 
 struct Placement {
     std::size_t layers = 0, experts = 0;
     PlacementOrder order;
     /// [layers][replicas]: the expert in each place. Device d has the places d * replicas / devices up to those of the
-    /// next.
+    /// next. In a layer without experts this and the others below are 0 and mean nothing.
     std::vector<std::int32_t> physical_to_logical;
     std::vector<std::int32_t> rank;           ///< [layers][replicas]: which of its expert's places this is, from 0
     std::vector<std::int32_t> logical_count;  ///< [layers][experts]: places of each expert, 1 or more
+    std::vector<std::uint8_t> dense;          ///< as in ExpertLoads
+
+    bool has_experts(std::size_t layer) const { return layer >= dense.size() || dense[layer] == 0; }
 
     std::size_t per_device() const { return order.replicas / order.devices; }
     std::span<const std::int32_t> places(std::size_t layer) const {
@@ -63,15 +67,17 @@ struct Placement {
     std::vector<std::int32_t> logical_to_physical() const;
 };
 
-/// Throws Error with the sentence of placement_problem(). O(layers * replicas * log replicas).
+/// Throws Error with the sentence of placement_problem(), also where no layer has experts. O(layers * replicas * log
+/// replicas).
 Placement place_experts(const ExpertLoads& loads, const PlacementOrder& order);
 
 /// {"physical_to_logical": [layers][replicas], "logical_to_physical": [layers][experts][most_places()],
-/// "logical_count": [layers][experts]}. Throws as logical_to_physical().
+/// "logical_count": [layers][experts]}, with null for a layer without experts in all three. Throws as
+/// logical_to_physical().
 nlohmann::json placement_to_json(const Placement& placement);
 
-/// Work of each device in one layer when the tokens of an expert are spread evenly over its places. `load` is
-/// [experts].
+/// Work of each device in one layer when the tokens of an expert are spread evenly over its places; 0 in a layer
+/// without experts. `load` is [experts].
 std::vector<double> device_loads(const Placement& placement, std::size_t layer, std::span<const double> load);
 /// The same without a balancer: neighbouring experts in one place each, as many to each device; where that does not
 /// come out even, one more to each of the first.
@@ -88,5 +94,30 @@ struct DeviceBalance {
     }
 };
 DeviceBalance device_balance(std::span<const double> device_loads);
+
+/// What the experts cost over several steps. In each step every device waits for the one that is the fullest then, so
+/// it is the fullest of each step that counts. The fullest of the sum over the steps says less: where another device is
+/// it in each step, the sum is even and all have waited nevertheless. What is given is a mean over the steps.
+class WorkOverSteps {
+ public:
+    struct Devices {
+        std::vector<double> load;  ///< [devices]
+        DeviceBalance balance;     ///< of each step; `fullest` is not below that of `load`
+    };
+    struct Layer {
+        Devices before, after;  ///< as contiguous_loads() and device_loads() have them
+    };
+    /// Keeps the placement, which has to outlive this.
+    explicit WorkOverSteps(const Placement& placement);
+    /// `load` of one step, [layers][experts] of the placement.
+    void add(std::span<const double> load);
+    /// [layers]; zeros while there is no step.
+    std::vector<Layer> layers() const;
+
+ private:
+    const Placement& placement_;
+    std::size_t steps_ = 0;
+    std::vector<Layer> sums_;
+};
 
 }  // namespace moescope::routing

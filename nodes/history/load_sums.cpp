@@ -14,6 +14,17 @@ std::vector<double> tokens(const Loads& loads) {
     return result;
 }
 
+std::vector<double> tokens(const StepCounts& step, std::size_t layers, std::size_t experts) {
+    const std::size_t cells = layers * experts;
+    std::vector<double> result(cells, 0.0);
+    if (step.counts.size() == protocol::kTextLanguages * cells) {
+        for (std::size_t count = 0; count < step.counts.size(); ++count) {
+            result[count % cells] += step.counts[count];
+        }
+    }
+    return result;
+}
+
 std::vector<double> shares(const Loads& loads) {
     std::vector<double> result(loads.layers * loads.experts, 0.0);
     for (std::size_t layer = 0; layer < loads.layers; ++layer) {

@@ -21,6 +21,8 @@ struct Loads {
 
 /// Tokens of both languages that went to each expert, [layers][experts].
 std::vector<double> tokens(const Loads& loads);
+/// The same of one step; zeros where its counts have another shape.
+std::vector<double> tokens(const StepCounts& step, std::size_t layers, std::size_t experts);
 /// Share of the routed tokens of both languages that went to each expert, [layers][experts]: each row sums to 1, or is
 /// 0 where no token went anywhere.
 std::vector<double> shares(const Loads& loads);
@@ -35,13 +37,14 @@ class LoadSums {
     void update(std::vector<Step> window, std::size_t layers, std::size_t experts);
     void clear();
     const Loads& loads() const { return loads_; }
-    std::uint64_t added() const { return added_; }  ///< steps added or taken out so far (tests watch it)
+    const std::vector<Step>& steps() const { return summed_; }  ///< those of loads(), oldest first
+    std::uint64_t added() const { return added_; }              ///< steps added or taken out so far (tests watch it)
 
  private:
     void add(const StepCounts& step, double sign);
 
     Loads loads_;
-    std::vector<Step> summed_;  ///< the steps in loads_, oldest first
+    std::vector<Step> summed_;
     std::uint64_t added_ = 0;
 };
 

@@ -60,7 +60,7 @@ bool has_load(const TrainingRun* run) {
 }
 
 void turn_selection(ui::Selection& selection, const TrainingRun& run, const Turn& turn) {
-    selection.layer = std::clamp(std::max(0, selection.layer) + turn.layers, 0, run.layers - 1);
+    selection.layer = std::clamp(static_cast<int>(shown_layer(selection, run)) + turn.layers, 0, run.layers - 1);
     if (turn.experts == 0) {
         return;
     }

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "nodes/history/checkpoint_name.hpp"
+#include "nodes/history/run_layers.hpp"
 #include "panels/routing/change_menu.hpp"
 #include "panels/ui/text_layout.hpp"
 #include "panels/ui/widgets.hpp"
@@ -20,8 +21,7 @@ const char* why_not(const LoadView& view, ExpertCell cell) {
     if (!alive(view.run)) {
         return "knobs.ended";
     }
-    const double dense = config_number(view.run.manifest, "model", "dense_layers").value_or(0);
-    return static_cast<double>(cell.layer) < dense ? "load.expert.none" : nullptr;
+    return cell.layer < history::dense_layers(view.run) ? "load.expert.none" : nullptr;
 }
 
 /// The node's refusals come in the status line.

@@ -45,6 +45,7 @@ class LoadWindow {
     /// counts, layers and experts. Works only when the run, the step or `steps` is another; true then.
     bool update(const history::TrainingRun& run, std::optional<std::uint64_t> pinned, std::size_t steps);
     const history::Loads& loads() const { return sums_.loads(); }
+    const std::vector<history::LoadSums::Step>& steps() const { return sums_.steps(); }  ///< those, oldest first
 
  private:
     struct Key {

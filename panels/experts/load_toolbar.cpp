@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "nodes/history/run_layers.hpp"
 #include "panels/experts/load_view.hpp"
 #include "panels/ui/text_layout.hpp"
 #include "panels/ui/widgets.hpp"
@@ -50,7 +51,9 @@ void draw_colors(const ui::Context& ctx, LoadModel& model) {
 }  // namespace
 
 std::size_t shown_layer(const ui::Selection& selection, const TrainingRun& run) {
-    return static_cast<std::size_t>(std::min(std::max(0, selection.layer), static_cast<int>(run.layers) - 1));
+    const std::size_t chosen =
+        selection.layer < 0 ? history::first_layer_with_experts(run) : static_cast<std::size_t>(selection.layer);
+    return std::min(chosen, std::size_t{run.layers} - 1);
 }
 
 float layer_choice_width(const ui::Context& ctx) {
@@ -92,14 +95,22 @@ void draw_layer_choice(ui::Context& ctx, const TrainingRun& run, const char* hel
     ImGui::TextUnformatted(ctx.text("load.layer"));
     ImGui::SameLine(0, 0.4f * ctx.em);
     ui::next_field(4.2f * ctx.em);
+    const std::size_t dense = history::dense_layers(run);
+    const auto name = [&](std::size_t layer) {
+        return layer < dense ? ctx.text.format("load.layer.dense", {{"layer", std::to_string(layer)}})
+                             : std::to_string(layer);
+    };
     if (ui::begin_combo("###load.layer", std::to_string(chosen))) {
         for (std::size_t layer = 0; layer < static_cast<std::size_t>(run.layers); ++layer) {
-            if (ImGui::Selectable(std::to_string(layer).c_str(), layer == chosen)) {
+            if (ImGui::Selectable(name(layer).c_str(), layer == chosen)) {
                 ctx.selection.layer = static_cast<int>(layer);
             }
             if (layer == chosen) {
                 ImGui::SetItemDefaultFocus();
             }
+        }
+        if (history::has_prediction_module(run)) {
+            ui::text_dim(ctx, ctx.text.format("load.layer.module", {{"layer", std::to_string(run.layers)}}));
         }
         ImGui::EndCombo();
     }

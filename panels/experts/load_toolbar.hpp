@@ -7,7 +7,7 @@
 
 namespace moescope::panels {
 
-/// The layer of the selection, or the first one.
+/// The layer of the selection, or the first one with experts.
 std::size_t shown_layer(const ui::Selection& selection, const history::TrainingRun& run);
 /// A list of the layers; changes the selection. `help` is the language key of its tooltip.
 void draw_layer_choice(ui::Context& ctx, const history::TrainingRun& run, const char* help);

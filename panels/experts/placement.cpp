@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "base/json_guard.hpp"
+#include "nodes/history/run_layers.hpp"
 #include "panels/experts/load_model.hpp"
 #include "panels/experts/load_toolbar.hpp"
 #include "panels/experts/placement_model.hpp"
@@ -46,7 +47,7 @@ class PlacementPanel final : public ui::Panel {
     /// What a placement is made of; never changes.
     struct Request {
         std::uint32_t run = 0;
-        history::Loads loads;
+        PlacementInput input;
         PlacementOrder order;
         std::size_t layer = 0;
     };
@@ -57,7 +58,7 @@ class PlacementPanel final : public ui::Panel {
                                            std::size_t most);
     bool draw_problem(const Context& ctx, const TrainingRun& run);
     void update(Context& ctx, const TrainingRun& run);
-    void draw_sentences(const Context& ctx, const PlacementShown& shown) const;
+    void draw_sentences(const Context& ctx, const TrainingRun& run, const PlacementShown& shown) const;
     void draw_views(Context& ctx, const TrainingRun& run, const PlacementShown& shown);
     void draw_charts(Context& ctx, const TrainingRun& run, const PlacementShown& shown, ImVec2 size, bool beside);
     void draw_table(Context& ctx, const TrainingRun& run, const PlacementShown& shown, ImVec2 size);
@@ -138,11 +139,12 @@ void PlacementPanel::draw_toolbar(Context& ctx, const TrainingRun& run) {
 /// Whether experts can't be placed so: the reason, and where another number of places would do, that.
 bool PlacementPanel::draw_problem(const Context& ctx, const TrainingRun& run) {
     const PlacementOrder order = order_of(run);
-    const base::Sentence problem = routing::placement_problem(run.layers, run.experts, order);
+    const bool all_dense = history::dense_layers(run) == run.layers;
+    const base::Sentence problem = routing::placement_problem(run.layers, all_dense ? 0 : run.experts, order);
     if (problem.empty()) {
         return false;
     }
-    const bool uneven = order.replicas % order.devices != 0;
+    const bool uneven = !all_dense && order.replicas % order.devices != 0;
     if (ui::banner(ctx, ui::Tone::warning, ctx.text.message(problem),
                    uneven ? ctx.text.label("placement.fit") : nullptr)) {
         choice_.extra = fitting_extra(run.experts, order.devices, order.replicas - run.experts);
@@ -158,13 +160,14 @@ void PlacementPanel::update(Context& ctx, const TrainingRun& run) {
         shown_.clear();
     }
     if (moved || !request_ || request_->order != order || request_->layer != layer) {
-        request_ = std::make_shared<const Request>(Request{run.id, loads_.loads(), order, layer});
+        request_ = std::make_shared<const Request>(
+            Request{run.id, {run.layers, run.experts, history::dense_layers(run), loads_.steps()}, order, layer});
     }
     shown_.update(ctx, request_, {},
-                  [request = request_] { return show_placement(request->loads, request->order, request->layer); });
+                  [request = request_] { return show_placement(request->input, request->order, request->layer); });
 }
 
-void PlacementPanel::draw_sentences(const Context& ctx, const PlacementShown& shown) const {
+void PlacementPanel::draw_sentences(const Context& ctx, const TrainingRun& run, const PlacementShown& shown) const {
     const ui::Language& text = ctx.text;
     const PlacementShown::Balance& all = shown.all;
     ui::text_wrapped(text.format("placement.estimate", {{"time", value_text(text, all.time(), Unit::percent)},
@@ -174,15 +177,26 @@ void PlacementPanel::draw_sentences(const Context& ctx, const PlacementShown& sh
     const bool hierarchical = shown.placement.order.hierarchical();
     ui::text_elided(text(hierarchical ? "placement.hierarchical" : "placement.global"),
                     ImGui::GetContentRegionAvail().x);
-    ui::text_elided(
-        shown.doubled.empty()
-            ? text.format("placement.none_doubled", {{"layer", std::to_string(shown.layer)}})
-            : text.format("placement.doubled", {{"layer", std::to_string(shown.layer)}, {"experts", shown.doubled}}),
-        ImGui::GetContentRegionAvail().x);
+    ui::text_elided(text.format(!shown.before           ? "placement.dense"
+                                : shown.doubled.empty() ? "placement.none_doubled"
+                                                        : "placement.doubled",
+                                {{"layer", std::to_string(shown.layer)}, {"experts", shown.doubled}}),
+                    ImGui::GetContentRegionAvail().x);
+    if (history::has_prediction_module(run)) {
+        ui::text_elided(text.format("placement.module", {{"layer", std::to_string(run.layers)}}),
+                        ImGui::GetContentRegionAvail().x);
+        ui::tooltip(text("placement.module.help"));
+    }
 }
 
 void PlacementPanel::draw_charts(Context& ctx, const TrainingRun& run, const PlacementShown& shown, ImVec2 size,
                                  bool beside) {
+    if (!shown.before) {
+        begin_view("dense", size);
+        ui::text_dim(ctx, ctx.text.format("placement.dense", {{"layer", std::to_string(shown.layer)}}));
+        ImGui::EndChild();
+        return;
+    }
     const PlacementShown::Balance& balance = shown.layers[shown.layer];
     const auto draw = [&](ChartView& view, const char* id, const char* title, const std::shared_ptr<const Chart>& chart,
                           const routing::DeviceBalance& of, std::size_t color) {
@@ -219,7 +233,7 @@ void PlacementPanel::draw_table(Context& ctx, const TrainingRun& run, const Plac
         if (clicked) {
             ctx.selection.layer = static_cast<int>(shown.layer_table->rows[*clicked][0].number.value);
         }
-    } else {
+    } else if (shown.device_table) {
         devices_.draw(ctx,
                       {.id = "###placement.devices_table",
                        .table = shown.device_table,
@@ -270,7 +284,7 @@ void PlacementPanel::draw(Context& ctx) {
     }
     // It may be of an older choice for a frame or two.
     if (const std::shared_ptr<const PlacementShown> shown = shown_.shown()) {
-        draw_sentences(ctx, *shown);
+        draw_sentences(ctx, *run, *shown);
         draw_views(ctx, *run, *shown);
     }
 }

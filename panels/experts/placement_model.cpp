@@ -9,6 +9,7 @@ namespace {
 
 using routing::Placement;
 using routing::PlacementOrder;
+using routing::WorkOverSteps;
 
 constexpr std::size_t kMostInCell = 12;  ///< experts that a cell of a table names
 
@@ -33,23 +34,21 @@ std::vector<std::string> doubled_of(const Placement& placement, std::size_t laye
     return names;
 }
 
-/// Bars of the devices with their mean; `other`: the height of the fullest bar of the other chart, which has the same
-/// scale.
-std::shared_ptr<const Chart> chart_of(const char* series, const std::vector<double>& devices,
-                                      const routing::DeviceBalance& balance, const char* other_key, double other) {
+/// Bars of the devices with their mean and the fullest of each step, which is above them where it is not always the
+/// same one; `reach`: how far the scale goes, which the other chart has as well.
+std::shared_ptr<const Chart> chart_of(const char* series, const WorkOverSteps::Devices& devices, double reach) {
     auto chart = std::make_shared<Chart>();
     chart->x_key = "placement.axis.device";
     chart->unit = Unit::whole;
-    chart->labels = numbered(devices.size());
+    chart->labels = numbered(devices.load.size());
     chart->series = {{series, {}, {}}};
-    for (std::size_t device = 0; device < devices.size(); ++device) {
+    for (std::size_t device = 0; device < devices.load.size(); ++device) {
         chart->x.push_back(static_cast<double>(device));
-        chart->series[0].y.emplace_back(devices[device]);
+        chart->series[0].y.emplace_back(devices.load[device]);
     }
-    chart->levels.push_back({"placement.level.mean", balance.mean});
-    if (other > balance.fullest) {
-        chart->levels.push_back({other_key, other});
-    }
+    chart->levels = {{"placement.level.mean", devices.balance.mean},
+                     {"placement.level.fullest", devices.balance.fullest}};
+    chart->reach = reach;
     return chart;
 }
 
@@ -61,6 +60,9 @@ std::shared_ptr<const Table> table_of_layers(const PlacementShown& shown) {
                       {"placement.column.time", Unit::percent},
                       {"placement.column.doubled", Unit::text}};
     for (std::size_t layer = 0; layer < shown.layers.size(); ++layer) {
+        if (!shown.placement.has_experts(layer)) {
+            continue;
+        }
         const PlacementShown::Balance& balance = shown.layers[layer];
         // What has no load has nobody to double, whatever the balancer does with so many equals.
         const bool loaded = balance.before.fullest > 0;
@@ -80,7 +82,6 @@ std::shared_ptr<const Table> table_of_devices(const PlacementShown& shown, const
                       {"placement.column.load_before", Unit::whole},
                       {"placement.column.load_after", Unit::whole},
                       {"placement.column.experts", Unit::text}};
-    const bool whole_nodes = order.devices % order.nodes == 0;
     for (std::size_t device = 0; device < order.devices; ++device) {
         std::vector<std::string> experts;
         for (const std::int32_t expert :
@@ -88,9 +89,8 @@ std::shared_ptr<const Table> table_of_devices(const PlacementShown& shown, const
                  .subspan(device * shown.placement.per_device(), shown.placement.per_device())) {
             experts.push_back(std::to_string(expert));
         }
-        const double node = whole_nodes ? static_cast<double>(device / (order.devices / order.nodes)) : kNoValue;
-        table->rows.push_back(
-            {static_cast<double>(device), node, before[device], after[device], listed(experts, kMostInCell)});
+        table->rows.push_back({static_cast<double>(device), static_cast<double>(device / (order.devices / order.nodes)),
+                               before[device], after[device], listed(experts, kMostInCell)});
     }
     return table;
 }
@@ -111,33 +111,40 @@ PlacementOrder placement_order(const PlacementChoice& choice, std::size_t expert
             .devices = choice.devices};
 }
 
-PlacementShown show_placement(const history::Loads& loads, const PlacementOrder& order, std::size_t layer) {
-    const routing::ExpertLoads tokens{loads.layers, loads.experts, history::tokens(loads)};
+PlacementShown show_placement(const PlacementInput& input, const PlacementOrder& order, std::size_t layer) {
+    history::LoadSums sums;
+    sums.update(input.steps, input.layers, input.experts);
     PlacementShown shown;
-    shown.first_step = loads.first_step;
-    shown.last_step = loads.last_step;
+    shown.first_step = sums.loads().first_step;
+    shown.last_step = sums.loads().last_step;
     shown.layer = layer;
-    shown.placement = routing::place_experts(tokens, order);
-    for (std::size_t each = 0; each < tokens.layers; ++each) {
-        const std::vector<double> before = routing::contiguous_loads(tokens.layer(each), order.devices),
-                                  after = routing::device_loads(shown.placement, each, tokens.layer(each));
-        const PlacementShown::Balance balance{routing::device_balance(before), routing::device_balance(after)};
-        shown.layers.push_back(balance);
-        shown.all.before += balance.before;
-        shown.all.after += balance.after;
-        if (each == layer) {
-            shown.before = chart_of("placement.series.before", before, balance.before, "placement.level.after",
-                                    balance.after.fullest);
-            shown.after = chart_of("placement.series.after", after, balance.after, "placement.level.before",
-                                   balance.before.fullest);
-            shown.device_table = table_of_devices(shown, before, after);
-            if (balance.before.fullest > 0) {
-                const std::vector<std::string> doubled = doubled_of(shown.placement, layer);
-                shown.doubled = listed(doubled, doubled.size());
-            }
-        }
+    routing::ExpertLoads loads{input.layers, input.experts, history::tokens(sums.loads()),
+                               std::vector<std::uint8_t>(input.layers, 0)};
+    std::fill_n(loads.dense.begin(), std::min(input.dense, input.layers), std::uint8_t{1});
+    shown.placement = routing::place_experts(loads, order);
+    WorkOverSteps over_steps(shown.placement);
+    for (const history::LoadSums::Step& step : input.steps) {
+        over_steps.add(history::tokens(*step, input.layers, input.experts));
+    }
+    const std::vector<WorkOverSteps::Layer> work = over_steps.layers();
+    for (const WorkOverSteps::Layer& each : work) {
+        shown.layers.push_back({each.before.balance, each.after.balance});
+        shown.all.before += each.before.balance;
+        shown.all.after += each.after.balance;
     }
     shown.layer_table = table_of_layers(shown);
+    if (!shown.placement.has_experts(layer)) {
+        return shown;
+    }
+    const auto& [before, after] = work[layer];
+    const double reach = std::max(before.balance.fullest, after.balance.fullest);
+    shown.before = chart_of("placement.series.before", before, reach);
+    shown.after = chart_of("placement.series.after", after, reach);
+    shown.device_table = table_of_devices(shown, before.load, after.load);
+    if (reach > 0) {
+        const std::vector<std::string> doubled = doubled_of(shown.placement, layer);
+        shown.doubled = listed(doubled, doubled.size());
+    }
     return shown;
 }
 

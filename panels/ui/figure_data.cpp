@@ -103,6 +103,7 @@ Chart::Range Chart::range() const {
     for (const Level& level : levels) {
         take(level.y);
     }
+    take(reach);
     const double room = 0.06 * (range.high - range.low);
     if (room <= 0) {
         return {0, 1};

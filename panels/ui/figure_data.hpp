@@ -90,6 +90,7 @@ struct Chart {
     std::vector<std::string> labels;  ///< [x] of bars
     std::vector<Series> series;
     std::vector<Level> levels;
+    double reach = 0;  ///< the range goes so far at least: charts beside each other have one scale
 
     struct Range {
         double low = 0, high = 1;

@@ -2,6 +2,8 @@
 // button, a layer is chosen, and the clipboard has what the balancer gives for the loads of the run.
 #include "routing/placement.hpp"
 
+#include <algorithm>
+#include <cmath>
 #include <imgui_internal.h>
 #include <nlohmann/json.hpp>
 
@@ -86,17 +88,19 @@ void place_experts_of_a_run(Harness& h, ImGuiTestContext* ctx) {
     IM_CHECK(comes_to_say(h, ctx, "Estimate from the load alone"));
     IM_CHECK(copies(h, ctx, {.replicas = 16, .devices = 4}));
 
-    // Two nodes and four groups: hierarchical; three nodes do not divide them.
+    // Two nodes and four groups: hierarchical; three nodes do not divide the devices, eight not the groups.
     enter(ctx, "###placement.groups", 4);
     enter(ctx, "###placement.nodes", 2);
     IM_CHECK(comes_to_say(h, ctx, "each group of experts stays on one node"));
     IM_CHECK(copies(h, ctx, {.replicas = 16, .groups = 4, .nodes = 2, .devices = 4}));
     enter(ctx, "###placement.nodes", 3);
-    IM_CHECK(comes_to_say(h, ctx, "groups are not looked at"));
+    IM_CHECK(comes_to_say(h, ctx, "4 devices cannot be shared evenly by 3 nodes"));
     enter(ctx, "###placement.devices", 2000);
     IM_CHECK(comes_to_say(h, ctx, "is not a number between 1 and 1,024"));
     enter(ctx, "###placement.devices", 8);
-    IM_CHECK(copies(h, ctx, {.replicas = 16, .groups = 4, .nodes = 3, .devices = 8}));
+    enter(ctx, "###placement.nodes", 8);
+    IM_CHECK(comes_to_say(h, ctx, "groups are not looked at"));
+    IM_CHECK(copies(h, ctx, {.replicas = 16, .groups = 4, .nodes = 8, .devices = 8}));
 
     // A layer by its row and by the keyboard; the devices of it.
     ctx->ItemClick(item("$$1/###row").c_str(), 0, kBesideBorders);
@@ -105,12 +109,12 @@ void place_experts_of_a_run(Harness& h, ImGuiTestContext* ctx) {
     ctx->KeyPress(ImGuiMod_Ctrl | ImGuiMod_Shift | ImGuiKey_UpArrow);
     IM_CHECK(comes_to_say(h, ctx, "Layer 0, balanced"));
     ctx->ItemClick(item("###placement.table.devices").c_str());
-    // Eight devices and eight experts: without a balancer each has the tokens of one.
+    // Eight devices and eight experts: without a balancer each has the tokens of one, here those of a step in the mean.
     double first = 0;
     for (const auto& step : h.training().counts) {
-        first += step->counts[0] + step->counts[2 * 8];
+        first += (step->counts[0] + step->counts[2 * 8]) / 40.0;
     }
-    IM_CHECK(comes_to_say(h, ctx, h.workbench().text().number(static_cast<std::uint64_t>(first))));
+    IM_CHECK(comes_to_say(h, ctx, h.workbench().text().number(static_cast<std::uint64_t>(std::llround(first)))));
 
     h.workbench().set_language("zh");
     IM_CHECK(comes_to_say(h, ctx, "仅按负载估计"));
@@ -125,11 +129,45 @@ void place_experts_of_a_run(Harness& h, ImGuiTestContext* ctx) {
     ctx->Yield(3);
 }
 
+void begin_with_a_layer_that_has_experts(Harness& h, ImGuiTestContext* ctx) {
+    h.settle(ctx);
+    const std::filesystem::path before = h.workbench().session(), folder = h.folder() / "placement-dense";
+    WrittenSession(folder, "Dofi", 4).write("D");
+    IM_CHECK(h.open_session(ctx, folder,
+                            [&] { return h.snapshot().training.size() == 1 && h.training().counts.size() == 40; }));
+    h.workbench().show_panel("placement");
+    IM_CHECK_EQ(h.workbench().selection().layer, -1);
+    IM_CHECK(comes_to_say(h, ctx, "Layer 1, without a balancer"));
+    IM_CHECK(says(h, ctx, "Not placed: the experts of the prediction module (layer 2)"));
+    h.workbench().selection().layer = 0;
+    IM_CHECK(comes_to_say(h, ctx, "Layer 0 is dense: it has no experts to place."));
+    IM_CHECK(!says(h, ctx, "without a balancer"));
+    ImGui::SetClipboardText("");
+    ctx->ItemClick(item("###placement.copy").c_str());
+    IM_CHECK(h.wait(ctx, 5, [] { return *ImGui::GetClipboardText() != '\0'; }));
+    const json copied = json::parse(ImGui::GetClipboardText(), nullptr, false);
+    IM_CHECK(copied.is_object() && copied["logical_count"][0].is_null() && copied["logical_count"][1].is_array());
+    // The load of the experts begins there as well.
+    h.workbench().command("view.clear_selection");
+    h.workbench().show_panel("expert_load");
+    IM_CHECK(h.wait(ctx, 20, [&] {
+        const auto lines = h.screen(ctx);
+        return std::any_of(lines.begin(), lines.end(), [](const ScreenLine& line) {
+            return line.window == "panel.expert_load" && squeezed(line.text).find("ayer1") != std::string::npos;
+        });
+    }));
+    IM_CHECK(h.open_session(ctx, before));
+    h.workbench().show_panel("placement", false);
+    ctx->Yield(3);
+}
+
 }  // namespace
 
 void register_placement(Harness& harness) {
     harness.add("placement", "experts of a run are placed on devices",
                 [&harness](ImGuiTestContext* ctx) { place_experts_of_a_run(harness, ctx); });
+    harness.add("placement", "a dense layer is called so, and the first one with experts is shown",
+                [&harness](ImGuiTestContext* ctx) { begin_with_a_layer_that_has_experts(harness, ctx); });
 }
 
 }  // namespace moescope::gui_test

@@ -61,6 +61,9 @@ void WrittenSession::write(const std::string& runs) {
             case 'N':
                 training(4);
                 break;
+            case 'D':
+                training(1, true);
+                break;
             case 'A':
                 comparison(2);
                 break;
@@ -112,7 +115,7 @@ void WrittenSession::ranks(std::uint32_t run, int step, int processes) {
     put(RecordType::ranks, protocol::encode_ranks(ranks));
 }
 
-void WrittenSession::training(int processes) {
+void WrittenSession::training(int processes, bool dense) {
     const std::string name = word();
     const std::uint32_t run = session_->new_run("train", name);
     std::ifstream file(test::source_assets() + "/presets/workshop.json");
@@ -120,6 +123,9 @@ void WrittenSession::training(int processes) {
     const double rate = 1e-3 + 1e-6 * static_cast<double>(random_() % 900);
     config["train"]["learning_rate"] = rate;
     config["model"].update({{"layers", 2}, {"experts", 8}, {"experts_per_token", 2}});
+    if (dense) {
+        config["model"].update({{"dense_layers", 1}, {"prediction_depth", 1}});
+    }
     config["train"].update({{"processes", processes}, {"expert_parallel", processes}});
     put(RecordType::run_started,
         {{"run", run},
@@ -145,7 +151,8 @@ void WrittenSession::training(int processes) {
         step.experts = 8;
         step.top_k = 2;
         for (int expert = 0; expert < 2 * 2 * 8; ++expert) {
-            step.counts.push_back(static_cast<std::uint32_t>(random_() % 500));
+            const auto count = static_cast<std::uint32_t>(random_() % 500);
+            step.counts.push_back(dense && expert / 8 % 2 == 0 ? 0 : count);
         }
         step.router_entropy = {static_cast<float>(0.5 * around(random_)), static_cast<float>(0.7 * around(random_))};
         put(RecordType::step, protocol::encode_step(step));

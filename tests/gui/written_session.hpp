@@ -20,7 +20,8 @@ class WrittenSession {
     /// numbers.
     WrittenSession(const std::filesystem::path& folder, std::string root, std::uint64_t seed);
 
-    /// 'T' a training run of 40 steps, 'N' one of four processes, 'A' a comparison of two answers, 'B' one of three,
+    /// 'T' a training run of 40 steps, 'N' one of four processes, 'D' one whose first layer is dense and which has a
+    /// prediction module, 'A' a comparison of two answers, 'B' one of three,
     /// 'P' a probe run with its answers, 'S' one that was stopped after 10 of its 16 questions, 'R' a text whose
     /// routing was recorded with all scores, by a router like DeepSeek's; each letter takes the next run numbers. Runs
     /// of the same kind have the same sizes in every session, so that nothing but their contents tells them apart.
@@ -36,7 +37,7 @@ class WrittenSession {
     std::string word();
     std::string sentence(int words);
     void end_run(std::uint32_t run, int step, const char* state = "done");
-    void training(int processes = 1);
+    void training(int processes = 1, bool dense = false);
     void ranks(std::uint32_t run, int step, int processes);
     void comparison(int columns);
     void probe(bool stopped);

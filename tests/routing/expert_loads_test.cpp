@@ -21,6 +21,16 @@ TEST(ExpertLoads, AreReadAsRowsAndUnderTheirName) {
     }
 }
 
+TEST(ExpertLoads, ALayerWithoutExpertsIsNull) {
+    const ExpertLoads loads = parse_expert_loads("[null, [1, 2], null, [3, 4], null]");
+    EXPECT_EQ(loads.layers, 5u);
+    EXPECT_EQ(loads.experts, 2u);
+    EXPECT_EQ(loads.load, std::vector<double>({0, 0, 1, 2, 0, 0, 3, 4, 0, 0}));
+    for (std::size_t layer = 0; layer < 5; ++layer) {
+        EXPECT_EQ(loads.has_experts(layer), layer % 2 == 1);
+    }
+}
+
 TEST(ExpertLoads, WhatIsWrongIsSaid) {
     const test::TemporaryFolder folder;
     const std::string file = (folder / "loads.json").string();
@@ -33,6 +43,8 @@ TEST(ExpertLoads, WhatIsWrongIsSaid) {
         {"{\"loads\": 7}", "has no list of layers"},
         {"[1, 2]", "has no list of loads for layer 0"},
         {"[[1, 2], []]", "has no list of loads for layer 1"},
+        {"[null, null]", "has no layer with experts"},
+        {"[null, [1, 2], [1]]", "has 1 experts in layer 2 but 2 in layer 1"},
         {"[[1, 2], [1, 2, 3]]", "has 3 experts in layer 1 but 2 in layer 0"},
         {"[[1, 2, 3], [1, 2]]", "has 2 experts in layer 1 but 3 in layer 0"},
         {"[[1, 2], [1, -2]]", "has no number from 0 to 1e+30 as the load of expert 1 in layer 1"},

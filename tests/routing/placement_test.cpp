@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <gtest/gtest.h>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -253,6 +254,52 @@ TEST(Placement, WithoutABalancerNeighboursStandTogether) {
     EXPECT_TRUE(std::isnan(device_balance({}).ratio()));
 }
 
+TEST(Placement, DevicesWaitInEachStepAlsoWhereTheSumIsEven) {
+    const Placement placement = place_experts(loads_of({{10, 10}, {6, 2}}), {.replicas = 2, .devices = 2});
+    WorkOverSteps work(placement);
+    work.add(std::vector<double>{10, 0, 3, 1});
+    work.add(std::vector<double>{0, 10, 3, 1});
+    const std::vector<WorkOverSteps::Layer> layers = work.layers();
+    ASSERT_EQ(layers.size(), 2u);
+    for (const WorkOverSteps::Devices& devices : {layers[0].before, layers[0].after}) {
+        EXPECT_EQ(devices.load, std::vector<double>({5, 5}));
+        EXPECT_EQ(devices.balance.fullest, 10);
+        EXPECT_EQ(devices.balance.mean, 5);
+    }
+    EXPECT_EQ(layers[1].before.balance.fullest, 3);
+    EXPECT_EQ(layers[1].before.balance.mean, 2);
+    EXPECT_EQ(WorkOverSteps(placement).layers()[0].before.load, std::vector<double>({0, 0}));
+}
+
+TEST(Placement, WorkOverStepsIsNotBelowThatOfTheirSum) {
+    std::mt19937 random(7);
+    for (int round = 0; round < 100; ++round) {
+        auto [loads, order] = random_case(random);
+        std::vector<std::vector<double>> steps(1 + random() % 5, loads.load);
+        std::fill(loads.load.begin(), loads.load.end(), 0.0);
+        for (std::vector<double>& step : steps) {
+            std::shuffle(step.begin(), step.end(), random);
+            std::transform(step.begin(), step.end(), loads.load.begin(), loads.load.begin(), std::plus<>());
+        }
+        const Placement placement = place_experts(loads, order);
+        WorkOverSteps work(placement);
+        for (const std::vector<double>& step : steps) {
+            work.add(step);
+        }
+        const auto count = static_cast<double>(steps.size());
+        const std::vector<WorkOverSteps::Layer> layers = work.layers();
+        for (std::size_t layer = 0; layer < loads.layers; ++layer) {
+            const auto row = loads.layer(layer);
+            const DeviceBalance sum = device_balance(device_loads(placement, layer, row)),
+                                plain = device_balance(contiguous_loads(row, order.devices));
+            const double slack = 1e-9 * (1 + sum.mean);
+            ASSERT_GE(count * layers[layer].after.balance.fullest, sum.fullest - slack);
+            ASSERT_NEAR(count * layers[layer].after.balance.mean, sum.mean, slack);
+            ASSERT_GE(count * layers[layer].before.balance.fullest, plain.fullest - slack);
+        }
+    }
+}
+
 TEST(Placement, WhatCannotBeSharedEvenlyIsRefusedWithItsNumbers) {
     const auto problem = [](std::size_t experts, PlacementOrder order) {
         const std::string sentence = placement_problem(2, experts, order).english();
@@ -276,8 +323,26 @@ TEST(Placement, WhatCannotBeSharedEvenlyIsRefusedWithItsNumbers) {
     EXPECT_EQ(problem(12, {16, 4, 2, 0}), "groups, nodes and devices must be at least 1");
     EXPECT_EQ(problem(0, {16, 4, 2, 8}), "there are no experts to place");
     EXPECT_NE(problem(12, {std::size_t{1} << 40, 4, 2, 8}).find("more than the 4194304"), std::string::npos);
-    // Groups are not looked at where the nodes do not divide them.
-    EXPECT_EQ(problem(10, {16, 4, 3, 8}), "");
+    // Groups are not looked at where the nodes do not divide them: they and the nodes come out even all the same.
+    EXPECT_EQ(problem(12, {16, 4, 8, 8}), "");
+    EXPECT_EQ(problem(12, {16, 1, 3, 8}), "8 devices cannot be shared evenly by 3 nodes");
+    EXPECT_EQ(problem(12, {16, 5, 2, 8}), "12 experts cannot be divided into 5 groups of one size");
+    EXPECT_EQ(problem(10, {16, 4, 3, 8}), "10 experts cannot be divided into 4 groups of one size");
+}
+
+TEST(Placement, ALayerWithoutExpertsIsNullAndChangesNoOther) {
+    ExpertLoads loads = loads_of({{0, 0, 0, 0}, {1, 2, 3, 4}});
+    loads.dense = {1, 0};
+    const PlacementOrder order{.replicas = 6, .devices = 2};
+    const Placement placement = place_experts(loads, order);
+    const json placed = placement_to_json(placement),
+               alone = placement_to_json(place_experts(loads_of({{1, 2, 3, 4}}), order));
+    for (const char* key : {"physical_to_logical", "logical_to_physical", "logical_count"}) {
+        EXPECT_EQ(placed.at(key), json::array({nullptr, alone.at(key).at(0)})) << key;
+    }
+    EXPECT_EQ(device_loads(placement, 0, loads.layer(0)), std::vector<double>({0, 0}));
+    loads.dense = {1, 1};
+    EXPECT_THROW(place_experts(loads, order), Error);
 }
 
 TEST(Placement, ATableThatWouldBeHugeIsRefusedBeforeItIsMade) {

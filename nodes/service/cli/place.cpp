@@ -8,11 +8,14 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "base/error.hpp"
 #include "base/lines.hpp"
 #include "nodes/history/journal_reader.hpp"
 #include "nodes/history/load_sums.hpp"
+#include "nodes/history/run_layers.hpp"
 #include "nodes/service/cli/console.hpp"
 #include "nodes/service/cli/local_node.hpp"
 #include "nodes/service/cli/subcommands.hpp"
@@ -24,6 +27,7 @@ using base::say;
 using routing::DeviceBalance;
 using routing::ExpertLoads;
 using routing::Placement;
+using routing::WorkOverSteps;
 
 namespace {
 
@@ -52,8 +56,25 @@ ExpertLoads loads_of_standard_input() {
     }
 }
 
+/// What experts are placed by, and what they would cost so.
+struct Loads {
+    ExpertLoads loads;                           ///< the sum of `steps`, where there are any
+    std::vector<history::LoadSums::Step> steps;  ///< of a run; empty: `loads` are of a file
+
+    std::vector<WorkOverSteps::Layer> work(const Placement& placement) const {
+        WorkOverSteps work(placement);
+        if (steps.empty()) {
+            work.add(loads.load);
+        }
+        for (const history::LoadSums::Step& step : steps) {
+            work.add(history::tokens(*step, loads.layers, loads.experts));
+        }
+        return work.layers();
+    }
+};
+
 /// Tokens of both languages over the latest steps of a training run.
-ExpertLoads loads_of_session(const PlaceOptions& options) {
+Loads loads_of_session(const PlaceOptions& options) {
     const auto session = sessions::Session::open(options.session, sessions::Journal::Mode::read_only);
     print_warnings(session->problems());
     std::uint32_t number = options.run;
@@ -80,7 +101,16 @@ ExpertLoads loads_of_session(const PlaceOptions& options) {
     }
     history::LoadSums sums;
     sums.update(std::move(window), run.layers, run.experts);
-    return {run.layers, run.experts, history::tokens(sums.loads())};
+    Loads found{{run.layers, run.experts, history::tokens(sums.loads())}, sums.steps()};
+    found.loads.dense.assign(run.layers, 0);
+    std::fill_n(found.loads.dense.begin(), history::dense_layers(run), std::uint8_t{1});
+    if (history::has_prediction_module(run)) {
+        print_warnings(
+            {say("the experts of the prediction module (layer {}) are not placed: the steps of a run record "
+                 "no load of them",
+                 run.layers)});
+    }
+    return found;
 }
 
 std::string times(double ratio) {
@@ -105,33 +135,39 @@ void print_balance(const std::string& name, const DeviceBalance& before, const D
                times(after.fullest / before.fullest), experts);
 }
 
-void print_tables(const ExpertLoads& loads, const Placement& placement) {
+void print_tables(const Loads& loads, const Placement& placement) {
     const routing::PlacementOrder& order = placement.order;
     fmt::print("experts {}, places {}, devices {}, nodes {}, groups {}: {}\n\n", placement.experts, order.replicas,
                order.devices, order.nodes, order.groups,
                order.hierarchical() ? "hierarchical, each group stays on one node"
                                     : "global, as the nodes do not divide the groups");
     fmt::print("{:<8} {:>8} {:>8} {:>8}   {}\n", "layer", "before", "after", "time", "experts with several places");
+    const std::vector<WorkOverSteps::Layer> work = loads.work(placement);
     DeviceBalance before, after;
     for (std::size_t layer = 0; layer < placement.layers; ++layer) {
-        const DeviceBalance plain =
-            routing::device_balance(routing::contiguous_loads(loads.layer(layer), order.devices));
-        const DeviceBalance placed =
-            routing::device_balance(routing::device_loads(placement, layer, loads.layer(layer)));
-        before += plain;
-        after += placed;
-        print_balance(fmt::to_string(layer), plain, placed, doubled(placement, layer));
+        if (!placement.has_experts(layer)) {
+            fmt::print("{:<8} dense, without experts\n", layer);
+            continue;
+        }
+        before += work[layer].before.balance;
+        after += work[layer].after.balance;
+        print_balance(fmt::to_string(layer), work[layer].before.balance, work[layer].after.balance,
+                      doubled(placement, layer));
     }
     print_balance("all", before, after, "");
     fmt::print(
-        "\nbefore, after: load of the fullest device / mean, with neighbouring experts side by side and as placed\n"
-        "time: of the experts' work, after / before, as every device waits for the fullest one; an estimate from the\n"
-        "load alone, without what it costs to send tokens between devices\n\n{:<8} {:<8} {:>12}   {}\n",
-        "layer", "device", "load", "experts");
+        "\nbefore, after: load of the fullest device of a step / mean, with neighbouring experts side by side and as\n"
+        "placed{}\n"
+        "time: of the experts' work, after / before, as in each step every device waits for the fullest one; an\n"
+        "estimate from the load alone, without what it costs to send tokens between devices\n\n"
+        "{:<8} {:<8} {:>12}   {}\n",
+        loads.steps.empty() ? "; the loads of the file count as one step, and a sum over several looks more even than "
+                              "each\nof them was"
+                            : "",
+        "layer", "device", "load/step", "experts");
     for (std::size_t layer = 0; layer < placement.layers; ++layer) {
-        const std::vector<double> work = routing::device_loads(placement, layer, loads.layer(layer));
-        for (std::size_t device = 0; device < order.devices; ++device) {
-            fmt::print("{:<8} {:<8} {:>12.6g}  ", layer, device, work[device]);
+        for (std::size_t device = 0; placement.has_experts(layer) && device < order.devices; ++device) {
+            fmt::print("{:<8} {:<8} {:>12.6g}  ", layer, device, work[layer].after.load[device]);
             for (const std::int32_t expert :
                  placement.places(layer).subspan(device * placement.per_device(), placement.per_device())) {
                 fmt::print(" {}", expert);
@@ -142,10 +178,10 @@ void print_tables(const ExpertLoads& loads, const Placement& placement) {
 }
 
 int place_command(const PlaceOptions& options) {
-    const ExpertLoads loads = !options.session.empty() ? loads_of_session(options)
-                              : options.loads == "-"   ? loads_of_standard_input()
-                                                       : routing::read_expert_loads(options.loads);
-    const Placement placement = routing::place_experts(loads, options.order);
+    const Loads loads = !options.session.empty() ? loads_of_session(options)
+                        : options.loads == "-"   ? Loads{loads_of_standard_input(), {}}
+                                                 : Loads{routing::read_expert_loads(options.loads), {}};
+    const Placement placement = routing::place_experts(loads.loads, options.order);
     if (options.json) {
         print_json(routing::placement_to_json(placement));
     } else {
@@ -162,8 +198,10 @@ void add_place(CLI::App& app, Chosen& chosen) {
         "place", "Where the experts of each layer stand on several devices, the busiest in more than one place (EPLB)");
     auto* source = place->add_option_group("loads")->require_option(1);
     source
-        ->add_option("--loads", options->loads,
-                     "JSON [layers][experts] of loads, or an object with this as \"loads\"; \"-\": standard input")
+        ->add_option(
+            "--loads", options->loads,
+            "JSON [layers][experts] of loads, null for a dense layer, or an object with this as \"loads\"; \"-\": "
+            "standard input")
         ->check(filled());
     auto* session = source->add_option("--session", options->session, "Session folder: the loads of a training run")
                         ->check(filled());

@@ -1,6 +1,7 @@
 // moescope-node place: experts on several devices, by loads of a file, of standard input and of a training run.
 #include <algorithm>
 #include <cstdlib>
+#include <functional>
 #include <gtest/gtest.h>
 
 #include "nodes/protocol/records.hpp"
@@ -27,8 +28,10 @@ class Place : public testing::Test {
         arguments.insert(arguments.end(), more.begin(), more.end());
         return arguments;
     }
-    /// Two layers of four experts; in step n, expert e of layer l got n * (e + 1) English and l Chinese tokens.
-    std::string session(int steps) const {
+    using Tokens = std::function<int(int step, int layer, int expert)>;
+    static int rising(int step, int, int expert) { return step * (expert + 1); }
+    /// Two layers of four experts, which got `english` tokens and those of layer l also l Chinese ones.
+    std::string session(int steps, const Tokens& english = rising, const json& manifest = json::object()) const {
         const std::string path = (folder / "session").string();
         const auto made = sessions::Session::open(path, sessions::Journal::Mode::read_write);
         const auto put = [&](RecordType type, const std::vector<std::byte>& body) {
@@ -36,7 +39,7 @@ class Place : public testing::Test {
                                    static_cast<std::uint8_t>(protocol::channel_of(type)), 1, body);
         };
         put(RecordType::run_started,
-            protocol::encode_json({{"run", 1}, {"kind", "train"}, {"name", "first"}, {"manifest", json::object()}}));
+            protocol::encode_json({{"run", 1}, {"kind", "train"}, {"name", "first"}, {"manifest", manifest}}));
         for (int number = 1; number <= steps; ++number) {
             protocol::StepRecord step;
             step.run = 1;
@@ -47,7 +50,8 @@ class Place : public testing::Test {
             for (const bool chinese : {false, true}) {
                 for (int layer = 0; layer < 2; ++layer) {
                     for (int expert = 0; expert < 4; ++expert) {
-                        step.counts.push_back(static_cast<std::uint32_t>(chinese ? layer : number * (expert + 1)));
+                        step.counts.push_back(
+                            static_cast<std::uint32_t>(chinese ? layer : english(number, layer, expert)));
                     }
                 }
             }
@@ -90,7 +94,7 @@ TEST_F(Place, TheTableSaysBeforeAfterAndWhoIsDoubled) {
     EXPECT_NE(output.out.find("1 (2), 4 (2), 5 (2), 10 (2)"), std::string::npos) << output.out;
     EXPECT_NE(output.out.find("\nall "), std::string::npos) << output.out;
     const Output global = run_node(
-        {"place", "--loads", file(kExample), "--replicas", "16", "--groups", "4", "--nodes", "3", "--gpus", "8"});
+        {"place", "--loads", file(kExample), "--replicas", "16", "--groups", "4", "--nodes", "8", "--gpus", "8"});
     ASSERT_EQ(global.status, 0) << global.error;
     EXPECT_NE(global.out.find("global"), std::string::npos) << global.out;
 }
@@ -100,16 +104,52 @@ TEST_F(Place, TheLoadsOfARunAreThoseOfItsLatestSteps) {
     const Arguments places{"--replicas", "4", "--gpus", "2"};
     const Output output = run_node(with({"place", "--session", path, "--steps", "2"}, places));
     ASSERT_EQ(output.status, 0) << output.error;
-    // Steps 4 and 5 gave the experts of layer 0 9, 18, 27 and 36 tokens: 36 with 9 and 27 with 18. In layer 1 each has
-    // two more.
-    for (const char* row : {"0        0                  45   3 0", "0        1                  45   2 1",
-                            "1        0                  49   3 0", "1        1                  49   2 1"}) {
+    // Steps 4 and 5 gave the experts of layer 0 9, 18, 27 and 36 tokens: 36 with 9 and 27 with 18, half of it in a
+    // step. In layer 1 each has two more.
+    for (const char* row : {"0        0                22.5   3 0", "0        1                22.5   2 1",
+                            "1        0                24.5   3 0", "1        1                24.5   2 1"}) {
         EXPECT_NE(output.out.find(row), std::string::npos) << row << "\n" << output.out;
     }
     EXPECT_EQ(run_node(with({"place", "--session", path, "--run", "1"}, places)).status, 0);
     const Output missing = run_node(with({"place", "--session", path, "--run", "2"}, places));
     EXPECT_EQ(missing.status, 1);
     EXPECT_NE(missing.error.find("has no training run 2"), std::string::npos) << missing.error;
+}
+
+TEST_F(Place, DevicesWaitForTheFullestOneOfEachStep) {
+    // All tokens of layer 0 go to one expert, to the next one in each step; over four steps that is even.
+    const std::string path =
+        session(4, [](int step, int layer, int expert) { return layer == 0 ? (step % 4 == expert ? 12 : 0) : 4; });
+    const Output output = run_node({"place", "--session", path, "--replicas", "4", "--gpus", "4"});
+    ASSERT_EQ(output.status, 0) << output.error;
+    EXPECT_NE(output.out.find("0           4.000    4.000    1.000"), std::string::npos) << output.out;
+    EXPECT_NE(output.out.find("1           1.000    1.000    1.000"), std::string::npos) << output.out;
+    EXPECT_NE(output.out.find("0        0                   3   0"), std::string::npos) << output.out;
+}
+
+TEST_F(Place, ALayerWithoutExpertsIsCalledDenseAndAPredictionModuleIsNotForgotten) {
+    const Arguments places{"--replicas", "6", "--gpus", "2"};
+    const auto tokens = [](int step, int layer, int expert) { return layer == 0 ? 0 : step * expert; };
+    const std::string path =
+        session(2, tokens, {{"config", {{"model", {{"dense_layers", 1}, {"prediction_depth", 1}}}}}});
+    const std::string module = "the experts of the prediction module (layer 2) are not placed";
+    const Output output = run_node(with({"place", "--session", path}, places));
+    ASSERT_EQ(output.status, 0) << output.error;
+    EXPECT_NE(output.out.find("\n0        dense, without experts\n1  "), std::string::npos) << output.out;
+    EXPECT_EQ(output.out.find("\n0        0 "), std::string::npos) << output.out;
+    EXPECT_NE(output.error.find(module), std::string::npos) << output.error;
+    const Output placed = run_node(with({"place", "--session", path, "--json"}, places));
+    ASSERT_EQ(placed.status, 0) << placed.error;
+    EXPECT_NE(placed.error.find(module), std::string::npos) << placed.error;
+    for (const char* key : {"physical_to_logical", "logical_to_physical", "logical_count"}) {
+        EXPECT_TRUE(placed.lines()[0].at(key).at(0).is_null()) << key;
+        EXPECT_FALSE(placed.lines()[0].at(key).at(1).is_null()) << key;
+    }
+    // A file says it as the answer does.
+    const Output from_file = run_node(with({"place", "--loads", file("[null, [1, 2, 3, 4]]")}, places));
+    ASSERT_EQ(from_file.status, 0) << from_file.error;
+    EXPECT_NE(from_file.out.find("\n0        dense, without experts\n1  "), std::string::npos) << from_file.out;
+    EXPECT_EQ(from_file.error, "");
 }
 
 TEST_F(Place, WhatIsWrongIsOneSentence) {
@@ -126,6 +166,10 @@ TEST_F(Place, WhatIsWrongIsOneSentence) {
           "12 experts cannot be divided into 5 groups");
     fails({"place", "--loads", path, "--replicas", "16", "--gpus", "8", "--nodes", "3", "--groups", "3"}, 1,
           "8 devices cannot be shared evenly by 3 nodes");
+    fails({"place", "--loads", path, "--replicas", "16", "--gpus", "8", "--nodes", "3"}, 1,
+          "8 devices cannot be shared evenly by 3 nodes");
+    fails({"place", "--loads", path, "--replicas", "16", "--gpus", "8", "--nodes", "2", "--groups", "5"}, 1,
+          "12 experts cannot be divided into 5 groups");
     fails({"place", "--loads", path, "--replicas", "8", "--gpus", "8"}, 1, "8 places are too few for 12 experts");
     fails({"place", "--loads", path, "--replicas", "-16", "--gpus", "8"}, 2, "--replicas");
     fails({"place", "--loads", path, "--replicas", "16", "--gpus", "0"}, 2, "--gpus");

@@ -86,8 +86,8 @@ def cases():
     # The example of the balancer's README.
     yield placed([[90, 132, 40, 61, 104, 165, 39, 4, 73, 56, 183, 86], [20, 107, 104, 64, 19, 197, 187, 157, 172, 86, 16, 27]],
                  replicas=16, groups=4, nodes=2, gpus=8)
-    shapes = [(64, 80, 8, 4, 16), (64, 72, 8, 3, 8), (32, 32, 4, 2, 8), (16, 24, 1, 1, 6), (16, 16, 4, 4, 16), (12, 36, 3, 3, 6),
-              (24, 40, 6, 5, 4), (8, 64, 2, 1, 4), (48, 64, 8, 8, 8)]
+    shapes = [(64, 80, 8, 4, 16), (64, 72, 8, 3, 9), (32, 32, 4, 2, 8), (16, 24, 1, 1, 6), (16, 16, 4, 4, 16), (12, 36, 3, 3, 6),
+              (24, 40, 6, 4, 4), (8, 64, 2, 1, 4), (48, 64, 8, 8, 8)]
     for experts, replicas, groups, nodes, gpus in shapes:
         order = {"replicas": replicas, "groups": groups, "nodes": nodes, "gpus": gpus}
         spread = rng.lognormal(6, 1, (2, experts))
