@@ -152,8 +152,8 @@ class NcclComm final : public ExchangeComm {
                 }
                 if (patience == Patience::step && now - begin > patience_) {
                     throw Error(
-                        say("the other ranks did not answer for {} seconds; look whether one hangs, and go on from "
-                            "the last checkpoint",
+                        say("NCCL: the other ranks did not answer for {} seconds; look whether one hangs, and go on "
+                            "from the last checkpoint",
                             std::chrono::duration_cast<std::chrono::seconds>(patience_).count()));
                 }
             } catch (const Error&) {
