@@ -27,6 +27,7 @@ class PlainDevice final : public Device {
     void free(void* memory) override { std::free(memory); }
     void upload(void* device, const void* host, std::uint64_t bytes) override { std::memcpy(device, host, bytes); }
     void download(void* host, const void* device, std::uint64_t bytes) override { std::memcpy(host, device, bytes); }
+    void download_later(void* host, const void* device, std::uint64_t bytes) override { download(host, device, bytes); }
     void copy(void* to, const void* from, std::uint64_t bytes) override { std::memcpy(to, from, bytes); }
     void zero(void* at, std::uint64_t bytes) override { std::memset(at, 0, bytes); }
     void wait() override {}
