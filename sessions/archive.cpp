@@ -203,6 +203,7 @@ class Unpacker {
 bool is_plain_name(const std::string& name) {
     const fs::path path(name);
     return !name.empty() && name.size() <= 255 && !path.is_absolute() && name.back() != '/' &&
+           path.lexically_normal() == path && path.lexically_normal().string() == name &&
            std::none_of(path.begin(), path.end(),
                         [](const fs::path& part) { return part == ".." || part == "." || part.empty(); }) &&
            std::none_of(name.begin(), name.end(), [](unsigned char c) { return c < ' ' || c == 0x7f || c == '\\'; });
