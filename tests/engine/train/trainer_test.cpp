@@ -475,8 +475,8 @@ TEST(BatchOrder, VisitsEveryWindowOncePerEpochAndStaysInside) {
 // A sample is what the model of that moment says: with the experts that are enabled, as many as are chosen now.
 TEST(Trainer, SamplesWithTheKnobsAsTheyStand) {
     RunConfig config = tiny_config();
-    config.model.vocabulary = 300;
-    const auto data = dataset_with_tokenizer(300);
+    config.model.vocabulary = 320;
+    const auto data = dataset_with_tokenizer(320);
     Trainer trainer(config, data);
     for (int step = 0; step < 3; ++step) {
         trainer.step();
