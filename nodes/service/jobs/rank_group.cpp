@@ -249,6 +249,7 @@ class RankGroup final : public RunTrainer {
         : config_(order.config), launcher_(find_launcher(), arguments(paths), crowded()) {
         meet(check);
         const json ready = ask({{"op", "train"}, {"order", order_of_ranks(order)}}, check);
+        take_config(ready);
         memory_ = base::count_of(ready, "memory_bytes") * static_cast<std::uint64_t>(config_.train.processes);
     }
     ~RankGroup() override {
@@ -281,10 +282,7 @@ class RankGroup final : public RunTrainer {
     std::string sample(const std::string& prompt, int max_tokens) override {
         return base::text_of(ask({{"op", "sample"}, {"prompt", prompt}, {"max_tokens", max_tokens}}), "text");
     }
-    void set(const engine::LiveValues& values) override {
-        const json answer = ask({{"op", "set"}, {"values", values}});
-        config_ = engine::parse_run_config(base::member(answer, "config"), say("the configuration"));
-    }
+    void set(const engine::LiveValues& values) override { take_config(ask({{"op", "set"}, {"values", values}})); }
     void set_expert_disabled(int layer, int expert, bool disabled) override {
         ask({{"op", "disable"}, {"layer", layer}, {"expert", expert}, {"on", disabled}});
     }
@@ -338,6 +336,10 @@ class RankGroup final : public RunTrainer {
                 throw_ended(say("have ended"));
             }  // else: as long as rank 0 has the socket open it works
         }
+    }
+
+    void take_config(const json& answer) {
+        config_ = engine::parse_run_config(base::member(answer, "config"), say("the configuration"));
     }
 
     /// Nothing: more will come.

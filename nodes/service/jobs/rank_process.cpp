@@ -131,7 +131,8 @@ class RankZero {
                                         [](double, const base::Sentence&) { return true; });
         launch_.begin(order, settings.threads);
         trainer_ = make_trainer(request, data, beginning, {}, nullptr, launch_.ranks());
-        return {{"memory_bytes", trainer_->memory_bytes()}};
+        // A checkpoint brings the knobs as they were turned.
+        return {{"memory_bytes", trainer_->memory_bytes()}, {"config", engine::to_json(trainer_->config())}};
     }
 
     json step() {
