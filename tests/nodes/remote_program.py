@@ -63,9 +63,9 @@ def wait_for(what, condition, seconds=60):
 
 
 SMALL = {"name": "small",
-         "model": {"layers": 2, "width": 32, "query_heads": 2, "key_value_heads": 1, "head_width": 16, "experts": 4,
-                   "experts_per_token": 2, "expert_width": 16, "dense_width": 32, "context": 32, "vocabulary": 512},
-         "train": {"steps": 30, "batch": 2, "checkpoint_every": 10, "evaluate_every": 0}}
+         "model": {"layers": 2, "width": 32, "heads": 2, "kv_heads": 1, "head_width": 16, "experts": 4,
+                   "experts_per_token": 2, "expert_width": 16, "context": 32, "vocabulary": 320},
+         "train": {"steps": 30, "batch": 2, "checkpoint_every": 10}}
 
 
 def small_config(folder, text, **train):
