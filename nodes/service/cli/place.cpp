@@ -101,16 +101,16 @@ Loads loads_of_session(const PlaceOptions& options) {
     }
     history::LoadSums sums;
     sums.update(std::move(window), run.layers, run.experts);
-    Loads found{{run.layers, run.experts, history::tokens(sums.loads())}, sums.steps()};
-    found.loads.dense.assign(run.layers, 0);
-    std::fill_n(found.loads.dense.begin(), history::dense_layers(run), std::uint8_t{1});
+    Loads placed{{run.layers, run.experts, history::tokens(sums.loads())}, sums.steps()};
+    placed.loads.dense.assign(run.layers, 0);
+    std::fill_n(placed.loads.dense.begin(), history::dense_layers(run), std::uint8_t{1});
     if (history::has_prediction_module(run)) {
         print_warnings(
             {say("the experts of the prediction module (layer {}) are not placed: the steps of a run record "
                  "no load of them",
                  run.layers)});
     }
-    return found;
+    return placed;
 }
 
 std::string times(double ratio) {
