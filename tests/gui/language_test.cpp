@@ -19,8 +19,9 @@ using moescope::ui::Language;
 namespace fs = std::filesystem;
 
 /// Keys that are put together at run time. Every key that begins like this counts as used.
-constexpr const char* kDynamicPrefixes[] = {"task.",     // the kinds come from the node
-                                            "report."};  // of the report, whose own test holds them to its sources
+constexpr const char* kDynamicPrefixes[] = {"remote_link.",  // "link." of a node on another machine
+                                            "task.",         // the kinds come from the node
+                                            "report."};      // of the report, whose own test holds them to its sources
 
 const fs::path kAssets = moescope::test::source_assets();
 

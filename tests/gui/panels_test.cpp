@@ -664,7 +664,10 @@ void choose_the_device_of_models(Harness& h, ImGuiTestContext* ctx) {
     h.workbench().show_panel("nodes");
     IM_CHECK(h.wait(ctx, 20, [&] { return h.snapshot().node.devices.size() == 3; }));
     IM_CHECK(h.snapshot().node.models_device == "");
-    const char* const combo = "//###panel.nodes/**/###nodes.models_device";
+    // In two columns where there is room for them.
+    const bool halves = ctx->ItemExists("//###panel.nodes/###nodes.halves/###nodes.models_device");
+    const char* const combo =
+        halves ? "//###panel.nodes/###nodes.halves/###nodes.models_device" : "//###panel.nodes/###nodes.models_device";
     choose(ctx, combo, "###device.cuda:0");
     IM_CHECK(h.wait(ctx, 20, [&] { return h.snapshot().node.models_device == "cuda:0"; }));
     choose(ctx, combo, "###device.");

@@ -476,9 +476,11 @@ TEST(BatchOrder, VisitsEveryWindowOncePerEpochAndStaysInside) {
 TEST(Trainer, SamplesWithTheKnobsAsTheyStand) {
     RunConfig config = tiny_config();
     config.model.vocabulary = 320;
+    config.train.learning_rate = 0.03;  // so that the experts matter
+    constexpr int kSteps = 20;
     const auto data = dataset_with_tokenizer(320);
     Trainer trainer(config, data);
-    for (int step = 0; step < 3; ++step) {
+    for (int step = 0; step < kSteps; ++step) {
         trainer.step();
     }
     const std::string untouched = trainer.sample("the", 12);
@@ -495,7 +497,7 @@ TEST(Trainer, SamplesWithTheKnobsAsTheyStand) {
     std::span<const float> logits = decoder->read(0, tokens);
     std::string text;
     for (int i = 0; i < 12; ++i) {
-        const double unit = kernels::random_unit(config.train.seed, 3 + 3, static_cast<std::uint64_t>(i));
+        const double unit = kernels::random_unit(config.train.seed, 3 + kSteps, static_cast<std::uint64_t>(i));
         const std::int32_t token = draw_token(logits, 0.8, unit);
         if (token == tokenizer.end_token()) {
             break;

@@ -205,8 +205,12 @@ TEST_F(RanksOfTheNode, AKilledRankEndsTheRunWhichGoesOnFromItsCheckpoint) {
         EXPECT_THAT(training(*ended, run)->message.english(), HasSubstr("go on from the last checkpoint"));
         bench.wait("the ranks' end", [&](const Snapshot& now) { return ranks_of(now).empty(); });
 
-        // It goes on, on as many processes; the node's end stops it well.
-        bench.done("train.continue", {{"run", run}});
+        // It goes on, on as many processes, once the launcher has ended too; the node's end stops it well.
+        const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+        while (bench.ask("train.continue", {{"run", run}}).state != CommandResult::State::done &&
+               std::chrono::steady_clock::now() < until) {
+            std::this_thread::sleep_for(std::chrono::milliseconds(100));
+        }
         const auto later = bench.wait("that it goes on", [&](const Snapshot& now) {
             return in_state(run, RunState::running)(now) && training(now, run)->last_checkpoint >= 20;
         });
