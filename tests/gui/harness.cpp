@@ -162,9 +162,11 @@ void Harness::settle(ImGuiTestContext* ctx) {
         workbench_->command("help.welcome");
     }
     workbench_->set_language("en");
-    // A test that failed may have left another window, or a question.
-    if (ctx->ItemExists("//###leaving/###leaving.stay")) {
-        ctx->ItemClick("//###leaving/###leaving.stay");
+    // A test that failed may have left another window, a question or a form.
+    for (const char* button : {"//###leaving/###leaving.stay", "//###runs.form/###runs.cancel"}) {
+        if (ctx->ItemExists(button)) {
+            ctx->ItemClick(button);
+        }
     }
     if (workbench_->settings().text_scale != 1) {
         workbench_->set_text_scale(1);

@@ -33,11 +33,8 @@ void read_ranks_of_a_run(Harness& h, ImGuiTestContext* ctx) {
     h.settle(ctx);
     const std::filesystem::path before = h.workbench().session(), folder = h.folder() / "ranks";
     WrittenSession(folder, "Remo", 5).write("TN");
-    h.workbench().open_session(folder);
-    IM_CHECK(h.wait(ctx, 40, [&] {
-        return h.snapshot().link.state == client::Link::State::connected && h.snapshot().training.size() == 2 &&
-               h.training().ranks.size() == 40;
-    }));
+    IM_CHECK(h.open_session(ctx, folder,
+                            [&] { return h.snapshot().training.size() == 2 && h.training().ranks.size() == 40; }));
     h.workbench().show_panel("ranks");
 
     // The first run has one process.
@@ -45,8 +42,12 @@ void read_ranks_of_a_run(Harness& h, ImGuiTestContext* ctx) {
     IM_CHECK(comes_to_say(h, ctx, "This run has one process."));
     IM_CHECK(says(h, ctx, "mpirun -n 2 moescope-node train"));
     ctx->ItemClick(item("###ranks.start").c_str());
-    IM_CHECK(h.wait(ctx, 10, [&] { return ctx->ItemExists("//###runs.form/**/###runs.field.processes"); }));
-    ctx->ItemClick("//###runs.form/**/###runs.cancel");
+    IM_CHECK(h.wait(ctx, 10, [&] { return ctx->ItemExists("//###runs.form/###runs.search"); }));
+    ctx->ItemInput("//###runs.form/###runs.search");
+    ctx->KeyCharsReplaceEnter("processes");
+    ctx->Yield(2);
+    IM_CHECK(ctx->ItemExists("//###runs.form/**/###runs.field.processes"));
+    ctx->ItemClick("//###runs.form/###runs.cancel");
 
     h.workbench().selection().training_run = h.training().id;
     h.workbench().command("view.clear_selection");
@@ -73,10 +74,7 @@ void read_ranks_of_a_run(Harness& h, ImGuiTestContext* ctx) {
     IM_CHECK(comes_to_say(h, ctx, "最慢的是进程 1"));
     h.workbench().set_language("en");
     ctx->ItemClick(item("###ranks.view.tokens").c_str());
-    h.workbench().open_session(before);
-    IM_CHECK(h.wait(ctx, 40, [&] {
-        return h.snapshot().link.state == client::Link::State::connected && h.workbench().session() == before;
-    }));
+    IM_CHECK(h.open_session(ctx, before));
     h.workbench().show_panel("ranks", false);
     ctx->Yield(3);
 }
