@@ -105,8 +105,9 @@ TEST_F(OwnModelTest, ChoosesAsTheRunDid) {
     trainer.set_expert_disabled(1, 2, true);
     trainer.set("experts_per_token", 1);
     const std::filesystem::path saved = folder_->path() / "disabled";
-    std::filesystem::create_directory(saved);
-    trainer.save(saved);
+    base::AtomicFolder target(saved);
+    trainer.save(target.path());
+    target.commit();
     const auto model = open_model(saved, 1);
     const std::vector<std::pair<int, int>> disabled = {{0, 1}, {1, 2}};
     EXPECT_EQ(model->info().disabled, disabled);
@@ -144,6 +145,7 @@ TEST_F(OwnModelTest, ChoosesAsTheRunDid) {
     // The three ways in which a model is computed agree: at once, token by token, and watched.
     const std::vector<float> at_once = model->logits(tokens);
     RoutedModel& routed = model->routed(request);
+    routed.restart();
     std::vector<float> watched;
     std::vector<std::vector<routing::LayerDecision>> layers;
     for (std::size_t at = 0; at < tokens.size(); at += 20) {
@@ -155,7 +157,7 @@ TEST_F(OwnModelTest, ChoosesAsTheRunDid) {
         ASSERT_NEAR(watched[i], at_once[i], 1e-4) << i;
     }
     GenerateRequest question;
-    question.prompt = "Document 12 reads";
+    question.prompt = "read";
     question.max_tokens = 12;
     std::vector<GeneratedToken> plain, seen;
     ask(*model, question, &plain);
