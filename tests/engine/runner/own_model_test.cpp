@@ -191,8 +191,9 @@ TEST_F(OwnModelTest, ChoosesAsTheRunDid) {
         nlohmann::json state = nlohmann::json::parse(file);
         state["disabled_experts"] = nlohmann::json::parse(experts);
         std::ofstream(saved / "state.json") << state.dump();
-        return [&] { open_model(saved, 1); };
+        return [&] { load_model(saved); };
     };
+    std::filesystem::remove(saved / "DONE");  // which would find every change
     EXPECT_THROW(with("[[0,4]]")(), Error);
     EXPECT_THROW(with("[[7,0]]")(), Error);
     EXPECT_THROW(with("[[0,0],[0,1],[0,2],[0,3]]")(), Error);
