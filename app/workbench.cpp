@@ -101,6 +101,9 @@ void Workbench::start_client() {
     client_options.keys = sessions_folder().parent_path() / "viewer";
     client_ =
         std::make_unique<client::NodeClient>(std::move(client_options), [&platform = platform_] { platform.wake(); });
+    if (!options_.node.empty()) {
+        options_.node = client::shown_node_address(options_.node);  // the secret of an invitation is not kept
+    }
     snapshot_ = client_->snapshot();
     begin_session();
     if (!options_.session.empty()) {  // however it was opened, the dialog finds it again
@@ -149,7 +152,6 @@ void Workbench::open_node(const std::string& address) {
             options_.session.clear();
             options_.node = address;
             start_client();
-            options_.node = client::shown_node_address(address);  // the secret of an invitation is not kept
             std::vector<std::string>& recent = settings_.nodes;
             std::erase(recent, options_.node);
             recent.insert(recent.begin(), options_.node);

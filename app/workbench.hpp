@@ -74,6 +74,8 @@ class Workbench {
     FrameTimes& frame_times() { return frame_times_; }
     const std::string& chinese_font() const { return fonts_.chinese_file(); }
     const std::filesystem::path& session() const { return options_.session; }
+    /// Where what is open is: the session's folder, or the node's address.
+    std::string place() const { return options_.node.empty() ? options_.session.string() : options_.node; }
     bool welcome_visible() const { return welcome_; }
 
     bool panel_visible(const std::string& key) const;

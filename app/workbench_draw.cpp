@@ -570,7 +570,7 @@ void Workbench::draw_welcome(ui::Context& ctx) {
         }
         y += rows * (height + gap) + ctx.em * 0.5f;
         const char* skip = ctx.text.label("welcome.skip");
-        const std::string where = ctx.text.format("welcome.session", {{"path", options_.session.string()}});
+        const std::string where = ctx.text.format("welcome.session", {{"path", place()}});
         const float beside = whole - ui::button_width(skip) - ctx.em;
         ImGui::SetCursorPos({left, y});
         ui::text_wrapped(where, ctx.theme.text_dim, columns == 2 ? beside : whole);
@@ -626,7 +626,7 @@ void Workbench::draw_diagnostics(ui::Context& ctx) {
                 ctx, ctx.text("diagnostics.rate"),
                 ui::bytes_text(ctx.text, static_cast<std::uint64_t>(std::max(0.0, link.bytes_per_second))) + "/s");
             ui::property(ctx, ctx.text("diagnostics.round_trip"), milliseconds(link.round_trip_ms));
-            ui::property(ctx, ctx.text("diagnostics.session"), options_.session.string());
+            ui::property(ctx, ctx.text("diagnostics.session"), place());
             ui::property(ctx, ctx.text("diagnostics.font"),
                          fonts_.chinese_file().empty() ? ctx.text("diagnostics.none") : fonts_.chinese_file());
             ui::property(ctx, ctx.text("diagnostics.version"), MOESCOPE_VERSION);
