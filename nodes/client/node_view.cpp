@@ -111,13 +111,21 @@ void NodeView::apply_state(const json& state) {
 void NodeView::state_of_run(const json& entry) {
     const std::uint32_t id = run_of(entry);
     const auto state = protocol::run_state_named(text_of(entry, "state"));
-    // A gauge may have been taken before the run's last record and come after it, and no other one need follow. What
-    // goes on again says so by a record.
+    // A gauge may have been taken before the run's last record and come after it, and no other one need follow: an end
+    // that a record told stays, whatever goes on again says so by a record. One that a gauge alone told may be undone
+    // by the next gauge.
     const auto stale = [&](const auto& run) {
-        return state && !protocol::ended(*state) && protocol::ended(run.value.state);
+        if (!state || protocol::ended(*state) || !protocol::ended(run.value.state)) {
+            return false;
+        }
+        const auto by_gauge = ended_by_gauge_.find(id);
+        return by_gauge == ended_by_gauge_.end() || by_gauge->second != run.state_from;
     };
     const auto common = [&](auto& run) {
         run.changed = true;
+        if (state && protocol::ended(*state) && !protocol::ended(run.value.state)) {
+            ended_by_gauge_[id] = run.state_from;
+        }
         if (state) {
             run.value.state = *state;
             if (!protocol::ended(*state)) {

@@ -46,6 +46,8 @@ class NodeView {
     Snapshot head_;                                       ///< everything but the runs and the log, which are above
     bool sets_changed_ = false;                           ///< those of changes to routers, since the last snapshot
     std::map<std::uint32_t, nlohmann::json> run_gauges_;  ///< for runs whose first record has not come yet
+    /// Runs whose end a gauge told, and where their state was from before.
+    std::map<std::uint32_t, protocol::StreamPosition> ended_by_gauge_;
     std::uint32_t epoch_ = 0;
     bool gone_ = false;
     base::Sentence gone_message_;

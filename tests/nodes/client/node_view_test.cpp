@@ -414,6 +414,26 @@ TEST(NodeView, AGaugeThatComesAfterTheEndDoesNotUndoIt) {
     EXPECT_TRUE(all(history::RunState::paused));
 }
 
+TEST(NodeView, AnEndThatAGaugeAloneToldIsUndoneByTheNext) {
+    NodeView state;
+    Feeder feed(state);
+    state.node_came(1);
+    feed.start(1, "probe");
+    const auto gauge = [&](const char* word) {
+        state.apply_state({{"runs", {{{"run", 1}, {"state", word}}}}});
+        return state.snapshot()->probes.at(1)->state;
+    };
+    feed.json(RecordType::run_ended, {{"run", 1}, {"state", "stopped"}});
+    EXPECT_EQ(gauge("stopped"), history::RunState::stopped);
+    feed.start(1, "probe");  // it goes on
+    EXPECT_EQ(gauge("stopped"), history::RunState::stopped) << "of before";
+    EXPECT_EQ(gauge("running"), history::RunState::running);
+    EXPECT_EQ(gauge("failed"), history::RunState::failed) << "a disk that took no record";
+    EXPECT_EQ(gauge("running"), history::RunState::running);
+    feed.json(RecordType::run_ended, {{"run", 1}, {"state", "done"}});
+    EXPECT_EQ(gauge("running"), history::RunState::done);
+}
+
 TEST(NodeView, ASnapshotOfAHundredThousandStepsCostsLessThanAMillisecond) {
     NodeView state;
     Feeder feed(state);
