@@ -498,23 +498,6 @@ asio::awaitable<bool> NodeClient::Impl::connect_socket(Impl* self) {
 
 namespace {
 
-/// Closes a socket when what is done with it takes too long.
-class ConnectClock {
- public:
-    ConnectClock(asio::ip::tcp::socket& socket, double seconds) : timer_(socket.get_executor()) {
-        timer_.expires_after(std::chrono::microseconds(static_cast<std::int64_t>(seconds * 1e6)));
-        timer_.async_wait([&socket](boost::system::error_code error) {
-            if (!error) {
-                boost::system::error_code ignored;
-                socket.close(ignored);
-            }
-        });
-    }
-
- private:
-    asio::steady_timer timer_;
-};
-
 std::string machine_name() {
     std::array<char, 256> name{};
     return ::gethostname(name.data(), name.size() - 1) == 0 ? std::string(name.data()) : std::string();
@@ -556,7 +539,7 @@ asio::awaitable<bool> NodeClient::Impl::connect_tls(Impl* self) {
         asio::ip::tcp::socket socket(self->io_);
         boost::system::error_code error;
         {
-            const ConnectClock clock(socket, kConnectSeconds);
+            const transport::SocketClock clock(socket, kConnectSeconds);
             std::tie(error) = co_await socket.async_connect(place.endpoint(), kNoThrow);
         }
         if (self->stopping_) {
@@ -568,7 +551,7 @@ asio::awaitable<bool> NodeClient::Impl::connect_tls(Impl* self) {
         socket.set_option(asio::ip::tcp::no_delay(true), error);
         transport::TlsStream stream(std::move(socket), self->tls_);
         {
-            const ConnectClock clock(stream.socket(), kConnectSeconds);
+            const transport::SocketClock clock(stream.socket(), kConnectSeconds);
             std::tie(error) = co_await stream.stream().async_handshake(asio::ssl::stream_base::client, kNoThrow);
         }
         const auto peer = error ? std::nullopt : stream.peer();

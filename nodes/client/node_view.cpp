@@ -121,7 +121,11 @@ void NodeView::state_of_run(const json& entry) {
         const auto by_gauge = ended_by_gauge_.find(id);
         return by_gauge == ended_by_gauge_.end() || by_gauge->second != run.state_from;
     };
+    /// False, and nothing is taken, when the gauge is stale.
     const auto common = [&](auto& run) {
+        if (stale(run)) {
+            return false;
+        }
         run.changed = true;
         if (state && protocol::ended(*state) && !protocol::ended(run.value.state)) {
             ended_by_gauge_[id] = run.state_from;
@@ -135,15 +139,15 @@ void NodeView::state_of_run(const json& entry) {
         if (member(entry, "message").is_string()) {
             run.value.message = sentence_in(entry, "message");
         }
+        return true;
     };
     auto& trainings = history_.trainings();
     auto& answers = history_.answers();
     auto& probes = history_.probes();
     if (const auto it = trainings.find(id); it != trainings.end()) {
-        if (stale(it->second)) {
+        if (!common(it->second)) {
             return;
         }
-        common(it->second);
         it->second.value.last_checkpoint = count_of(entry, "last_checkpoint", it->second.value.last_checkpoint);
         it->second.value.checkpoints.clear();
         for (const json& step : member(entry, "checkpoints")) {
@@ -155,21 +159,16 @@ void NodeView::state_of_run(const json& entry) {
             it->second.value.planned_steps = steps;
         }
     } else if (const auto generated = answers.find(id); generated != answers.end()) {
-        if (!stale(generated->second)) {
-            common(generated->second);
-        }
+        common(generated->second);
     } else if (const auto probed = probes.find(id); probed != probes.end()) {
-        if (stale(probed->second)) {
+        if (!common(probed->second)) {
             return;
         }
-        common(probed->second);
         if (const json& statistics = member(entry, "statistics"); !statistics.is_null()) {
             probed->second.value.statistics = statistics;
         }
     } else if (const auto routed = history_.routes().find(id); routed != history_.routes().end()) {
-        if (!stale(routed->second)) {
-            common(routed->second);
-        }
+        common(routed->second);
     }
 }
 

@@ -20,6 +20,7 @@
 #include "base/json_guard.hpp"
 #include "nodes/protocol/node_session.hpp"
 #include "nodes/security/pairing.hpp"
+#include "nodes/security/unix_time.hpp"
 #include "nodes/transport/attempts.hpp"
 #include "nodes/transport/connection.hpp"
 #include "nodes/transport/tls.hpp"
@@ -481,38 +482,12 @@ asio::awaitable<void> NodeServer::Impl::accept_tls_loop(Impl* self) {
     }
 }
 
-namespace {
-
-/// Hangs up when a handshake takes too long. A named class: GCC 12 and lambdas in coroutines.
-class HandshakeClock {
- public:
-    explicit HandshakeClock(asio::ip::tcp::socket& socket) : timer_(socket.get_executor()) {
-        timer_.expires_after(std::chrono::microseconds(static_cast<std::int64_t>(protocol::kGreetingSeconds * 1e6)));
-        timer_.async_wait([&socket](boost::system::error_code error) {
-            if (!error) {
-                boost::system::error_code ignored;
-                socket.close(ignored);
-            }
-        });
-    }
-
- private:
-    asio::steady_timer timer_;  ///< cancelled when the handshake is over
-};
-
-std::int64_t unix_seconds() {
-    return std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch())
-        .count();
-}
-
-}  // namespace
-
 asio::awaitable<void> NodeServer::Impl::shake_hands(Impl* self, asio::ip::tcp::socket socket, std::string from) {
     ++self->handshakes_;
     TlsStream stream(std::move(socket), self->tls_);
     boost::system::error_code error;
     {
-        const HandshakeClock clock(stream.socket());
+        const SocketClock clock(stream.socket(), protocol::kGreetingSeconds);
         std::tie(error) = co_await stream.stream().async_handshake(asio::ssl::stream_base::server,
                                                                    asio::as_tuple(asio::use_awaitable));
     }
@@ -529,7 +504,7 @@ asio::awaitable<void> NodeServer::Impl::shake_hands(Impl* self, asio::ip::tcp::s
     bool may_prove = false;
     try {
         guest.right = self->pairing_->right_of(*key);
-        may_prove = guest.right || self->pairing_->invited(unix_seconds());
+        may_prove = guest.right || self->pairing_->invited(security::unix_seconds());
     } catch (const std::exception& failure) {
         self->tell(true, base::sentence_of(failure));
         co_return;
@@ -569,7 +544,7 @@ void NodeServer::Impl::admit(Viewer& viewer, const protocol::Auth& auth) {
     const Guest guest = *viewer.guest();
     std::optional<protocol::Right> right;
     try {
-        right = pairing_->accept(auth.proof, guest.binding, guest.key, auth.name, unix_seconds());
+        right = pairing_->accept(auth.proof, guest.binding, guest.key, auth.name, security::unix_seconds());
     } catch (const std::exception& failure) {
         tell(true, base::sentence_of(failure));
     }

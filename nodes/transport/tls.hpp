@@ -4,6 +4,8 @@
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/ssl.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <chrono>
 #include <memory>
 #include <optional>
 
@@ -13,6 +15,23 @@
 namespace moescope::transport {
 
 namespace asio = boost::asio;
+
+/// Closes a socket when what is done with it takes too long; the socket lives longer than this.
+class SocketClock {
+ public:
+    SocketClock(asio::ip::tcp::socket& socket, double seconds) : timer_(socket.get_executor()) {
+        timer_.expires_after(std::chrono::microseconds(static_cast<std::int64_t>(seconds * 1e6)));
+        timer_.async_wait([&socket](boost::system::error_code error) {
+            if (!error) {
+                boost::system::error_code ignored;
+                socket.close(ignored);
+            }
+        });
+    }
+
+ private:
+    asio::steady_timer timer_;  ///< cancelled when this goes
+};
 
 /// TLS 1.3 alone, without tickets. Each side shows its certificate and accepts any: who may pass is decided by the
 /// peer's key after the handshake, see TlsStream::peer(). Throws base::Error.

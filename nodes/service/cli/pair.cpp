@@ -1,16 +1,16 @@
 // moescope-node pair: lets a workbench on another machine view nodes of this user.
 #include <CLI/CLI.hpp>
 #include <array>
-#include <chrono>
 #include <ctime>
 #include <fmt/format.h>
 #include <memory>
-#include <unistd.h>
 
 #include "base/foreign_text.hpp"
 #include "nodes/security/pairing.hpp"
+#include "nodes/security/unix_time.hpp"
 #include "nodes/service/cli/console.hpp"
 #include "nodes/service/cli/subcommands.hpp"
+#include "nodes/service/library/machine.hpp"
 #include "nodes/transport/node_address.hpp"
 
 namespace moescope::node {
@@ -23,14 +23,10 @@ struct PairCommand {
     bool list = false, json = false;
 };
 
-std::int64_t now() {
-    return std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch())
-        .count();
-}
-
-std::string host_name() {
-    std::array<char, 256> name{};
-    return ::gethostname(name.data(), name.size() - 1) == 0 ? std::string(name.data()) : std::string("localhost");
+/// At which other machines mostly reach this one.
+std::string usual_address() {
+    const std::string host = host_name();
+    return (host.empty() ? "localhost" : host) + ":7443";
 }
 
 std::string date_of(std::int64_t seconds) {
@@ -75,13 +71,13 @@ int pair_command(const Paths& paths, const PairCommand& options) {
         return 0;
     }
     const transport::ListenAddress place =
-        transport::parse_listen_address(options.address.empty() ? host_name() + ":7443" : options.address);
+        transport::parse_listen_address(options.address.empty() ? usual_address() : options.address);
     if (place.port == 0) {
         throw base::Error(base::say("an invitation needs the port at which the node listens"));
     }
     const auto identity = security::load_or_make_identity(folder / "identity.pem");
     const auto right = protocol::right_named(options.role).value_or(protocol::Right::viewer);
-    const auto secret = book.invite(right, now(), options.minutes * 60);
+    const auto secret = book.invite(right, security::unix_seconds(), options.minutes * 60);
     const std::string text = security::to_text(security::Invitation{place.host, place.port, identity.hash, secret});
     if (options.json) {
         print_json({{"invitation", text}, {"role", options.role}, {"minutes", options.minutes}});

@@ -9,6 +9,7 @@
 
 #include "base/json_guard.hpp"
 #include "nodes/security/pairing.hpp"
+#include "nodes/security/unix_time.hpp"
 #include "nodes/service/cli/console.hpp"
 #include "nodes/service/cli/stdio_bridge.hpp"
 #include "nodes/service/cli/subcommands.hpp"
@@ -42,9 +43,7 @@ void write_failure(const std::string& file, const char* why, const base::Sentenc
 /// Throws base::Error where nobody could ever view the node.
 transport::ListenAddress listener_of(const Paths& paths, const std::string& listen) {
     const auto address = transport::parse_listen_address(listen);
-    const auto now =
-        std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch());
-    if (!security::PairingBook(paths.data / "node").anyone(now.count())) {
+    if (!security::PairingBook(paths.data / "node").anyone(security::unix_seconds())) {
         throw base::Error(
             base::say("no workbench is paired with this node and none is invited, so that nobody could view it; run "
                       "`moescope-node "
