@@ -13,7 +13,7 @@ namespace moescope::faults {
 namespace {
 
 int calls_of_a_day() {
-    const test::TemporaryFolder folder;
+    const test::TemporaryFolder folder(memory_disk());
     watch(folder.path());
     live_through(folder.path(), changes);
     const int count = calls();
@@ -35,7 +35,7 @@ class FailingDisk : public testing::TestWithParam<Case> {
 
 /// What is found after such a day, in a second folder after a power cut, too.
 std::vector<std::string> fail_at(int call, const Case& fault, std::size_t& refusals) {
-    const test::TemporaryFolder folder;
+    const test::TemporaryFolder folder(memory_disk());
     watch(folder.path(), {call, fault.error, fault.for_ever});
     const Day day = live_through(folder.path(), changes);
     no_more_faults();

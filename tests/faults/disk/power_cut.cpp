@@ -34,6 +34,7 @@ struct File {
 /// A change of names that no fsync of a folder has made certain.
 struct NameChange {
     const Change* change;
+    int node = -1, other = -1;  ///< what it moves, and what it is exchanged for
     bool certain = false;
 };
 
@@ -50,7 +51,7 @@ class Disk {
         Numbers numbers;
         std::map<int, std::map<std::string, int>> names;
         for (const NameChange& each : names_) {
-            change_names(names, *each.change);
+            change_names(names, each);
         }
         const std::function<void(int, const std::string&)> add = [&](int folder, const std::string& path) {
             for (const auto& [name, node] : names[folder]) {
@@ -91,7 +92,7 @@ class Disk {
                 }
                 continue;
             }
-            change_names(names, change);
+            change_names(names, each);
         }
         DiskState state;
         std::set<int> seen{0};
@@ -117,11 +118,11 @@ class Disk {
         switch (change.kind) {
             case Kind::create:
                 files_[change.node] = {};
-                names_.push_back({&change});
+                add_name(change);
                 break;
             case Kind::make_folder:
                 folders_.insert(change.node);
-                names_.push_back({&change});
+                add_name(change);
                 break;
             case Kind::write:
             case Kind::resize:
@@ -131,7 +132,7 @@ class Disk {
             case Kind::rename:
             case Kind::exchange:
             case Kind::remove:
-                names_.push_back({&change});
+                add_name(change);
                 break;
             case Kind::sync:
                 if (folders_.contains(change.node)) {
@@ -158,28 +159,40 @@ class Disk {
         }
     }
 
-    static void change_names(std::map<int, std::map<std::string, int>>& names, const Change& change) {
-        auto& here = names[change.folder];
-        const auto found = here.find(change.name);
+    void add_name(const Change& change) {
+        NameChange each{&change, change.node};
+        if (change.kind != Kind::create && change.kind != Kind::make_folder) {
+            each.node = node_of(change.folder, change.name);
+            each.other = change.kind == Kind::exchange ? node_of(change.to, change.new_name) : -1;
+        }
+        change_names(current_, each);
+        names_.push_back(each);
+    }
+    int node_of(int folder, const std::string& name) const {
+        const auto names = current_.find(folder);
+        const auto found =
+            names == current_.end() ? std::map<std::string, int>::const_iterator() : names->second.find(name);
+        return names == current_.end() || found == names->second.end() ? -1 : found->second;
+    }
+
+    /// What was moved is where it was moved to, even if its first name never reached the disk.
+    static void change_names(std::map<int, std::map<std::string, int>>& names, const NameChange& each) {
+        const Change& change = *each.change;
         switch (change.kind) {
             case Kind::create:
             case Kind::make_folder:
-                here[change.name] = change.node;
+                names[change.folder][change.name] = each.node;
                 break;
             case Kind::remove:
-                here.erase(change.name);
+                names[change.folder].erase(change.name);
                 break;
             case Kind::rename:
-                if (found != here.end()) {
-                    const int node = found->second;
-                    here.erase(found);
-                    names[change.to][change.new_name] = node;
-                }
+                names[change.folder].erase(change.name);
+                names[change.to][change.new_name] = each.node;
                 break;
             case Kind::exchange:
-                if (found != here.end() && names[change.to].contains(change.new_name)) {
-                    std::swap(found->second, names[change.to][change.new_name]);
-                }
+                names[change.folder][change.name] = each.other;
+                names[change.to][change.new_name] = each.node;
                 break;
             default:
                 break;
@@ -239,6 +252,7 @@ class Disk {
     std::map<int, File> files_;
     std::set<int> folders_;
     std::vector<NameChange> names_;
+    std::map<int, std::map<std::string, int>> current_;
 };
 
 }  // namespace

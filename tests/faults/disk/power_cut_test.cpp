@@ -22,7 +22,7 @@ struct Recording {
 };
 
 Recording record_a_day() {
-    const test::TemporaryFolder folder;
+    const test::TemporaryFolder folder(memory_disk());
     watch(folder.path());
     Recording recording;
     recording.day = live_through(folder.path(), changes);
@@ -61,7 +61,7 @@ class Looker {
             return;
         }
         ++findings.looked_at;
-        const test::TemporaryFolder folder;
+        const test::TemporaryFolder folder(memory_disk());
         write_state(state, folder / "disk");
         const auto wrong = what_is_wrong(folder / "disk", notes, count, loss == Loss::nothing);
         if (wrong.empty()) {
@@ -125,7 +125,7 @@ TEST_F(PowerCut, AfterAKillLosesNothingThatWasSaidToBeKept) {
     Findings all;
     for (std::uint64_t i = 0; i < kills; ++i) {
         const std::size_t killed_at = random() % (day.changes.size() + 1);
-        const test::TemporaryFolder folder;
+        const test::TemporaryFolder folder(memory_disk());
         write_state(after_power_cut(day.changes, killed_at, Loss::nothing, random), folder.path() / "disk");
         Recording both;
         both.changes.assign(day.changes.begin(), day.changes.begin() + static_cast<std::ptrdiff_t>(killed_at));

@@ -46,6 +46,9 @@ void no_more_faults();
 /// Ends watching and gives what was recorded.
 std::vector<Change> unwatch();
 
+/// Where folders cost the least: in memory, where the system has such a place.
+std::filesystem::path memory_disk();
+
 /// The control: an fsync says that it is done, and is not. Everywhere in this program until it is switched back.
 void ignore_syncs(bool ignored);
 /// fsync does nothing where nothing is watched: for who only looks at files, and not at the disk.

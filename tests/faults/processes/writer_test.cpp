@@ -26,7 +26,7 @@ void write_a_day(const std::filesystem::path& folder, int pipe) {
 
 /// How long a day takes here, now.
 microseconds length_of_a_day() {
-    const test::TemporaryFolder folder;
+    const test::TemporaryFolder folder(memory_disk());
     const auto begin = Clock::now();
     TellingChild child([&](int pipe) { write_a_day(folder.path(), pipe); });
     child.notes();
@@ -41,7 +41,7 @@ TEST(Kill, AWriterLosesNothingThatItWasToldIsKept) {
     std::uint64_t in_time = 0, bad = 0;
     std::string first;
     for (std::uint64_t cycle = 0; cycle < count; ++cycle) {
-        const test::TemporaryFolder folder;
+        const test::TemporaryFolder folder(memory_disk());
         const microseconds delay(random() % day);
         TellingChild child([&](int pipe) { write_a_day(folder.path(), pipe); });
         std::this_thread::sleep_for(delay);

@@ -64,7 +64,7 @@ struct Outcome {
 
 /// A small node with a short history, a viewer behind a proxy that sends commands at once.
 Outcome connect_with(const std::vector<Mishap>& mishaps, bool forgetful = false) {
-    const test::TemporaryFolder folder;
+    const test::TemporaryFolder folder(memory_disk());
     SmallNode node(folder / "node", folder / "session", forgetful);
     node.start_run(1);
     for (std::uint64_t step = 1; step <= kSteps; ++step) {
@@ -175,7 +175,7 @@ TEST_F(Wire, WhateverTheNetworkDoesItEndsInTheSameState) {
 
 /// The program itself, a finished run in its session, and a cut at any byte of every second connection.
 TEST_F(Wire, RandomCutsOfTheProgramsConnectionEndInTheSameState) {
-    const test::TemporaryFolder folder;
+    const test::TemporaryFolder folder(memory_disk());
     const auto corpus = test::write_corpus(folder);
     const std::string session = (folder / "session").string(), socket = (folder / "node").string();
     const auto config = test::write_config(folder, test::tiny_config(40, 20));
