@@ -347,6 +347,13 @@ void FileJournal::load_segment(std::uint32_t number, bool is_last) {
             bytes_ -= scan.size - scan.end;
         }
     }
+    if (!scan.records.empty()) {
+        // Its writer may have been killed before it was durable, and the next segment counts on it.
+        const base::Descriptor file(io_.open_for_writing(path));
+        if (const int error = file ? io_.sync_data(file.get()) : 0; error != 0) {
+            throw Error(say("the journal in {} could not be made durable: {}", folder_, base::system_sentence(error)));
+        }
+    }
 }
 
 /// What the beginning of a segment says of those before it.
