@@ -81,7 +81,7 @@ class TrainingPanel final : public ui::Panel {
 };
 
 constexpr const char* kPreset = "workshop";
-constexpr double kMebibyte = 1024.0 * 1024.0;
+constexpr double kMegabyte = 1e6;
 constexpr float kLeastWidth = 12, kLeastHeight = 14, kLeastPlot = 9;  ///< em
 
 /// A command of the program with the text and picture of its button.
@@ -141,7 +141,7 @@ ShownUnit shown_unit(const base::StepValue& row) {
         return {"training.unit.ms", 1};
     }
     if (unit == "bytes") {
-        return {"training.unit.mib", 1 / kMebibyte};
+        return {"training.unit.mb", 1 / kMegabyte};
     }
     return {};
 }
@@ -422,7 +422,7 @@ StepPlotSpec TrainingPanel::spec(const Context& ctx, const TrainingRun& run, Plo
             break;
         case kMemory:
         case kPlots: {
-            result = {.key = "training.memory", .unit_key = "training.unit.mib", .from_zero = true};
+            result = {.key = "training.memory", .unit_key = "training.unit.mb", .from_zero = true};
             add_curves(ctx, run, base::StepPlot::memory, result);
             const double planned = base::number_of(base::member(run.manifest, "plan"), "memory_bytes", 0);
             if (planned > 0) {
@@ -430,8 +430,8 @@ StepPlotSpec TrainingPanel::spec(const Context& ctx, const TrainingRun& run, Plo
                                          .style = Style::level,
                                          .color = theme.warning,
                                          .x = &run.step,
-                                         .unit_key = "training.unit.mib",
-                                         .scale = 1 / kMebibyte,
+                                         .unit_key = "training.unit.mb",
+                                         .scale = 1 / kMegabyte,
                                          .level = planned});
             }
             break;

@@ -92,6 +92,18 @@ def main():
     _, resumed = train(4, "killed", "--resume")
     check(resumed == expected, "the run that went on on 4 ranks has other parameters")
 
+    # Going on with other settings is refused, and what differs is named; as many threads as the machine has are no setting.
+    json_path = pathlib.Path("config.json")
+    json_path.write_text(json.dumps(dict(CONFIG, train=dict(CONFIG["train"], threads=0, warmup_steps=7))))
+    other = subprocess.run(command(1, "killed", "--resume"), env=ENVIRONMENT, capture_output=True, text=True, timeout=60)
+    check(other.returncode == 1 and "(train.warmup_steps 5, not 7)" in other.stderr,
+          f"other settings went on: {other.stderr}")
+    json_path.write_text(json.dumps(CONFIG))
+    alone = subprocess.run([NODE, "train", "--config", "config.json", "--data", "text.txt", "--out", "x", "--all-to-all"],
+                           env=ENVIRONMENT, capture_output=True, text=True, timeout=60)
+    check(alone.returncode == 2 and "--all-to-all needs --expert-parallel" in alone.stderr,
+          f"tokens that travel nowhere: {alone.stderr}")
+
     # Ranks that were told different things are told so before anything begins.
     rank = "$OMPI_COMM_WORLD_RANK"
     wrong = subprocess.run([MPIRUN, "--oversubscribe", "-n", "2", "sh", "-c",

@@ -130,7 +130,8 @@ class RankZero {
         const auto data = datasets.load(request.data, request.config.model.vocabulary, beginning.tokenizer,
                                         [](double, const base::Sentence&) { return true; });
         launch_.begin(order, settings.threads);
-        trainer_ = make_trainer(request, data, beginning, {}, nullptr, launch_.ranks());
+        auto ops = launch_.open_device(request.config);
+        trainer_ = make_trainer(request, data, beginning, {}, std::move(ops), launch_.ranks());
         // A checkpoint brings the knobs as they were turned.
         return {{"memory_bytes", trainer_->memory_bytes()}, {"config", engine::to_json(trainer_->config())}};
     }

@@ -336,18 +336,17 @@ std::uint64_t TrainingJob::planned_steps() const {
 }
 
 void TrainingJob::open_device() {
-    if (starts_ranks()) {
-        require_processes(order_.config);
+    if (order_.config.train.processes > 1) {  // each opens its own
+        if (starts_ranks()) {
+            require_processes(order_.config);
+        }
         plan_ = engine::plan_run(order_.config);
-        return;
-    }
-    if (ops_ == nullptr) {
+    } else if (ops_ == nullptr) {
         ops_ = parts_.devices.open(order_.config.train.device, engine::threads_of(order_.config));
         if (!ops_->host_memory()) {  // whoever starts a run has looked at this machine's
             engine::check_memory(order_.config, *ops_, engine::available_memory());
         }
-        plan_ = order_.config.train.processes > 1 ? engine::plan_run(order_.config)
-                                                  : engine::plan_run(order_.config, *ops_);
+        plan_ = engine::plan_run(order_.config, *ops_);
     }
     if (!on_processor()) {
         device_ = device_manifest(parts_.devices, order_.config.train.device);
@@ -517,7 +516,9 @@ bool TrainingJob::build_trainer() {
             launcher_ = started.launcher;
         } else if (order_.ranks) {
             order_.ranks->begin(order_of_ranks(order_));
-            trainer_ = trains_here(make_trainer(order_, data_, beginning_, check, nullptr, order_.ranks->ranks()));
+            auto ops = order_.ranks->open_device(order_.config);
+            trainer_ =
+                trains_here(make_trainer(order_, data_, beginning_, check, std::move(ops), order_.ranks->ranks()));
         } else {
             trainer_ = trains_here(make_trainer(order_, data_, beginning_, check, std::move(ops_), {}));
         }
@@ -836,6 +837,11 @@ void TrainingJob::add_ranks(const engine::RankStep& step, std::uint64_t number) 
         return;  // some hundred ranks: no record holds who sends how much to whom
     }
     const std::size_t steps = 1 + record.size() / kRanksPerStep;
+    if (result_.ranks) {
+        result_.ranks->add(record);
+    } else {
+        result_.ranks = record;
+    }
     if (ranks_) {
         ranks_->add(record);
     } else {

@@ -82,6 +82,7 @@ struct TrainingResult {
     std::string parameters_sha256;
     std::filesystem::path checkpoint;  ///< the last complete one, may be empty
     std::optional<engine::HeldOutLoss> held_out;
+    std::optional<protocol::RankRecord> ranks;  ///< of several processes: sums over the steps
 };
 
 struct TrainingCommand {
