@@ -209,7 +209,7 @@ TEST_F(Devices, SeveralProcessesTakeAGpuEach) {
     for (std::size_t step = 0; step < 3; ++step) {
         EXPECT_NEAR(one.lines()[step]["loss"].get<double>(), cpu.lines()[step]["loss"].get<double>(), 1e-3);
     }
-    const json& ranks = one.lines().back()["ranks"];
+    const json ranks = one.lines().back()["ranks"];
     EXPECT_EQ(ranks["work_ms"].size(), 2u);
     EXPECT_GT(ranks["sent_rows"][0].get<double>() + ranks["sent_rows"][1].get<double>(), 0);
     EXPECT_GT(ranks["sent_bytes"][1].get<double>(),
