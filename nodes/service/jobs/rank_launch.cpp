@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
+#include <cstdlib>
+#include <cstring>
 #include <unistd.h>
 
 #include "base/json_fields.hpp"
@@ -26,6 +29,22 @@ int threads_of_rank(const engine::comm::Comm& world) {
 }
 
 }  // namespace
+
+engine::comm::MpiSettings mpi_settings() {
+    engine::comm::MpiSettings settings;
+    settings.plugin = engine::comm::mpi_plugin_here();
+    if (const char* text = std::getenv("MOESCOPE_RANK_PATIENCE"); text != nullptr) {
+        constexpr int kDay = 24 * 60 * 60;
+        int seconds = 0;
+        const char* end = text + std::strlen(text);
+        const auto read = std::from_chars(text, end, seconds);
+        if (read.ec != std::errc() || read.ptr != end || seconds < 1 || seconds > kDay) {
+            throw CommandError(say("MOESCOPE_RANK_PATIENCE is \"{}\", but must be seconds from 1 to {}", text, kDay));
+        }
+        settings.patience = std::chrono::seconds(seconds);
+    }
+    return settings;
+}
 
 RankLaunch::RankLaunch(const Paths& paths, std::shared_ptr<engine::comm::Comm> world,
                        const engine::TrainingRanks& sharing, std::optional<int> threads)
@@ -115,9 +134,7 @@ std::shared_ptr<RankLaunch> join_ranks(const Paths& paths, const engine::Trainin
         }
         return nullptr;
     }
-    engine::comm::MpiSettings settings;
-    settings.plugin = engine::comm::mpi_plugin_here();
-    std::shared_ptr<engine::comm::Comm> world = engine::comm::open_mpi(settings);
+    std::shared_ptr<engine::comm::Comm> world = engine::comm::open_mpi(mpi_settings());
     return std::make_shared<RankLaunch>(paths, std::move(world), sharing, threads);
 }
 

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "engine/comm/comm.hpp"
+#include "engine/comm/mpi_comm.hpp"
 #include "engine/train/trainer.hpp"
 #include "kernels/devices.hpp"
 #include "nodes/service/library/paths.hpp"
@@ -48,6 +49,10 @@ class RankLaunch {
     engine::TrainingRanks ranks_;
     bool begun_ = false;
 };
+
+/// The plugin beside this program, and MOESCOPE_RANK_PATIENCE: seconds that a rank waits in a step for one that hangs.
+/// Throws CommandError.
+engine::comm::MpiSettings mpi_settings();
 
 /// Null when this process is alone. Throws base::Error.
 std::shared_ptr<RankLaunch> join_ranks(const Paths& paths, const engine::TrainingRanks& sharing,

@@ -162,9 +162,7 @@ int rank_main(const Paths& paths, const std::string& socket) {
     // The launcher tells all to end when one has ended. Rank 0 first tells the node which one that was; it has a
     // second.
     signal(SIGTERM, SIG_IGN);
-    engine::comm::MpiSettings settings;
-    settings.plugin = engine::comm::mpi_plugin_here();
-    RankLaunch launch(paths, engine::comm::open_mpi(settings), {}, {});
+    RankLaunch launch(paths, engine::comm::open_mpi(mpi_settings()), {}, {});
     if (!launch.leads()) {
         follow_training(paths, launch);
         return 0;
