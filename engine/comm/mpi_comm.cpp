@@ -9,6 +9,7 @@
 #include <thread>
 #include <unistd.h>
 
+#include "base/installation.hpp"
 #include "base/process_life.hpp"
 #include "engine/comm/mpi_plugin.hpp"
 
@@ -197,8 +198,7 @@ int launched_ranks() {
 }
 
 std::filesystem::path mpi_plugin_here() {
-    std::error_code ignored;
-    return std::filesystem::read_symlink("/proc/self/exe", ignored).parent_path() / kMpiPluginFile;
+    return base::own_part(kMpiPluginFile);
 }
 
 std::unique_ptr<Comm> open_mpi(const MpiSettings& settings) {
