@@ -108,6 +108,12 @@ def test_menu(root, bundle):
     check("and is taken out", not entry.exists())
 
 
+def test_copied(archive, bundle):
+    """Over ssh to a machine that has nothing; by the archive, and by a bundle that packs itself."""
+    done = subprocess.run([sys.executable, SOURCE / "tests/nodes/remote_program.py", bundle / "bin/moescope-node", archive])
+    check("copied over ssh", done.returncode == 0)
+
+
 def test_alone(root, bundle):
     """In a system that holds nothing but the bundle."""
     empty = root / "empty"
@@ -135,11 +141,12 @@ def main():
     try:
         test_installed(root)
         archive = root / "moescope.tar.gz"
-        subprocess.run([SOURCE / "packaging/make-bundle", BUILD, archive], check=True)
+        subprocess.run([SOURCE / "packaging/make-bundle", BUILD, archive, "--no-gpu"], check=True)
         subprocess.run(["tar", "-xf", archive, "-C", root], check=True)
         bundle = root / "my bundle"
         (root / f"moescope-{VERSION}-x86_64").rename(bundle)
         before = content(bundle)
+        test_copied(archive, bundle)
         test_here(root, bundle)
         if WINDOW:
             test_menu(root, bundle)
