@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 # The C library goes with its loader, for machines whose own is older.
-LIBC = re.compile(r"^(ld-linux.*|lib(c|m|dl|rt|pthread|resolv|util|mvec|anl|nsl|BrokenLocale|nss_[a-z]+))\.so")
+LIBC = re.compile(r"^(ld-linux.*|lib(c|m|dl|rt|pthread|resolv|util|mvec|anl|nsl(?=\.so\.1)|BrokenLocale|nss_(compat|dns|files|hesiod)))\.so")
 CXX = re.compile(r"^lib(stdc\+\+|gcc_s)\.so")
 # What drivers for graphics load too, or what reads the machine's own data: there the newer one is taken.
 DRIVERS = re.compile(r"^lib(X\w*|xcb[\w-]*|X11-xcb|GL\w*|EGL|OpenGL|fontconfig|freetype|expat|png16|brotli\w+|z|zstd|uuid|bsd|md)\.so")
