@@ -4,6 +4,7 @@
 #include <array>
 #include <cerrno>
 #include <csignal>
+#include <cstdlib>
 #include <fcntl.h>
 #include <poll.h>
 #include <string>
@@ -173,8 +174,9 @@ std::string detail::receiving_command() {
 
 std::optional<NodeBundle> bundle_at_hand() {
     const fs::path program = base::own_program(), prefix = program.parent_path().parent_path();
+    const char* named = std::getenv("MOESCOPE_BUNDLE");
     std::error_code error;
-    if (fs::exists(prefix / base::kPartsFolder / base::kLibcFolder / base::kLoader, error)) {
+    if (named == nullptr && fs::exists(prefix / base::kPartsFolder / base::kLibcFolder / base::kLoader, error)) {
         NodeBundle bundle;
         bundle.folder = prefix;
         for (auto file = fs::recursive_directory_iterator(prefix, error); !error && file != fs::end(file);
@@ -186,7 +188,8 @@ std::optional<NodeBundle> bundle_at_hand() {
         return bundle;
     }
     NodeBundle bundle;  // SOURCES/build/PRESET/moescope and SOURCES/out
-    bundle.archive = prefix.parent_path() / "out" / ("moescope-" MOESCOPE_VERSION "-x86_64.tar.gz");
+    bundle.archive = named != nullptr ? fs::path(named)
+                                      : prefix.parent_path() / "out" / ("moescope-" MOESCOPE_VERSION "-x86_64.tar.gz");
     bundle.bytes = fs::file_size(bundle.archive, error);
     return error ? std::nullopt : std::optional(bundle);
 }

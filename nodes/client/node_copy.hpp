@@ -16,8 +16,8 @@ struct NodeBundle {
     std::uint64_t bytes = 0;  ///< of the archive; of a folder that of its files, an archive of which is smaller
 };
 
-/// What can be copied: the bundle that this program runs from, else the archive that ./run --bundle made in the same
-/// tree of sources. Looks at files: not for the thread of the window.
+/// What can be copied: the archive that MOESCOPE_BUNDLE names, else the bundle that this program runs from, else the
+/// archive that ./run --bundle made in the same tree of sources. Looks at files: not for the thread of the window.
 std::optional<NodeBundle> bundle_at_hand();
 
 /// How far a copy is, for other threads, and their wish to stop it.

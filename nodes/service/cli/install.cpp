@@ -39,12 +39,14 @@ int install_command(const InstallOptions& options) {
     // On a thread of its own, which stays until ssh has ended.
     auto copied =
         std::async(std::launch::async, [&] { copy_node(options.node, bundle, client::ssh_program(), progress); });
+    std::uint64_t shown = 0;
     while (copied.wait_for(std::chrono::milliseconds(0)) != std::future_status::ready) {
         if (signals.taken(100)) {
             progress.stop = true;
         }
-        if (progress.total > 0) {
-            show_progress(progress.sent, progress.total);
+        if (const std::uint64_t sent = progress.sent; sent != shown) {
+            shown = sent;
+            show_progress(sent, progress.total);
         }
     }
     try {
