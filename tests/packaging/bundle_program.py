@@ -88,7 +88,7 @@ def test_here(root, bundle):
 def unquoted(value):
     """The program of an Exec line, as the specification of desktop entries reads it."""
     text = value.replace("\\\\", "\\")
-    quoted = re.fullmatch(r'"((?:[^"`$\\]|\\.)*)" %f', text)
+    quoted = re.fullmatch(r'"((?:[^"`$\\%]|\\.|%%)*)" %f', text)
     return quoted and re.sub(r"\\(.)", r"\1", quoted[1]).replace("%%", "%")
 
 
