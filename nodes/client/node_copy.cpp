@@ -160,9 +160,9 @@ void send_file(const fs::path& archive, const std::string& head, int to, CopyPro
 std::string detail::receiving_command() {
     // One line, without "!" and single quotes, for csh as the shell of the user. Nothing in it comes from outside.
     const std::string script =
-        "umask 077; k=$(uname -sm); if [ \"$k\" != \"Linux x86_64\" ]; then echo \"$k\" >&2; exit 81; fi; "
+        "umask 077; k=$(uname -sm); [ \"$k\" = \"Linux x86_64\" ] || { echo \"$k\" >&2; exit 81; }; "
         "set -e; h=\"$HOME/.local/share/moescope\"; mkdir -p \"$h\"; n=$(mktemp -d \"$h/.copy-XXXXXXXX\"); "
-        "trap \"rm -rf \\\"$n\\\"\" EXIT; trap \"exit 1\" HUP INT TERM; "
+        "trap \"rm -rf \\\"\\$n\\\"\" EXIT; trap \"exit 1\" HUP INT TERM; "
         "read -r v s; cat > \"$n/archive\"; "
         "g=$(sha256sum < \"$n/archive\"); [ \"$g\" = \"$s  -\" ] || exit 82; "
         "mkdir \"$n/tree\"; tar -xzf \"$n/archive\" -C \"$n/tree\" --strip-components=1 || exit 83; "
