@@ -108,6 +108,18 @@ def test_menu(root, bundle):
     check("and is taken out", not entry.exists())
 
 
+def test_gpu(root, bundle):
+    """The part for GPUs is found where it is, here the one that tests have in its place."""
+    here, node = Machine(root / "work on gpu", MOESCOPE_CUDA_DRIVER=str(BUILD / "test_gpu_driver.so")), bundle / "bin/moescope-node"
+    without = here.run(node, "devices").stdout
+    check("a bundle without the part for GPUs says so", "without its part for GPUs" in without, without)
+    plugin = bundle / "lib/moescope/libmoescope-cuda.so"
+    shutil.copy(BUILD / "test_gpu_plugin.so", plugin)
+    with_it = here.run(node, "devices").stdout
+    plugin.unlink()
+    check("with it there is a GPU", "cuda:0" in with_it, with_it)
+
+
 def test_copied(archive, bundle):
     """Over ssh to a machine that has nothing; by the archive, and by a bundle that packs itself."""
     done = subprocess.run([sys.executable, SOURCE / "tests/nodes/remote_program.py", bundle / "bin/moescope-node", archive])
@@ -147,6 +159,7 @@ def main():
         (root / f"moescope-{VERSION}-x86_64").rename(bundle)
         before = content(bundle)
         test_copied(archive, bundle)
+        test_gpu(root, bundle)
         test_here(root, bundle)
         if WINDOW:
             test_menu(root, bundle)
