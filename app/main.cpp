@@ -149,6 +149,7 @@ int run(const Arguments& arguments) {
 }  // namespace
 
 int main(int argc, char** argv) {
+    moescope::base::take_own_name();
     std::setlocale(LC_CTYPE, "");  // typed Chinese arrives through the C library's character type
     Arguments arguments;
     CLI::App cli{"Moescope: watch and steer Mixture-of-Experts models", "moescope"};

@@ -1,6 +1,8 @@
 #include "base/installation.hpp"
 
+#include <string>
 #include <sys/auxv.h>
+#include <sys/prctl.h>
 #include <system_error>
 
 #include "base/bundle_layout.hpp"
@@ -34,6 +36,13 @@ fs::path own_program() {
     // A loader that is started with the name of a program tells that name here.
     const auto run = reinterpret_cast<const char*>(::getauxval(AT_EXECFN));
     return detail::started_program(executable, run == nullptr ? "" : run);
+}
+
+void take_own_name() {
+    const std::string name = own_program().filename().string();
+    if (!name.empty()) {
+        ::prctl(PR_SET_NAME, name.c_str());
+    }
 }
 
 fs::path own_assets() {

@@ -10,6 +10,9 @@ namespace moescope::base {
 /// links resolved. Empty where /proc can't be read.
 std::filesystem::path own_program();
 
+/// Lets the system call a program of a bundle by its own name, not by that of its loader: call first in main().
+void take_own_name();
+
 /// The folder with languages, presets and the like: `assets` beside the program or PREFIX/share/moescope. When it is
 /// neither, where it would be beside the program.
 std::filesystem::path own_assets();

@@ -69,6 +69,16 @@ def test_here(root, bundle):
     check("through two links", here.run(link, "--version").stdout.strip() == VERSION)
     elsewhere = here.run("./moescope-node", "--version", cwd=bundle)
     check("from its own folder", elsewhere.stdout.strip() == VERSION, elsewhere.stderr)
+    running = subprocess.Popen([bundle / "bin/moescope-node", "serve", "--stdio", "--session", "S"], cwd=here.work, stdin=subprocess.PIPE,
+                               stdout=subprocess.PIPE, env=here.variables)
+    running.stdout.read(1)  # its greeting
+    name = pathlib.Path(f"/proc/{running.pid}/comm").read_text().strip()
+    busy = here.run(bundle / "bin/moescope-node", "train", "--config", "small.json", "--data", "text.txt", "--out", "S").stderr
+    running.stdin.close()
+    running.stdout.close()
+    running.wait(60)
+    check("the system calls it by its name", name == "moescope-node", name)
+    check("who holds a session is told by its name", "in use by" in busy and "(moescope-node)" in busy, busy)
     no_colon = root / "a:b"
     no_colon.mkdir()
     shutil.copytree(bundle / "bin", no_colon / "bin")

@@ -52,6 +52,7 @@ bool is_pipe(int file) {
 
 int main(int argc, char** argv) {
     wait_politely(argv);
+    moescope::base::take_own_name();
     // A closed pipe and a file that reached its allowed size are error codes, not the end of the program.
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN);
