@@ -860,8 +860,8 @@ void NodeClient::Impl::start_over() {
 void NodeClient::Impl::closed(const protocol::Close& close) {
     closed_reason_ = close.reason;
     refused_ = close.why == protocol::Close::Why::refused;
-    if (refused_ && remote_ && remote_->kind == transport::NodeAddress::Kind::ssh) {
-        link_.obstacle = Link::Obstacle::other_version;  // whom ssh lets in is refused for nothing else
+    if (close.version && remote_ && remote_->kind == transport::NodeAddress::Kind::ssh) {
+        link_.obstacle = Link::Obstacle::other_version;
     }
 }
 
