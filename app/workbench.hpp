@@ -19,6 +19,7 @@
 #include "app/frame_times.hpp"
 #include "app/input_queue.hpp"
 #include "app/leaving.hpp"
+#include "app/node_copy.hpp"
 #include "app/notices.hpp"
 #include "app/palette.hpp"
 #include "app/platform.hpp"
@@ -214,6 +215,7 @@ class Workbench {
     Palette palette_;
     Dialogs dialogs_;
     ConnectForm connect_;
+    NodeCopy node_copy_;
     Leaving leaving_;
     InputQueue input_;
     Escape escape_;

@@ -7,6 +7,7 @@
 #include <sched.h>
 #include <thread>
 
+#include "base/installation.hpp"
 #include "engine/comm/mpi_plugin.hpp"
 #include "engine/comm/own_parts.hpp"
 #include "engine/comm/rank_places.hpp"
@@ -144,8 +145,7 @@ int launched_ranks() {
 }
 
 std::filesystem::path mpi_plugin_here() {
-    std::error_code ignored;
-    return std::filesystem::read_symlink("/proc/self/exe", ignored).parent_path() / kMpiPluginFile;
+    return base::own_part(kMpiPluginFile);
 }
 
 std::unique_ptr<Comm> open_mpi(const MpiSettings& settings) {

@@ -584,18 +584,7 @@ bool NodeClient::Impl::connect_ssh() {
             throw Error(say("no private folder for the messages of ssh can be made in $XDG_RUNTIME_DIR or /tmp"));
         }
         log_file_ = folder_.path() / "ssh.log";
-        std::vector<std::string> arguments{"-T", "-x",
-                                           "-o", "BatchMode=yes",
-                                           "-o", "ConnectTimeout=10",
-                                           "-o", "ServerAliveInterval=15",
-                                           "-o", "ClearAllForwardings=yes"};
-        if (address.port != 0) {
-            arguments.insert(arguments.end(), {"-p", std::to_string(address.port)});
-        }
-        if (!address.user.empty()) {
-            arguments.insert(arguments.end(), {"-l", address.user});
-        }
-        arguments.insert(arguments.end(), {"--", address.host, ssh_command(address.path)});
+        const auto arguments = ssh_arguments(address, ssh_command(address.path));
         std::error_code error;
         const auto log_size = fs::file_size(log_file_, error);
         log_start_ = error ? 0 : log_size;
@@ -685,6 +674,9 @@ bool NodeClient::Impl::child_ended() {
 void NodeClient::Impl::ssh_ended(const Sentence& how) {
     const Sentence why = ssh_problem(where(), child_.last_status(), how, last_line(log_file_, log_start_));
     if (!ever_connected_) {
+        if (is_program_missing(child_.last_status())) {
+            link_.obstacle = Link::Obstacle::no_program;
+        }
         refuse(why);
         return;
     }
@@ -868,6 +860,9 @@ void NodeClient::Impl::start_over() {
 void NodeClient::Impl::closed(const protocol::Close& close) {
     closed_reason_ = close.reason;
     refused_ = close.why == protocol::Close::Why::refused;
+    if (close.version && remote_ && remote_->kind == transport::NodeAddress::Kind::ssh) {
+        link_.obstacle = Link::Obstacle::other_version;
+    }
 }
 
 void NodeClient::Impl::take_commands() {
@@ -1002,7 +997,7 @@ void NodeClient::Impl::set_result(CommandId id, CommandResult result) {
 
 void NodeClient::Impl::set_link(Link::State state, Sentence message) {
     link_.state = state;
-    if (state != Link::State::unopened) {
+    if (state != Link::State::unopened && state != Link::State::refused) {
         link_.obstacle = Link::Obstacle::none;
     }
     link_.message = std::move(message);

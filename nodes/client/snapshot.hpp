@@ -40,10 +40,11 @@ struct Link {
         refused,   ///< the node speaks another version, or does not accept us
         unopened,  ///< the node could not open the session and ended; `message` says why, `obstacle` what may help
     };
-    /// Of a session that could not be opened. In use, or not writable: it can be opened for reading.
-    enum class Obstacle { none, in_use, not_writable, no_session, newer, other };
+    /// Of a session that could not be opened: in use, or not writable: it can be opened for reading. Of a node that was
+    /// to be reached over ssh: it is not there, or of a version that does not fit (node_copy.hpp helps).
+    enum class Obstacle { none, in_use, not_writable, no_session, newer, other, no_program, other_version };
     State state = State::starting;
-    Obstacle obstacle = Obstacle::none;  ///< while `unopened`
+    Obstacle obstacle = Obstacle::none;  ///< while `unopened` or `refused`
     base::Sentence message;              ///< for a person, empty while all is well
     std::string address;                 ///< of a node on another machine; empty: it is here
     double last_data_time = 0;  ///< seconds of steady clock (client::now_seconds()) at which the last frame came

@@ -40,6 +40,7 @@ struct Close {
     enum class Why { clean, lost, broken_rule, refused };  ///< clean: a BYE; lost: silence; refused: versions or rights
     Why why = Why::clean;
     base::Sentence reason;
+    bool version = false;  ///< refused because the two sides speak no common version
 };
 /// Both sides know each other; limits for bodies rise.
 struct Greeted {

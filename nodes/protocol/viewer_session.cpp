@@ -95,7 +95,8 @@ Actions ViewerSession::on_greeting(const Frame& frame, double now) {
     if (type == FrameType::refuse) {
         const auto refuse = decode_refuse(frame.body);
         phase_ = Phase::closed;
-        return {Close{Close::Why::refused, refuse ? spoken(refuse->text) : say("the node refused the connection")}};
+        return {Close{Close::Why::refused, refuse ? spoken(refuse->text) : say("the node refused the connection"),
+                      refuse && refuse->code == RefuseCode::version}};
     }
     if (type == FrameType::bye) {
         phase_ = Phase::closed;
@@ -111,7 +112,7 @@ Actions ViewerSession::on_greeting(const Frame& frame, double now) {
             phase_ = Phase::closed;
             return {SendFrame{make_frame(FrameType::refuse, encode_refuse({RefuseCode::version, ours_.major,
                                                                            ours_.minor, text.english()}))},
-                    Close{Close::Why::refused, text}};
+                    Close{Close::Why::refused, text, true}};
         }
         theirs_ = *hello;
         phase_ = Phase::hello_received;

@@ -2,6 +2,7 @@
 """Nodes on other machines, as people use them: a listener with pairing, and ssh with an sshd of the test's own.
 
 Usage: remote_program.py MOESCOPE_NODE
+       remote_program.py NODE_IN_A_BUNDLE ARCHIVE   only that it is copied to a machine that lacks it
 """
 import json
 import os
@@ -226,11 +227,46 @@ def test_ssh(root):
             ["pgrep", "-f", f"serve --socket {there.folder}/run/"], capture_output=True).returncode != 0)
 
 
+def test_copy(root, archive):
+    sshd = shutil.which("sshd") or "/usr/sbin/sshd"
+    if not os.path.exists(sshd) or shutil.which("ssh-keygen") is None or os.geteuid() != 0:
+        print("skipped: a copy over ssh needs sshd (openssh-server) and root, who may give it a home of the test's own", flush=True)
+        return
+    there = Place(root / "a remote 'home'")
+    port, server = start_sshd(root, there)
+    here = Place(root / "laptop", MOESCOPE_SSH=str(server / "ssh"))
+    address = f"ssh://{pwd.getpwuid(os.geteuid()).pw_name}@127.0.0.1:{port}"
+    version = here.run("--version").stdout.strip()
+    place = there.folder / ".local/share/moescope"
+    try:
+        missing = here.run("status", "--node", address)
+        check("what is missing is said, and what helps", missing.returncode == 1 and "moescope-node install" in missing.stderr)
+        cut = root / "cut.tar.gz"
+        cut.write_bytes(pathlib.Path(archive).read_bytes()[:1_000_000])
+        broken = here.run("install", "--node", address, "--archive", str(cut))
+        check("half an archive is not unpacked", broken.returncode == 1 and "could not be unpacked" in broken.stderr)
+        check("and leaves nothing", not list(place.iterdir()))
+        done = here.run("install", "--node", address, "--archive", archive)
+        check(f"the archive is copied: {done.stderr.strip()}", done.returncode == 0 and version in done.stdout)
+        check("it lies under its version", [entry.name for entry in place.iterdir()] == [version])
+        check("and is found", here.json("status", "--node", address, "--json")[0]["version"].startswith(version))
+        again = here.json("install", "--node", address, "--json")
+        check("a bundle packs itself", again[0]["version"] == version and again[0]["bytes"] > 1_000_000)
+        check("in place of the other", {entry.name for entry in place.iterdir()} <= {version, "sessions"})
+        check("which works too", here.run("status", "--node", address).returncode == 0)
+    finally:
+        subprocess.run(["pkill", "-TERM", "-f", f"serve --socket {there.folder}/run/"], check=False)
+        os.kill(int((server / "pid").read_text()), signal.SIGTERM)
+
+
 def main():
     root = pathlib.Path(tempfile.mkdtemp(prefix="moescope-remote-", dir="/tmp"))
     try:
-        test_listener(root)
-        test_ssh(root)
+        if len(sys.argv) > 2:
+            test_copy(root, sys.argv[2])
+        else:
+            test_listener(root)
+            test_ssh(root)
     finally:
         shutil.rmtree(root, ignore_errors=True)
     sys.exit(1 if failures else 0)

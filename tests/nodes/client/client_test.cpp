@@ -773,6 +773,40 @@ TEST(Server, RefusesOneViewerTooMany) {
               std::string::npos);
 }
 
+/// A view over an ssh that is this script.
+ClientOptions over_ssh(const TemporaryFolder& folder, const std::string& script) {
+    ClientOptions options;
+    options.node = "ssh://there";
+    options.ssh = folder / "ssh";
+    test::write_text(options.ssh, "#!/bin/sh\n" + script);
+    std::filesystem::permissions(options.ssh, std::filesystem::perms::owner_all);
+    return options;
+}
+
+/// What a node says that refuses.
+std::filesystem::path refusal(const TemporaryFolder& folder, protocol::RefuseCode code) {
+    std::vector<std::byte> bytes;
+    append_frame(bytes, protocol::make_frame(protocol::FrameType::refuse, protocol::encode_refuse({code, 1, 0, "no"})));
+    const std::filesystem::path file = folder / "refusal";
+    test::write_text(file, {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+    return file;
+}
+
+TEST(Ssh, SaysWhatACopyOfTheNodeWouldHelpWith) {
+    const TemporaryFolder folder;
+    const auto obstacle = [&](const std::string& script) {
+        Watched viewer(over_ssh(folder, script));
+        return viewer.wait_for_link(Link::State::refused)->link.obstacle;
+    };
+    EXPECT_EQ(obstacle("echo sh: moescope-node: not found >&2; exit 127"), Link::Obstacle::no_program);
+    EXPECT_EQ(obstacle("echo Permission denied >&2; exit 255"), Link::Obstacle::none);
+    const std::string shown = "cat '" + (folder / "refusal").string() + "'; cat > /dev/null";
+    refusal(folder, protocol::RefuseCode::version);
+    EXPECT_EQ(obstacle(shown), Link::Obstacle::other_version);
+    refusal(folder, protocol::RefuseCode::busy);
+    EXPECT_EQ(obstacle(shown), Link::Obstacle::none);
+}
+
 TEST(Child, StartsServesAndEndsWithItsClient) {
     const TemporaryFolder folder;
     int process = 0;
