@@ -178,7 +178,7 @@ TEST(Ranges, AnswersAndRecordsGoBeforePieces) {
     pair.viewer.on_frame(pair.node.next_piece(), 0);
     // In the middle of a range everything else goes on.
     const std::string id(32, '1');
-    const auto asked = pair.node.on_frame(sent(pair.viewer.request(id, "status", {})), 0);
+    const auto asked = pair.node.on_frame(sent(pair.viewer.request(id, "status", nlohmann::json::object())), 0);
     ASSERT_TRUE(find<RequestReceived>(asked));
     const auto answered = pair.viewer.on_frame(sent(pair.node.respond(id, {{"state", "done"}})), 0);
     EXPECT_TRUE(find<ResponseReceived>(answered));

@@ -19,8 +19,13 @@ struct Transcript {
 inline const std::string kTranscriptCommand = "0123456789abcdef0123456789abcdef",
                          kTranscriptFailure = "fedcba9876543210fedcba9876543210";
 
-/// Greeting (with an invitation where the version has it and `invited`), two subscriptions, a command that is done and
-/// one that fails, records, a hole, gauges, credit, goodbye from both.
+#if !defined(MOESCOPE_TRANSCRIPT_WITHOUT_FILES)
+inline const RangeOrder kTranscriptRange{9, {1, 2, 3}, 0, 4096, 5};
+#endif
+
+/// What versions before did not have yet is left out by MOESCOPE_TRANSCRIPT_WITHOUT_FILES (2.1) and _WITHOUT_AUTH
+/// (2.0). Greeting (with an invitation where the version has it and `invited`), two subscriptions, a command that is
+/// done and one that fails, records, a hole, gauges, credit, a range of a file, goodbye from both.
 inline Transcript record_transcript(bool invited) {
     Transcript made;
     Hello node_hello, viewer_hello;
@@ -101,6 +106,14 @@ inline Transcript record_transcript(bool invited) {
     from_node(node.on_records(2, {record(5, RecordType::step, encode_step(step))}));
     from_viewer({SendFrame{make_frame(FrameType::credit, encode_credit({2, 1000}))}});
     from_viewer(viewer.unsubscribe(2));
+#if !defined(MOESCOPE_TRANSCRIPT_WITHOUT_FILES)
+    from_viewer(viewer.pull(kTranscriptRange));
+    from_node(node.answer_range({kTranscriptRange.number, RangeEnd::State::whole, std::string(64, '5'), {}},
+                                bytes_of("piece")));
+    while (node.has_pieces()) {
+        from_node({SendFrame{node.next_piece()}});
+    }
+#endif
     send(true, viewer.bye(say("the workbench leaves")));
     send(false, node.bye(say("the node ends")));
     return made;

@@ -65,6 +65,7 @@ struct Recording {
 
 class Versions : public testing::TestWithParam<Recording> {
  protected:
+    bool has_files() const { return GetParam().version != "2.0" && GetParam().version != "2.1"; }
     fs::path file(const char* side) const {
         return folder_of(GetParam().version) / (std::string(GetParam().invited ? "invited-" : "") + side + ".bin");
     }
@@ -101,6 +102,7 @@ TEST_P(Versions, ARecordedViewerIsServedByTheNodeOfToday) {
     NodeSession node(ours, {3, 5}, GetParam().invited ? Admission::by_proof : Admission::known);
     node.start(0);
     std::vector<RequestReceived> requests;
+    std::vector<RangeOrder> pulls;
     std::vector<Close> ends;
     Hello peer;
     for (Frame& frame : frames_of(file("viewer"))) {
@@ -118,6 +120,9 @@ TEST_P(Versions, ARecordedViewerIsServedByTheNodeOfToday) {
         for (auto& request : all<RequestReceived>(actions)) {
             requests.push_back(std::move(request));
         }
+        for (const auto& pull : all<PullReceived>(actions)) {
+            pulls.push_back(pull.order);
+        }
         for (auto& close : all<Close>(actions)) {
             ends.push_back(std::move(close));
         }
@@ -133,6 +138,7 @@ TEST_P(Versions, ARecordedViewerIsServedByTheNodeOfToday) {
     EXPECT_EQ(requests[0].command, "train.pause");
     EXPECT_EQ(requests[0].parameters, nlohmann::json({{"run", 3}}));
     EXPECT_EQ(requests[1].command, "train.fly");
+    EXPECT_EQ(pulls, has_files() ? std::vector{test::kTranscriptRange} : std::vector<RangeOrder>{});
     ASSERT_EQ(ends.size(), 1u);
     EXPECT_EQ(ends.front().why, Close::Why::clean) << ends.front().reason;
 }
@@ -151,6 +157,7 @@ TEST_P(Versions, ARecordedNodeIsViewedByTheWorkbenchOfToday) {
             viewer.subscribe(2, {3, 1});
             viewer.request(kTranscriptCommand, "train.pause", {{"run", 3}});
             viewer.request(kTranscriptFailure, "train.fly", {{"run", 4}});
+            viewer.pull(test::kTranscriptRange);
         }
     }
     const auto greeted = all<Greeted>(seen);
@@ -174,6 +181,12 @@ TEST_P(Versions, ARecordedNodeIsViewedByTheWorkbenchOfToday) {
     EXPECT_EQ(gaps[0].channel, 2);
     EXPECT_EQ(gaps[0].gap["to"], 2);
     ASSERT_EQ(all<StateReceived>(seen).size(), 1u);
+    const auto ranges = all<RangeReceived>(seen);
+    ASSERT_EQ(ranges.size(), has_files() ? 1u : 0u);
+    for (const auto& range : ranges) {
+        EXPECT_EQ(range.order, test::kTranscriptRange);
+        EXPECT_EQ(body_text(range.bytes), "piece");
+    }
     const auto ends = all<Close>(seen);
     ASSERT_EQ(ends.size(), 1u);
     EXPECT_EQ(ends[0].why, Close::Why::clean) << ends[0].reason;
