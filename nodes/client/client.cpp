@@ -83,6 +83,7 @@ struct Command {
     bool sent = false;                 ///< on the connection that exists now
     bool ever_sent = false;            ///< the node may have carried it out
     Transfers::Host::Answered then{};  ///< of a transfer's own
+    std::string fetched_to{};          ///< what the node writes for it comes here
 };
 
 protocol::Task task_of(const Transfer& transfer) {
@@ -181,6 +182,7 @@ class NodeClient::Impl final : private Transfers::Host {
  private:
     class ServerPeer;
 
+    void write_there_first(Command& command);
     void ask_node(const std::string& name, nlohmann::json parameters, Answered then) override;
     void pull_range(const protocol::RangeOrder& order) override;
     void push_range(protocol::PushBody push, std::vector<std::byte> bytes) override;
@@ -276,6 +278,7 @@ class NodeClient::Impl final : private Transfers::Host {
     Sentence closed_reason_;
 
     NodeView model_;
+    std::string node_session_;  ///< the folder of its session, on its machine
     Link link_;
     std::map<CommandId, CommandResult> results_;
     std::vector<Command> commands_;  ///< without an answer, oldest first
@@ -379,6 +382,9 @@ void NodeClient::Impl::ServerPeer::perform(Actions actions) {
             client_.model_.apply(record->frame);
         } else if (auto* state = std::get_if<protocol::StateReceived>(&action)) {
             client_.model_.apply_state(state->state);
+            if (const auto& node = base::member(state->state, "node"); node.is_object()) {
+                client_.node_session_ = base::text_of(node, "session");
+            }
         } else if (auto* response = std::get_if<protocol::ResponseReceived>(&action)) {
             client_.answered(std::move(*response));
         } else if (auto* range = std::get_if<protocol::RangeReceived>(&action)) {
@@ -908,6 +914,22 @@ void NodeClient::Impl::closed(const protocol::Close& close) {
     refused_ = close.why == protocol::Close::Why::refused;
 }
 
+/// A person who saves a report of a node elsewhere means a place on this machine: the node writes it into its folder
+/// for that, and it is fetched from there.
+void NodeClient::Impl::write_there_first(Command& command) {
+    const bool writes =
+        command.name == "report.write" || command.name == "route.export" || command.name == "models.export";
+    const std::string path = base::text_of(command.parameters, "path");
+    if (!writes || !remote_ || !transfers_.possible() || !path.starts_with("/")) {
+        return;
+    }
+    const std::string name = fs::path(path).filename().string();
+    command.fetched_to = path;
+    command.parameters["path"] =
+        remote_->kind == transport::NodeAddress::Kind::tls ? name : (fs::path(node_session_) / "files" / name).string();
+    command.parameters["replace"] = true;  // of an earlier one that was fetched
+}
+
 void NodeClient::Impl::ask_node(const std::string& name, nlohmann::json parameters, Answered then) {
     Command command;
     command.wire_id = random_id();
@@ -949,6 +971,7 @@ void NodeClient::Impl::take_commands() {
         }
         command.wire_id = random_id();
         command.waits_since = steady_seconds();
+        write_there_first(command);
         const bool ready = peer_ && peer_->ready();
         set_pending(command, ready ? Sentence()
                                    : say("there is no connection to the node; the command is sent when it is back"));
@@ -996,6 +1019,9 @@ void NodeClient::Impl::answered(protocol::ResponseReceived response) {
         if (response.done) {
             model_.set_catalogue(std::move(response.value));
         }
+    } else if (response.done && !command.fetched_to.empty()) {
+        transfers_.fetch_output(command.id, command.name, base::text_of(command.parameters, "path"),
+                                std::move(response.value), command.fetched_to);
     } else {
         const auto state = response.done      ? CommandResult::State::done
                            : response.unknown ? CommandResult::State::unknown

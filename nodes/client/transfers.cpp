@@ -88,10 +88,8 @@ void Transfers::command(CommandId id, const std::string& name, const json& param
         if (found != waiting_.end()) {
             const Order order = *found;
             waiting_.erase(found);
-            host_.transfer_ended(order.id, {State::failed,
-                                            order.push ? "transfer.push" : "transfer.pull",
-                                            {},
-                                            say("the transfer was cancelled before it began")});
+            host_.transfer_ended(order.id,
+                                 {State::failed, order.name, {}, say("the transfer was cancelled before it began")});
         }
         return;
     }
@@ -102,7 +100,15 @@ void Transfers::command(CommandId id, const std::string& name, const json& param
         return;
     }
     host_.transfer_ended(id, {State::pending, name, {}, {}});
-    waiting_.push_back({id, push, parameters});
+    waiting_.push_back({id, push, name, parameters, json::object()});
+    begin_next();
+}
+
+void Transfers::fetch_output(CommandId id, const std::string& name, const std::string& path, json answer,
+                             const std::string& to) {
+    answer["node_path"] = path;
+    json parameters = {{"path", path}, {"to", to}, {"replace", true}};
+    waiting_.push_back({id, false, name, std::move(parameters), std::move(answer)});
     begin_next();
 }
 
@@ -155,7 +161,7 @@ void Transfers::connection_lost() {
 
 void Transfers::give_up(const Sentence& why) {
     for (const Order& order : std::exchange(waiting_, {})) {
-        host_.transfer_ended(order.id, {State::failed, order.push ? "transfer.push" : "transfer.pull", {}, why});
+        host_.transfer_ended(order.id, {State::failed, order.name, {}, why});
     }
     if (active_) {
         active_->stop = true;
@@ -570,8 +576,7 @@ void Transfers::end(State state, json value, const Sentence& error) {
         ended->in.reset();
         ended->out.reset();
     });
-    host_.transfer_ended(ended->order.id,
-                         {state, ended->order.push ? "transfer.push" : "transfer.pull", std::move(value), error});
+    host_.transfer_ended(ended->order.id, {state, ended->order.name, std::move(value), error});
     host_.transfers_changed();
     begin_next();
 }

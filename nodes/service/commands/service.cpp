@@ -158,6 +158,9 @@ Service::Service(const Paths& paths, ServeOptions options)
             log("warning", "session", sentence);
         }
     }
+    if (options_.listen || options_.linger) {  // people on other machines are to come
+        make_shared_folder();
+    }
     device_of_models_ = session_->value(kDeviceOfModels).value_or("");
     disk_.set_reserve(options_.disk_reserve);
     if (const auto kept = session_->value(kDiskReserve); kept && !options_.disk_reserve) {
