@@ -871,7 +871,7 @@ void NodeClient::Impl::greeted(const protocol::Hello& peer) {
     node_id_ = peer.node_id;
     model_.node_came(static_cast<std::uint32_t>(peer.epoch));
     set_link(Link::State::connected, {});
-    for (std::uint8_t channel = 1; channel < protocol::kChannels; ++channel) {
+    for (std::uint8_t channel = 1; options_.follow && channel < protocol::kChannels; ++channel) {
         peer_->perform(peer_->session().subscribe(channel, positions_[channel]));
     }
     // Each start of a node may offer other things.

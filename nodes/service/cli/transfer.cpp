@@ -144,6 +144,10 @@ int list_command(const client::Snapshot& now, const json& files, bool as_json) {
     return 0;
 }
 
+bool is_over_network(const std::string& address) {
+    return transport::parse_node_address(address).kind == transport::NodeAddress::Kind::tls;
+}
+
 /// A name of the session's files begins with ./ where it could be taken for a model.
 bool is_model(const client::Snapshot& now, const std::string& name) {
     return history::is_checkpoint_name(name) ||
@@ -167,7 +171,7 @@ fs::path place_for(const TransferCommand& options, const std::string& session, b
 
 int pull_command(const Paths& paths, const TransferCommand& options) {
     HeldSignals signals;
-    RemoteNode node(paths, options.node);
+    RemoteNode node(paths, options.node, RemoteNode::Follow::no);
     const auto now = node.greeted(signals);
     if (options.list) {
         return list_command(*now, node.ask(signals, "files.list", json::object()), options.json);
@@ -177,8 +181,12 @@ int pull_command(const Paths& paths, const TransferCommand& options) {
     json wanted = {{"to", place.string()}, {"replace", options.force}};
     if (options.name == kSession) {
         wanted["session"] = true;
+    } else if (model) {
+        wanted["model"] = options.name;
     } else {
-        wanted[model ? "model" : "path"] = options.name;
+        // Names are those below the node's folder for files; its own user may name any other file by its whole path.
+        const bool whole = is_over_network(options.node) || fs::path(options.name).is_absolute();
+        wanted["path"] = whole ? options.name : (fs::path(now->node.session) / "files" / options.name).string();
     }
     const json done = carry_out(node, signals, "transfer.pull", wanted, "in " + place.string() + ".part");
     if (options.json) {
@@ -192,9 +200,9 @@ int pull_command(const Paths& paths, const TransferCommand& options) {
 
 int push_command(const Paths& paths, const TransferCommand& options) {
     HeldSignals signals;
-    RemoteNode node(paths, options.node);
+    RemoteNode node(paths, options.node, RemoteNode::Follow::no);
     node.greeted(signals);
-    const bool over_network = transport::parse_node_address(options.node).kind == transport::NodeAddress::Kind::tls;
+    const bool over_network = is_over_network(options.node);
     for (const std::string& file : options.files) {
         json wanted = {{"from", fs::absolute(file).string()}, {"replace", options.force}};
         if (!options.name.empty()) {

@@ -295,7 +295,7 @@ TEST_F(Fault, BeforeADiskIsFullARunIsPausedWithACheckpoint) {
     Workbench bench(session);
     ASSERT_EQ(start(bench, tiny_config(1'000'000, 1'000'000)), 1u);
     wait_for_steps(bench, 20);
-    disk.fill(std::uintmax_t{300} << 10);
+    disk.fill(std::uintmax_t{500} << 10);
     const std::string reason = wait_for_reason(bench);
     EXPECT_NE(reason.find("almost full"), std::string::npos) << reason;
     EXPECT_NE(reason.find("make room on the disk"), std::string::npos) << reason;
