@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <fmt/format.h>
 
 namespace moescope::security {
 
@@ -59,7 +60,7 @@ std::optional<HostPort> host_port_from(std::string_view text) {
 }
 
 std::string bracketed(const std::string& host) {
-    return host.find(':') == std::string::npos ? host : "[" + host + "]";
+    return host.find(':') == std::string::npos ? host : fmt::format("[{}]", host);
 }
 
 }  // namespace moescope::security

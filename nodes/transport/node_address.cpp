@@ -1,6 +1,7 @@
 #include "nodes/transport/node_address.hpp"
 
 #include <algorithm>
+#include <fmt/format.h>
 
 #include "base/error.hpp"
 #include "base/text.hpp"
@@ -85,12 +86,13 @@ NodeAddress parse_node_address(std::string_view given) {
 std::string to_text(const NodeAddress& address) {
     switch (address.kind) {
         case NodeAddress::Kind::socket:
-            return "unix:" + address.path;
+            return fmt::format("unix:{}", address.path);
         case NodeAddress::Kind::ssh:
-            return "ssh://" + (address.user.empty() ? "" : address.user + "@") + security::bracketed(address.host) +
-                   (address.port == 0 ? "" : ":" + std::to_string(address.port)) + address.path;
+            return fmt::format("ssh://{}{}{}{}{}{}", address.user, address.user.empty() ? "" : "@",
+                               security::bracketed(address.host), address.port == 0 ? "" : ":",
+                               address.port == 0 ? std::string() : std::to_string(address.port), address.path);
         case NodeAddress::Kind::tls:
-            return "tls://" + security::bracketed(address.host) + ":" + std::to_string(address.port);
+            return fmt::format("tls://{}:{}", security::bracketed(address.host), address.port);
     }
     return {};
 }
