@@ -406,7 +406,7 @@ void Workbench::report_results() {
         } else if (result.state == client::CommandResult::State::unknown) {
             notify(text_->format("notice.unknown_result", {{"command", result.name}}), true);
         } else if (result.state == client::CommandResult::State::done &&
-                   (result.name == "report.write" || result.name == "route.export")) {
+                   (result.name == "report.write" || result.name == "route.export" || result.name == "transfer.pull")) {
             const std::string path = base::text_of(result.value, "path");
             const char* sentence = result.name == "report.write" ? "notice.report_saved" : "notice.file_saved";
             notify(base::Sentence::verbatim(text_->format(sentence, {{"path", path}})), false, path);

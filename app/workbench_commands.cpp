@@ -172,6 +172,20 @@ void Workbench::add_file_commands() {
                                         })));
                        },
                    .enabled = [this] { return snapshot_->link.state == client::Link::State::connected; }});
+    commands_.add({.key = "file.fetch_session",
+                   .menu = {"menu.file", 1},
+                   .action =
+                       [this] {
+                           ask_where(
+                               "session.moescope", while_on_show(std::function([this](const std::string& path) {
+                                   client_->send("transfer.pull", {{"session", true}, {"to", path}, {"replace", true}});
+                               })));
+                       },
+                   .enabled =
+                       [this] {
+                           const client::Link& link = snapshot_->link;
+                           return link.state == client::Link::State::connected && !link.address.empty();
+                       }});
     commands_.add(
         {.key = "file.quit", .menu = {"menu.file", 2}, .shortcut = ImGuiMod_Ctrl | ImGuiKey_Q, .action = [this] {
              leave(Leaving::Where::out, [this] { quit_ = true; });

@@ -27,6 +27,7 @@ struct ClientOptions {
     std::string node{};
     std::filesystem::path keys{};  ///< tls: folder of our own key and of the list of known nodes
     std::filesystem::path ssh = ssh_program();
+    bool follow = true;            ///< read the records of the session; else snapshots have gauges and results alone
     double command_patience = 60;  ///< seconds that a command waits for a lost connection to come back
 };
 

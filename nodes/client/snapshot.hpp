@@ -57,6 +57,23 @@ struct Link {
 using protocol::ModelEntry;
 using protocol::Task;
 
+/// Files that come from the node or go to it, see transfers.hpp.
+struct Transfer {
+    enum class Phase {
+        waiting,  ///< for its turn, or for the connection
+        opening,  ///< the node looks for it, or packs it
+        moving,
+        checking,  ///< all bytes are there; the whole is compared
+    };
+    CommandId command = 0;
+    std::string task;  ///< id of its Task
+    bool push = false;
+    std::string name, place;  ///< there; and here
+    Phase phase = Phase::waiting;
+    std::uint64_t done = 0, bytes = 0;  ///< verified; of all, 0 while that is not known
+    double bytes_per_second = 0;
+};
+
 struct NodeInfo {
     std::string name, version, address, session, cpu;
     base::Sentence state;  ///< "up", or why nothing can be stored
@@ -84,7 +101,8 @@ struct Snapshot {
     NodeInfo node;
     std::uint64_t window_memory = 0;  ///< bytes of this program, see base::process_memory()
     std::vector<ModelEntry> models;
-    std::vector<Task> tasks;
+    std::vector<Task> tasks;  ///< of the node, and the transfers
+    std::vector<Transfer> transfers;
     std::map<std::uint32_t, std::shared_ptr<const history::TrainingRun>> training;
     std::map<std::uint32_t, std::shared_ptr<const history::Generation>> generations;
     std::map<std::uint32_t, std::shared_ptr<const history::ProbeRun>> probes;

@@ -13,6 +13,7 @@
 
 #include "nodes/protocol/frame.hpp"
 #include "nodes/protocol/hello.hpp"
+#include "nodes/protocol/ranges.hpp"
 #include "nodes/protocol/rights.hpp"
 
 namespace moescope::protocol {
@@ -58,6 +59,14 @@ struct RequestReceived {
 };
 /// A subscription began or got credit: look at NodeSession::next_read().
 struct MoreWanted {};
+/// Answer with NodeSession::answer_range().
+struct PullReceived {
+    RangeOrder order;
+};
+/// All chunks of a PUSH are there; whether they have the hash has not been looked at. Answer as of PullReceived.
+struct PushReceived {
+    RangeAssembly::Range range;
+};
 
 // Of the viewer's side.
 struct RecordReceived {
@@ -80,9 +89,16 @@ struct StateReceived {
 struct RoundTrip {
     double seconds = 0;
 };
+/// How a range ended that was asked for or sent.
+struct RangeReceived {
+    RangeOrder order;
+    RangeEnd end;
+    std::vector<std::byte> bytes;  ///< of a PULL that is whole; they have the order's length, and perhaps not the hash
+};
 
-using Action = std::variant<SendFrame, Close, Greeted, ProofReceived, RequestReceived, MoreWanted, RecordReceived,
-                            ResponseReceived, GapReceived, StateReceived, RoundTrip>;
+using Action =
+    std::variant<SendFrame, Close, Greeted, ProofReceived, RequestReceived, MoreWanted, PullReceived, PushReceived,
+                 RecordReceived, ResponseReceived, GapReceived, StateReceived, RoundTrip, RangeReceived>;
 using Actions = std::vector<Action>;
 
 /// {"state": "failed", "error", "error_id"}: the answer to a command that could not be carried out.

@@ -34,6 +34,8 @@ using Socket = asio::local::stream_protocol::socket;
 using Bytes = std::vector<std::byte>;
 
 constexpr std::size_t kPieceBytes = 256 * 1024;  ///< of one write
+// Of files beside records in one write: enough that a journal that never ends does not keep them from coming.
+constexpr std::size_t kFileBytes = 64 * 1024;
 constexpr std::size_t kRecordsAtOnce = 4096;
 constexpr double kPairedSeconds = 5;  ///< a viewer whose pairing was taken away stays no longer
 
@@ -142,6 +144,7 @@ class NodeServer::Impl : public std::enable_shared_from_this<NodeServer::Impl> {
     void viewer_closed(const std::shared_ptr<Viewer>& viewer);
     void request(const std::shared_ptr<Viewer>& viewer, protocol::RequestReceived request);
     void answer(const std::string& id, const nlohmann::json& response);
+    void range(const std::shared_ptr<Viewer>& viewer, RangeRequest request);
     void abandon_commands(const Viewer& gone);
     protocol::Hello hello() const;
 
@@ -213,6 +216,9 @@ class NodeServer::Impl::Viewer final : public Peer, public std::enable_shared_fr
     void respond(const std::string& id, const nlohmann::json& response) {
         perform(session_.respond(id, response), control_);
     }
+    void answer_range(RangeAnswer answer) {
+        perform(session_.answer_range(answer.end, std::move(answer.bytes)), control_);
+    }
     void bye() { perform(session_.bye(base::say("the node ends")), control_); }
     const std::optional<Guest>& guest() const { return guest_; }
     void admit(protocol::Right right) {
@@ -274,6 +280,10 @@ class NodeServer::Impl::Viewer final : public Peer, public std::enable_shared_fr
         }
         if (out.empty()) {
             fill_from_journal(out);
+        }
+        const std::size_t most = out.empty() ? kPieceBytes : out.size() + kFileBytes;
+        while (out.size() < most && session_.has_pieces()) {
+            protocol::append_frame(out, session_.next_piece());
         }
         return !out.empty();
     }
@@ -355,6 +365,11 @@ class NodeServer::Impl::Viewer final : public Peer, public std::enable_shared_fr
                 server_.admit(*this, proof->auth);
             } else if (auto* request = std::get_if<protocol::RequestReceived>(&action)) {
                 server_.request(shared_from_this(), std::move(*request));
+            } else if (const auto* pull = std::get_if<protocol::PullReceived>(&action)) {
+                server_.range(shared_from_this(), {pull->order, false, {}, {}});
+            } else if (auto* push = std::get_if<protocol::PushReceived>(&action)) {
+                server_.range(shared_from_this(),
+                              {push->range.order, true, std::move(push->range.sha256), std::move(push->range.bytes)});
             }
         }
         if (!actions.empty()) {
@@ -705,6 +720,28 @@ void NodeServer::Impl::answer(const std::string& id, const nlohmann::json& respo
         if (const auto viewer = weak.lock()) {
             viewer->respond(id, response);
         }
+    }
+}
+
+void NodeServer::Impl::range(const std::shared_ptr<Viewer>& viewer, RangeRequest request) {
+    auto reply = [weak = weak_from_this(), to = std::weak_ptr<Viewer>(viewer),
+                  number = request.order.number](RangeAnswer answer) {
+        const auto self = weak.lock();
+        if (!self) {
+            return;
+        }
+        answer.end.number = number;
+        asio::post(self->io_, [weak, to, answer = std::move(answer)]() mutable {
+            const auto alive = weak.lock();
+            if (const auto waiting = to.lock(); alive && waiting) {
+                waiting->answer_range(std::move(answer));
+            }
+        });
+    };
+    try {
+        handler_.on_range(viewer->asker(), std::move(request), reply);
+    } catch (const std::exception& error) {
+        reply({{0, protocol::RangeEnd::State::failed, {}, base::sentence_of(error)}, {}});
     }
 }
 

@@ -5,6 +5,7 @@
 
 #include "base/error.hpp"
 #include "base/input_file.hpp"
+#include "base/json_guard.hpp"
 #include "base/messages.hpp"
 #include "base/sha256.hpp"
 #include "engine/checkpoint/checkpoint.hpp"
@@ -33,6 +34,8 @@
 #include "nodes/service/commands/service.hpp"
 #include "nodes/service/jobs/probe_job.hpp"
 #include "nodes/service/library/model_library.hpp"
+#include "nodes/transfer/incoming.hpp"
+#include "nodes/transfer/outgoing.hpp"
 #include "probes/probes.hpp"
 #include "routing/expert_loads.hpp"
 #include "routing/imports/import.hpp"
@@ -140,6 +143,7 @@ TEST(Readers, OfKeysAndArchives) {
     security::load_or_make_identity(made / "identity.pem");
     sessions::Session::open(made / "s", sessions::Journal::Mode::read_write);
     sessions::write_archive(made / "s", made / "a");
+    const transfer::Description coming{"a", "1", false, {{"a", 4}}};
     expect_guarded({
         {READER("identity"), "identity.pem", test::read_text(made / "identity.pem"),
          [](const fs::path& f) { security::load_or_make_identity(made_private(f / "identity.pem")); }},
@@ -155,6 +159,20 @@ TEST(Readers, OfKeysAndArchives) {
              fs::remove_all(made / "t");
              sessions::unpack_archive(f / "s.moescope", made / "t");
          }},
+        {.name = READER("sent-file"),
+         .place = "a",
+         .good = "text",
+         .read =
+             [](const fs::path& f) {
+                 const transfer::Outgoing sent(f / "a");
+                 sent.read(transfer::range_at(sent.what(), 0, 0));
+             },
+         .tolerant = true},
+        {.name = READER("transfer-notes"),
+         .place = std::string("a.part/") + transfer::kNotes,
+         .good = base::dump_json(transfer::to_json(coming)) + "\n0 0\n",
+         .read = [&](const fs::path& f) { transfer::Incoming(f / "a", coming, sessions::Existing::refuse); },
+         .tolerant = true},
     });
 }
 

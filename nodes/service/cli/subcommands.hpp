@@ -38,11 +38,14 @@ void add_pair(CLI::App& app, Chosen& chosen);
 void add_archive(CLI::App& app, Chosen& chosen);
 void add_open(CLI::App& app, Chosen& chosen);
 void add_status(CLI::App& app, Chosen& chosen);
+void add_pull(CLI::App& app, Chosen& chosen);
+void add_push(CLI::App& app, Chosen& chosen);
 
 /// In the order of --help.
 inline constexpr std::array kSubcommands = {
-    add_serve, add_train,  add_experiment, add_export, add_generate, add_tokenize, add_logits,  add_route,
-    add_sweep, add_probe,  add_label,      add_report, add_inspect,  add_import,   add_trace,   add_diff,
-    add_place, add_models, add_devices,    add_status, add_pair,     add_install,  add_archive, add_open};
+    add_serve, add_train, add_experiment, add_export,  add_generate, add_tokenize, add_logits,
+    add_route, add_sweep, add_probe,      add_label,   add_report,   add_inspect,  add_import,
+    add_trace, add_diff,  add_place,      add_models,  add_devices,  add_status,   add_pull,
+    add_push,  add_pair,  add_install,    add_archive, add_open};
 
 }  // namespace moescope::node

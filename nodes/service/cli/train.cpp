@@ -340,6 +340,7 @@ int train_command(const Paths& paths, const TrainOptions& options) {
             }
         }
     });
+    node.disk.set_reserve(options.disk_reserve);
     const auto known = options.resume ? latest_run(node.session->journal(), protocol::RunKind::train) : std::nullopt;
     auto order = order_from(options, std::move(config), init, node, known, signals);
     order.ranks = ranks;
@@ -402,6 +403,11 @@ void add_train(CLI::App& app, Chosen& chosen) {
                      "What computes: cpu, or cuda:0 and so on (moescope-node devices); left out: as the configuration "
                      "says, and with --resume or --replay where the run was")
         ->check(filled());
+    train
+        ->add_option("--disk-reserve", options->disk_reserve,
+                     "Bytes that stay free on the disk of --out: with less the run stops after a checkpoint; left out: "
+                     "two checkpoints and a segment of the journal; 0: nobody watches")
+        ->check(whole_number(0, std::numeric_limits<std::int64_t>::max()));
     train->add_flag("--resume", options->resume, "Go on from the last complete checkpoint in the session");
     train->add_flag("--json", options->json, "JSON Lines on standard output");
     add_node_option(*train, options->node);

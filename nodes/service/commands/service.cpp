@@ -1,6 +1,7 @@
 #include "nodes/service/commands/service.hpp"
 
 #include <algorithm>
+#include <charconv>
 #include <chrono>
 #include <filesystem>
 #include <unistd.h>
@@ -64,6 +65,13 @@ const std::map<std::string, Service::Command>& Service::commands() {
         {"models.export", {&Service::models_export, slow, false, true}},
         {"models.device", {&Service::models_device, Lane::devices, false}},
         {"report.write", {&Service::report_write, Lane::reports, false, true}},
+        {"files.list", {&Service::files_list, Lane::files, false, true, viewer}},
+        {"files.open", {&Service::files_open, Lane::files, false, true}},
+        {"files.receive", {&Service::files_receive, Lane::files, false}},
+        {"files.hash", {&Service::files_hash, Lane::files, false, true}},
+        {"files.finish", {&Service::files_finish, Lane::files, false}},
+        {"files.close", {&Service::files_close, quick, false, true}},
+        {"node.disk", {&Service::node_disk, quick, false, false, admin}},
         {"task.cancel", {&Service::task_cancel, quick, false, true}},
         {"node.stop", {&Service::node_stop, quick, false, true, admin}},
     };
@@ -140,6 +148,7 @@ Service::Service(const Paths& paths, ServeOptions options)
       datasets_(paths_.cache),
       models_(paths_, &board_),
       workers_(paths_.program, options_.keep_models),
+      disk_(session_->folder()),
       devices_(device_places(paths_)) {
     if (!options_.read_only) {
         journal_ = std::make_unique<JournalWriter>(session_->journal());
@@ -149,7 +158,16 @@ Service::Service(const Paths& paths, ServeOptions options)
             log("warning", "session", sentence);
         }
     }
+    if (options_.listen || options_.linger) {  // people on other machines are to come
+        make_shared_folder();
+    }
     device_of_models_ = session_->value(kDeviceOfModels).value_or("");
+    disk_.set_reserve(options_.disk_reserve);
+    if (const auto kept = session_->value(kDiskReserve); kept && !options_.disk_reserve) {
+        std::uint64_t bytes = 0;
+        const auto [end, error] = std::from_chars(kept->data(), kept->data() + kept->size(), bytes);
+        disk_.set_reserve(error == std::errc() ? std::optional(bytes) : std::nullopt);
+    }
     tell_of_library();
     read_new_events();
     if (journal_) {
@@ -167,7 +185,7 @@ Service::Service(const Paths& paths, ServeOptions options)
     }
     transport::NodeServerOptions server;
     server.socket = options_.socket;
-    server.features = "train,generate,probe,report,route";
+    server.features = "train,generate,probe,report,route,files";
     if (options_.listen) {
         const std::filesystem::path keys = paths_.data / "node";
         server.listener = {*options_.listen, security::load_or_make_identity(keys / "identity.pem"), keys};
@@ -190,7 +208,8 @@ Service::~Service() {
 }
 
 NodeParts Service::parts() {
-    return {paths_, *session_, *journal_, board_, datasets_, models_, workers_, threads_, turns_, holds_, devices_};
+    return {paths_,   *session_, *journal_, board_, datasets_, models_,
+            workers_, threads_,  turns_,    holds_, disk_,     devices_};
 }
 
 void Service::run(const std::function<bool()>& stop) {
@@ -232,14 +251,19 @@ Outcome Service::not_carried_out() {
     return {{}, say("the node ended before the command's turn came; it was not carried out")};
 }
 
+Sentence Service::needs_right(const std::string& name, protocol::Right needed, protocol::Right has) {
+    return say("'{}' needs the right of the role {}, and this workbench was paired as {}", name,
+               protocol::name_of(needed), protocol::name_of(has));
+}
+
 json Service::allowed(const transport::Asker& asker, const std::string& name, const Command& command, json parameters) {
     if (!protocol::covers(asker.right, command.needs)) {
-        throw CommandError(say("'{}' needs the right of the role {}, and this workbench was paired as {}", name,
-                               protocol::name_of(command.needs), protocol::name_of(asker.right)));
+        throw CommandError(needs_right(name, command.needs, asker.right));
     }
     if (!asker.remote) {
         return parameters;
     }
+    make_shared_folder();
     return confine(std::move(parameters), session_->folder(),
                    [this](const std::string& model) { return offers_model(model); });
 }
@@ -621,7 +645,7 @@ void Service::publish(bool everything) {
 }
 
 /// "up", or what keeps the session from being written.
-Sentence Service::state_sentence() const {
+Sentence Service::state_sentence() {
     if (!journal_) {
         const auto writer = base::lock_holder(session_->folder() / "journal.lock");
         return writer ? say("open for reading; process {} writes to it, which is shown a moment later", writer->process)
@@ -630,6 +654,14 @@ Sentence Service::state_sentence() const {
     Sentence trouble = journal_->problem();
     if (trouble.empty()) {
         trouble = session_->journal().out_of_place();
+    }
+    if (trouble.empty()) {
+        std::uint64_t checkpoint = 0;
+        const std::lock_guard lock(jobs_mutex_);
+        for (const auto& [run, job] : trainings_) {
+            checkpoint = std::max(checkpoint, job->finished() ? 0 : job->checkpoint_bytes());
+        }
+        trouble = disk_.shortage(checkpoint);
     }
     return trouble.empty() ? Sentence::verbatim("up") : trouble;
 }
@@ -684,6 +716,7 @@ json Service::node_gauges() {
                   {"device_list", list},
                   {"models_device", device_of_models()},
                   {"journal_bytes", session_->journal().bytes()},
+                  {"disk_reserve", disk_.reserve() ? json(*disk_.reserve()) : json()},
                   {"dropped_records", journal_ ? journal_->dropped() : 0},
                   {"read_only", !journal_},
                   {"lost_records", session_->journal().lost()},

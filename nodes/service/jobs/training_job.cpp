@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <fmt/format.h>
+#include <limits>
 #include <system_error>
 #include <unistd.h>
 #include <utility>
@@ -188,6 +189,13 @@ void check_request(const TrainingRequest& request) {
                           !request.checkpoint.empty() || !request.init.empty());
 }
 
+std::uint64_t checkpoint_bytes(const engine::RunPlan& plan) {
+    constexpr std::uint64_t kPerParameter = 3 * sizeof(float), kMore = std::uint64_t{64} << 10;
+    const auto parameters = static_cast<std::uint64_t>(plan.parameters_total);
+    const std::uint64_t most = (std::numeric_limits<std::uint64_t>::max() - kMore) / kPerParameter;
+    return std::min(parameters, most) * kPerParameter + kMore;
+}
+
 void go_on_alone(TrainingRequest& order, const Sentence& why) {
     order.alone = why;
     engine::TrainConfig& train = order.config.train;
@@ -239,6 +247,7 @@ TrainingJob::TrainingJob(NodeParts parts, TrainingRequest order, RunRoom room)
       order_(std::move(order)),
       ops_(std::move(room.ops)),
       plan_(ops_ != nullptr ? room.plan : engine::plan_run(order_.config)),
+      checkpoint_bytes_(node::checkpoint_bytes(plan_)),
       paused_(order_.paused) {
     RunStatus gauge;
     gauge.run = order_.run;
@@ -643,6 +652,9 @@ void TrainingJob::carry_out(TrainingCommand& command) {
                 break;
             case TrainingCommand::Kind::resume:
                 if (paused_) {
+                    if (const Sentence shortage = parts_.disk.shortage(checkpoint_bytes_); !shortage.empty()) {
+                        throw CommandError(shortage);
+                    }
                     resume();
                 }
                 break;
@@ -775,7 +787,38 @@ void TrainingJob::repeat_changes() {
     }
 }
 
+Sentence TrainingJob::look_at_disk() {
+    constexpr std::chrono::seconds kBetweenLooks{2};
+    const auto now = Clock::now();
+    if (looked_at_disk_ && now - *looked_at_disk_ < kBetweenLooks) {
+        return {};
+    }
+    looked_at_disk_ = now;
+    const Sentence shortage = parts_.disk.shortage(checkpoint_bytes_);
+    if (shortage.empty()) {
+        return {};
+    }
+    // The reserve is there for this; without room the last one stays as it is.
+    if (trainer_->steps_done() > 0) {
+        save_checkpoint();
+    }
+    if (!last_checkpoint_) {
+        return say("{}; the run waits before step {}, and there is no checkpoint yet", shortage,
+                   trainer_->steps_done() + 1);
+    }
+    return say("{}; the run waits after step {}, its last checkpoint is at step {}", shortage, trainer_->steps_done(),
+               *last_checkpoint_);
+}
+
 bool TrainingJob::one_step() {
+    if (const Sentence shortage = look_at_disk(); !shortage.empty()) {
+        if (order_.faults_end_the_run) {
+            finish(RunState::failed, shortage);
+            return false;
+        }
+        pause("fault", shortage);
+        return true;
+    }
     repeat_changes();
     const engine::StepStats& stats = trainer_->step();
     Sentence trouble = fault_of(stats);
@@ -927,6 +970,11 @@ bool TrainingJob::save_checkpoint() {
         parts_.session.check_place();
     } catch (const std::exception& error) {
         result_.message = say("the checkpoint at step {} could not be saved: {}", step, error);
+        return false;
+    }
+    if (const Sentence full = parts_.disk.no_room_for(checkpoint_bytes_); !full.empty()) {
+        result_.message =
+            say("the checkpoint at step {} could not be saved: {}; make room on the disk and resume", step, full);
         return false;
     }
     try {

@@ -98,6 +98,12 @@ inline TokenBatch sample_tokens() {
     return batch;
 }
 
+inline RangeOrder sample_range() {
+    RangeOrder order{9, {}, 2, 4096, 5};
+    order.object.fill(3);
+    return order;
+}
+
 inline std::map<std::string, Frame> sample_frames() {
     const std::string id = "0123456789abcdef0123456789abcdef";
     const auto json_frame = [](FrameType type, const nlohmann::json& value) {
@@ -119,7 +125,12 @@ inline std::map<std::string, Frame> sample_frames() {
         {"state", json_frame(FrameType::state, {{"node", {{"name", "here"}}}, {"tasks", nlohmann::json::array()}})},
         {"ping", make_frame(FrameType::ping, std::vector<std::byte>(8, std::byte{5}))},
         {"pong", make_frame(FrameType::pong, std::vector<std::byte>(8, std::byte{5}))},
-        {"bye", make_frame(FrameType::bye, bytes_of("the node ends"))}};
+        {"bye", make_frame(FrameType::bye, bytes_of("the node ends"))},
+        {"pull", make_frame(FrameType::pull, encode_range_order(sample_range()))},
+        {"push", make_frame(FrameType::push, encode_push({sample_range(), std::string(64, '5')}))},
+        {"chunk", make_frame(FrameType::chunk, encode_chunk({9, 4096, std::as_bytes(std::span("piece", 5))}))},
+        {"range",
+         make_frame(FrameType::range, encode_range_end({9, RangeEnd::State::whole, std::string(64, '5'), {}}))}};
     const auto record = [&](const std::string& name, RecordType type, std::vector<std::byte> body) {
         Frame frame;
         frame.type = static_cast<std::uint16_t>(kDataTypeBase | static_cast<std::uint16_t>(type));
