@@ -50,6 +50,8 @@ const char* task_kind_name(TaskKind kind) {
             return "task.sweep";
         case TaskKind::model_export:
             return "task.export";
+        case TaskKind::curves:
+            return "task.curves";
     }
     return "";
 }

@@ -24,9 +24,10 @@ enum class TaskKind : std::uint8_t {
     route,
     effect,
     sweep,
-    model_export
+    model_export,
+    curves
 };
-inline constexpr int kTaskKinds = 12;
+inline constexpr int kTaskKinds = 13;
 /// "task.train", ...: a language key.
 const char* task_kind_name(TaskKind kind);
 std::optional<TaskKind> task_kind_named(std::string_view name);

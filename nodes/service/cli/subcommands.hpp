@@ -28,6 +28,7 @@ void add_report(CLI::App& app, Chosen& chosen);
 void add_label(CLI::App& app, Chosen& chosen);
 void add_inspect(CLI::App& app, Chosen& chosen);
 void add_import(CLI::App& app, Chosen& chosen);
+void add_curves(CLI::App& app, Chosen& chosen);
 void add_trace(CLI::App& app, Chosen& chosen);
 void add_diff(CLI::App& app, Chosen& chosen);
 void add_place(CLI::App& app, Chosen& chosen);
@@ -40,8 +41,8 @@ void add_status(CLI::App& app, Chosen& chosen);
 
 /// In the order of --help.
 inline constexpr std::array kSubcommands = {
-    add_serve, add_train,  add_experiment, add_export, add_generate, add_tokenize, add_logits, add_route,
-    add_sweep, add_probe,  add_label,      add_report, add_inspect,  add_import,   add_trace,  add_diff,
-    add_place, add_models, add_devices,    add_status, add_pair,     add_archive,  add_open};
+    add_serve, add_train, add_experiment, add_export,  add_generate, add_tokenize, add_logits,  add_route,
+    add_sweep, add_probe, add_label,      add_report,  add_inspect,  add_import,   add_curves,  add_trace,
+    add_diff,  add_place, add_models,     add_devices, add_status,   add_pair,     add_archive, add_open};
 
 }  // namespace moescope::node
