@@ -2,6 +2,7 @@
 
 #include <set>
 
+#include "base/error.hpp"
 #include "base/json_fields.hpp"
 #include "engine/text/corpus.hpp"
 #include "engine/text/dataset.hpp"
