@@ -406,7 +406,8 @@ void Workbench::report_results() {
         } else if (result.state == client::CommandResult::State::unknown) {
             notify(text_->format("notice.unknown_result", {{"command", result.name}}), true);
         } else if (result.state == client::CommandResult::State::done &&
-                   (result.name == "report.write" || result.name == "route.export" || result.name == "transfer.pull")) {
+                   (result.name == "report.write" || result.name == "route.export" || result.name == "curves.export" ||
+                    result.name == "transfer.pull")) {
             const std::string path = base::text_of(result.value, "path");
             const char* sentence = result.name == "report.write" ? "notice.report_saved" : "notice.file_saved";
             notify(base::Sentence::verbatim(text_->format(sentence, {{"path", path}})), false, path);
@@ -416,6 +417,16 @@ void Workbench::report_results() {
             }
             const std::string path = base::text_of(result.value, "path");
             notify(base::Sentence::verbatim(text_->format("notice.file_saved", {{"path", path}})), false, path);
+        } else if (result.state == client::CommandResult::State::done && result.name == "curves.import") {
+            for (const nlohmann::json& note : base::member(result.value, "notes")) {
+                notify(base::sentence_in(note, "text"), false);
+            }
+            for (const nlohmann::json& run : base::member(result.value, "runs")) {
+                notify(
+                    text_->format("notice.curves_imported", {{"name", base::text_of(run, "name")},
+                                                             {"curves", text_->number(base::count_of(run, "curves"))}}),
+                    false);
+            }
         } else if (result.state == client::CommandResult::State::done && result.name == "models.add") {
             notify(text_->format("notice.model_added", {{"name", base::text_of(result.value, "name")}}), false);
         }

@@ -210,6 +210,12 @@ std::shared_ptr<Snapshot> NodeView::snapshot() {
     publish(history_.answers(), head_.generations);
     publish(history_.probes(), head_.probes);
     publish(history_.routes(), head_.routes);
+    for (auto& [id, run] : history_.imports()) {
+        if (run.changed) {
+            history::fit_columns(run.value);
+        }
+    }
+    publish(history_.imports(), head_.imports);
     for (auto& [id, run] : history_.routing()) {
         if (std::exchange(run.changed, false)) {
             head_.routing[id] = std::make_shared<const history::RunRouting>(run.value);

@@ -12,6 +12,7 @@
 
 #include "base/sentence.hpp"
 #include "nodes/history/experiments.hpp"
+#include "nodes/history/imported_run.hpp"
 #include "nodes/history/routing.hpp"
 #include "nodes/history/runs.hpp"
 #include "nodes/protocol/gauges.hpp"
@@ -107,6 +108,7 @@ struct Snapshot {
     std::map<std::uint32_t, std::shared_ptr<const history::Generation>> generations;
     std::map<std::uint32_t, std::shared_ptr<const history::ProbeRun>> probes;
     std::map<std::uint32_t, std::shared_ptr<const history::RouteRun>> routes;
+    std::map<std::uint32_t, std::shared_ptr<const history::ImportedRun>> imports;
     /// Of every run that was watched: answers and runs of `routes` alike.
     std::map<std::uint32_t, std::shared_ptr<const history::RunRouting>> routing;
     /// Named sets of changes to routers: name -> items (routing::interventions_from_json). Never a null pointer.

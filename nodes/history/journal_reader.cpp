@@ -46,8 +46,9 @@ void for_each_record(const sessions::Journal& journal, Channel channel, sessions
 Session read_session(const sessions::Journal& journal, const ReadOptions& options) {
     Session history(options.keep);
     for (const Channel channel : options.channels) {
-        if (channel == Channel::metrics && options.keep.run != 0 && !history.trainings().contains(options.keep.run)) {
-            continue;  // only training runs have steps and evaluations
+        if (channel == Channel::metrics && options.keep.run != 0 && !history.trainings().contains(options.keep.run) &&
+            !history.imports().contains(options.keep.run)) {
+            continue;  // only these have steps, evaluations and curves
         }
         const sessions::Position from = options.keep.run != 0 && channel != Channel::events
                                             ? beginning_of(history, options.keep.run)
@@ -60,6 +61,9 @@ Session read_session(const sessions::Journal& journal, const ReadOptions& option
             }
             return true;
         });
+    }
+    for (auto& [id, run] : history.imports()) {
+        fit_columns(run.value);
     }
     return history;
 }

@@ -43,6 +43,7 @@ bool is_known(RecordType type) {
         case RecordType::step:
         case RecordType::evaluation:
         case RecordType::ranks:
+        case RecordType::curve:
         case RecordType::tokens:
         case RecordType::generation_ended:
         case RecordType::routing_started:
@@ -267,6 +268,13 @@ Session::Route& Session::route(std::uint32_t id) {
     return run;
 }
 
+Session::Import& Session::imported(std::uint32_t id) {
+    Import& run = imports_[id];
+    run.value.id = id;
+    run.changed = true;
+    return run;
+}
+
 std::map<std::uint32_t, const RunHeader*> Session::runs() const {
     std::map<std::uint32_t, const RunHeader*> all;
     const auto add = [&](const auto& runs) {
@@ -280,6 +288,7 @@ std::map<std::uint32_t, const RunHeader*> Session::runs() const {
     add(answers_);
     add(probes_);
     add(routes_);
+    add(imports_);
     return all;
 }
 
@@ -300,6 +309,13 @@ std::uint32_t Session::apply(const RecordView& record) {
                 ranks(record, std::move(*decoded));
             }
             return run;
+        }
+    } else if (record.type == RecordType::curve) {
+        if (const auto piece = protocol::decode_curve(record.body); piece && piece->run != 0) {
+            if (wanted(piece->run)) {
+                curve(record, *piece);
+            }
+            return piece->run;
         }
     } else if (record.type == RecordType::tokens) {
         if (auto decoded = protocol::decode_tokens(record.body); decoded && decoded->run != 0) {
@@ -366,6 +382,7 @@ void Session::json_record(const RecordView& record, const json& body) {
             return add_gap(body, record.time_ns);
         case RecordType::step:
         case RecordType::ranks:
+        case RecordType::curve:
         case RecordType::tokens:
         case RecordType::routing_chunk:
         case RecordType::routing_scores:
@@ -411,6 +428,13 @@ void Session::run_started(const RecordView& record, const json& body) {
             run.group = text_of(run.manifest, "group");
             break;
         }
+        case RunKind::imported: {
+            ImportedRun& run = announced(imported(id), record, body);
+            run.message = {};
+            run.source = base::shown_name(text_of(run.manifest, "source"));
+            run.format = base::shown_name(text_of(run.manifest, "format"));
+            break;
+        }
     }
 }
 
@@ -436,6 +460,8 @@ void Session::run_ended(const RecordView& record, const json& body) {
         end(probe(id));
     } else if (routes_.contains(id)) {
         end(route(id));
+    } else if (imports_.contains(id)) {
+        end(imported(id));
     }
 }
 
@@ -575,6 +601,14 @@ void Session::evaluation(const RecordView& record, const json& body) {
     const json& loss = member(body, "loss");
     const std::array values = {static_cast<double>(step), number_of(loss, "en"), number_of(loss, "zh")};
     evaluations_of(run.value, run.evaluation_rows).add(values, {record.at, 0, false});
+}
+
+void Session::curve(const RecordView& record, const protocol::CurveRecord& piece) {
+    Import& run = imported(piece.run);
+    run.epoch = std::max(run.epoch, record.at.epoch);
+    if (keep_.values) {
+        add_piece(run.value, piece);
+    }
 }
 
 void Session::tokens(const RecordView& record, protocol::TokenBatch batch) {

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "nodes/history/experiments.hpp"
+#include "nodes/history/imported_run.hpp"
 #include "nodes/history/routing.hpp"
 #include "nodes/history/run_table.hpp"
 #include "nodes/history/runs.hpp"
@@ -81,6 +82,8 @@ class Session {
     };
 
     struct Route : Run<RouteRun> {};
+    /// Its columns are made by fit_columns(), of who looks at them.
+    struct Import : Run<ImportedRun> {};
     /// Of one run, whatever its kind.
     struct Routing {
         RunRouting value;
@@ -115,11 +118,13 @@ class Session {
     std::map<std::uint32_t, Answer>& answers() { return answers_; }
     std::map<std::uint32_t, Probe>& probes() { return probes_; }
     std::map<std::uint32_t, Route>& routes() { return routes_; }
+    std::map<std::uint32_t, Import>& imports() { return imports_; }
     std::map<std::uint32_t, Routing>& routing() { return routing_; }
     const std::map<std::uint32_t, Training>& trainings() const { return trainings_; }
     const std::map<std::uint32_t, Answer>& answers() const { return answers_; }
     const std::map<std::uint32_t, Probe>& probes() const { return probes_; }
     const std::map<std::uint32_t, Route>& routes() const { return routes_; }
+    const std::map<std::uint32_t, Import>& imports() const { return imports_; }
     const std::map<std::uint32_t, Routing>& routing() const { return routing_; }
     /// Items by name, all of them readable (routing::interventions_from_json).
     const std::map<std::string, nlohmann::json>& intervention_sets() const { return intervention_sets_; }
@@ -143,6 +148,9 @@ class Session {
         for (auto& [id, run] : routes_) {
             function(run);
         }
+        for (auto& [id, run] : imports_) {
+            function(run);
+        }
     }
 
  private:
@@ -155,6 +163,7 @@ class Session {
     void step(const RecordView& record, const protocol::StepRecord& step);
     void ranks(const RecordView& record, protocol::RankRecord ranks);
     void evaluation(const RecordView& record, const nlohmann::json& body);
+    void curve(const RecordView& record, const protocol::CurveRecord& piece);
     void tokens(const RecordView& record, protocol::TokenBatch batch);
     void generation_ended(const RecordView& record, const nlohmann::json& body);
     void probe_draw(const RecordView& record, const nlohmann::json& body);
@@ -173,12 +182,14 @@ class Session {
     Answer& answer(std::uint32_t id);
     Probe& probe(std::uint32_t id);
     Route& route(std::uint32_t id);
+    Import& imported(std::uint32_t id);
 
     Keep keep_;
     std::map<std::uint32_t, Training> trainings_;
     std::map<std::uint32_t, Answer> answers_;
     std::map<std::uint32_t, Probe> probes_;
     std::map<std::uint32_t, Route> routes_;
+    std::map<std::uint32_t, Import> imports_;
     std::map<std::uint32_t, Routing> routing_;
     std::uint64_t routing_bytes_ = 0;  ///< of all traces
     std::map<std::string, nlohmann::json> intervention_sets_;

@@ -56,6 +56,8 @@ const char* task_kind_name(TaskKind kind) {
             return "task.fetch";
         case TaskKind::send:
             return "task.send";
+        case TaskKind::curves:
+            return "task.curves";
     }
     return "";
 }

@@ -263,6 +263,7 @@ Channel channel_of(RecordType type) {
         case RecordType::step:
         case RecordType::evaluation:
         case RecordType::ranks:
+        case RecordType::curve:
             return Channel::metrics;
         case RecordType::sample:
         case RecordType::tokens:

@@ -42,6 +42,7 @@ class RunChoice {
     void draw_run(ui::Context& ctx, const std::string& id, const history::TrainingRun& run, const std::string& name);
     void draw_experiment(ui::Context& ctx, const history::Experiment& experiment);
     void draw_this_session(ui::Context& ctx);
+    void draw_imported(ui::Context& ctx);
     void draw_other_sessions(ui::Context& ctx);
     void draw_adding(ui::Context& ctx);
     void find_neighbours(ui::Context& ctx);

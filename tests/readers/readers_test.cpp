@@ -27,6 +27,7 @@
 #include "engine/train/trainer.hpp"
 #include "kernels/devices.hpp"
 #include "nodes/client/child_process.hpp"
+#include "nodes/curves/read_curves.hpp"
 #include "nodes/security/identity.hpp"
 #include "nodes/security/known_nodes.hpp"
 #include "nodes/security/pairing.hpp"
@@ -46,6 +47,7 @@
 #include "sessions/session.hpp"
 #include "tests/engine/files/gguf_bytes.hpp"
 #include "tests/files.hpp"
+#include "tests/nodes/curves/event_bytes.hpp"
 #include "tests/nodes/service/program.hpp"
 #include "tests/paths.hpp"
 #include "tests/readers/hostile.hpp"
@@ -412,7 +414,15 @@ TEST(Readers, OfTheNode) {
     const auto library = [paths](const fs::path& f) { const node::ModelLibrary opened(paths(f)); };
     const auto beside = [models](const fs::path& f) { write_text(f / "assets/models.json", models); };
     const std::string set = read_text(assets / "probe_sets/starter.json");
+    const auto curves = [](const fs::path& f) {
+        for (const auto& entry : fs::directory_iterator(f)) {
+            curves::read_curves({entry.path()}, [] {});
+        }
+    };
     expect_guarded({
+        {READER("event-file"), "events.out.tfevents.1", version_event() + summary_event(1, simple_value("a", 1)),
+         curves},
+        {READER("curve-table"), "a.csv", "step,loss\n1,2\n", curves},
         {READER("probe-set"), "a.json", set, [](const fs::path& f) { probes::load_set(f / "a.json"); }},
         {READER("probe-order"), "a.json", set,
          [paths](const fs::path& f) {

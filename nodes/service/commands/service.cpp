@@ -56,6 +56,8 @@ const std::map<std::string, Service::Command>& Service::commands() {
         {"route.import", {&Service::route_import, slow, true}},
         {"route.export", {&Service::route_export, Lane::traces, false, true}},
         {"route.cancel", {&Service::route_cancel, quick, false}},
+        {"curves.import", {&Service::curves_import, Lane::traces, true}},
+        {"curves.export", {&Service::curves_export, Lane::traces, false, true}},
         {"interventions.save", {&Service::interventions_save, quick, true}},
         {"interventions.remove", {&Service::interventions_remove, quick, true}},
         {"models.add", {&Service::models_add, slow, true, true, admin}},
@@ -468,7 +470,7 @@ void Service::show_earlier_runs() {
             run.state = RunState::interrupted;  // nobody is there who could go on with it
             run.message = say("the node stopped while this was running");
         }
-        if (run.kind == RunKind::generate || run.kind == RunKind::route) {
+        if (run.kind == RunKind::generate || run.kind == RunKind::route || run.kind == RunKind::imported) {
             continue;
         }
         RunStatus gauge;
@@ -846,6 +848,8 @@ void Service::require_kind(std::uint32_t run, RunKind kind) {
             throw CommandError(say("run {} is no probe run", run));
         case RunKind::route:
             throw CommandError(say("run {} is no reading", run));
+        case RunKind::imported:
+            throw CommandError(say("run {} was not imported", run));
     }
 }
 

@@ -76,7 +76,7 @@ class Service final : public transport::RequestHandler {
         // Seconds and more. All but the first and the last three show a task that can be cancelled.
         servers,  ///< asks another program
         reports,
-        traces,
+        traces,   ///< traces and curves of other tools and for them
         models,   ///< exports of models
         devices,  ///< opens GPUs, to look at them and to plan runs for them; shows no task
         files,    ///< opens, packs and compares what is fetched and sent
@@ -158,6 +158,8 @@ class Service final : public transport::RequestHandler {
     void route_import(const nlohmann::json& parameters, Reply reply);
     void route_export(const nlohmann::json& parameters, Reply reply);
     void route_cancel(const nlohmann::json& parameters, Reply reply);
+    void curves_import(const nlohmann::json& parameters, Reply reply);
+    void curves_export(const nlohmann::json& parameters, Reply reply);
     void interventions_save(const nlohmann::json& parameters, Reply reply);
     void interventions_remove(const nlohmann::json& parameters, Reply reply);
     void models_add(const nlohmann::json& parameters, Reply reply);

@@ -24,6 +24,7 @@
 #include "nodes/service/jobs/rank_group.hpp"
 #include "nodes/service/jobs/run_names.hpp"
 #include "nodes/service/jobs/step_records.hpp"
+#include "nodes/service/library/build_info.hpp"
 #include "nodes/service/library/device_list.hpp"
 #include "nodes/service/library/machine.hpp"
 
@@ -554,6 +555,8 @@ void TrainingJob::announce(bool with_data) {
                        {"memory_bytes", plan_.memory_bytes},
                        {"flops_per_token", plan_.flops_per_token}}},
                      {"program_version", MOESCOPE_VERSION},
+                     {"build", build_info()},
+                     {"environment", environment_info()},
                      {"machine", {{"cpu", processor_name()}, {"cores", cores()}, {"memory_bytes", total_memory()}}}};
     manifest.update(order_.origin);
     if (!order_.init.empty()) {

@@ -314,6 +314,37 @@ TEST(Records, RanksAreWholeOrUnreadable) {
     EXPECT_TRUE(refused([](RankRecord& wrong) { wrong.compute_ms[0] = -1; }));
 }
 
+TEST(Records, CurvesAreWholeOrUnreadable) {
+    const CurveRecord curve = test::sample_curve();
+    const auto body = encode_curve(curve);
+    const auto read = decode_curve(body);
+    ASSERT_TRUE(read);
+    EXPECT_EQ(encode_curve(*read), body);
+    EXPECT_EQ(read->name, curve.name);
+    EXPECT_EQ(read->steps, curve.steps);
+    for (std::size_t size = 0; size < body.size(); ++size) {
+        ASSERT_FALSE(decode_curve(std::span(body).first(size)));
+    }
+    const auto refused = [&](auto change) {
+        CurveRecord wrong = curve;
+        change(wrong);
+        return !decode_curve(encode_curve(wrong));
+    };
+    EXPECT_FALSE(refused([](CurveRecord& wrong) { wrong.wall_times.clear(); }));
+    EXPECT_FALSE(refused([](CurveRecord& wrong) { wrong.values[1] = std::nan(""); }));
+    EXPECT_TRUE(refused([](CurveRecord& wrong) { wrong.wall_times.pop_back(); }));
+    EXPECT_TRUE(refused([](CurveRecord& wrong) { wrong.values.push_back(1); }));
+    EXPECT_TRUE(refused([](CurveRecord& wrong) { wrong.steps[1] = 1; })) << "does not rise";
+    EXPECT_TRUE(refused([](CurveRecord& wrong) { wrong.steps[2] += 1; })) << "a double would be another step";
+    EXPECT_TRUE(refused([](CurveRecord& wrong) { wrong.curve = kMostCurves; }));
+    CurveRecord hostile = curve;
+    hostile.name = "a\n\xFF" + std::string(5000, 'b');
+    const auto shown = decode_curve(encode_curve(hostile));
+    ASSERT_TRUE(shown);
+    EXPECT_LT(shown->name.size(), 300u);
+    EXPECT_EQ(shown->name.find('\n'), std::string::npos);
+}
+
 TEST(Records, RanksAreAddedUp) {
     const RankRecord one = test::sample_ranks();
     // The second group's: its ranks send nothing to the first one's.

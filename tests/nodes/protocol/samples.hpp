@@ -5,6 +5,7 @@
 #include <string>
 
 #include "base/json_guard.hpp"
+#include "nodes/protocol/curve_record.hpp"
 #include "nodes/protocol/frame.hpp"
 #include "nodes/protocol/hello.hpp"
 #include "nodes/protocol/session.hpp"
@@ -82,6 +83,19 @@ inline RankRecord sample_ranks() {
     return ranks;
 }
 
+inline CurveRecord sample_curve() {
+    CurveRecord curve;
+    curve.run = 4;
+    curve.curve = 2;
+    curve.name = "train/损失";
+    curve.key = "loss";
+    curve.unit = "nats/token";
+    curve.steps = {1, 10, (std::uint64_t{1} << 53) - 1};
+    curve.values = {2.5, -0.125, 1e-300};
+    curve.wall_times = {1'760'000'000.25, 1'760'000'001.5, 0};
+    return curve;
+}
+
 inline TokenBatch sample_tokens() {
     TokenBatch batch;
     batch.run = 9;
@@ -143,6 +157,7 @@ inline std::map<std::string, Frame> sample_frames() {
     };
     record("step", RecordType::step, encode_step(sample_step()));
     record("ranks", RecordType::ranks, encode_ranks(sample_ranks()));
+    record("curve", RecordType::curve, encode_curve(sample_curve()));
     record("tokens", RecordType::tokens, encode_tokens(sample_tokens()));
     const std::pair<const char*, RecordType> json_records[] = {{"run_started", RecordType::run_started},
                                                                {"run_ended", RecordType::run_ended},
