@@ -50,6 +50,8 @@ constexpr double kMeasureSeconds = 3;   ///< between two looks at our own memory
 constexpr double kPatienceSeconds = 5;  ///< then the person is told that the start takes long
 constexpr double kFirstRetrySeconds = 0.02, kLastRetrySeconds = 2;
 constexpr double kFirstRemoteRetrySeconds = 0.5, kLastRemoteRetrySeconds = 30;
+/// A connection that has held for so long was cut, not refused: the node is there again in a moment.
+constexpr double kSteadySeconds = 2, kCutRetrySeconds = 0.1;
 constexpr double kEndSeconds = 3;       ///< for the child, between SIGTERM and SIGKILL
 constexpr double kConnectSeconds = 10;  ///< for each of the steps of a connection over a network
 constexpr std::size_t kResultsKept = 256;
@@ -415,8 +417,15 @@ asio::awaitable<void> NodeClient::Impl::supervise(Impl* self) {
         self->give_up_late_commands();
         const bool connected = co_await connect_once(self);
         if (connected) {
+            const double since = steady_seconds();
             co_await stay_connected(self);
             if (self->remote_) {
+                const bool was_cut = self->greeted_this_time_ && steady_seconds() - since > kSteadySeconds;
+                if (was_cut) {
+                    retry = kFirstRemoteRetrySeconds;
+                    co_await self->wait_before_retry(kCutRetrySeconds);
+                    continue;
+                }
                 retry = self->greeted_this_time_ ? kFirstRemoteRetrySeconds : std::max(retry, kFirstRemoteRetrySeconds);
                 co_await self->wait_before_retry(retry);
                 retry = std::min(retry * 1.5, kLastRemoteRetrySeconds);
