@@ -55,8 +55,6 @@ constexpr double kSteadySeconds = 2, kCutRetrySeconds = 0.1;
 constexpr double kEndSeconds = 3;       ///< for the child, between SIGTERM and SIGKILL
 constexpr double kConnectSeconds = 10;  ///< for each of the steps of a connection over a network
 constexpr std::size_t kResultsKept = 256;
-/// Of each run: a little more than the counts that are kept (history::kCountBytes).
-constexpr std::uint64_t kWholeBytes = history::kCountBytes + history::kCountBytes / 4;
 constexpr std::size_t kCommandsUnderWay = protocol::kMaximumRequests - 4;
 constexpr auto kNoThrow = asio::as_tuple(asio::use_awaitable);
 
@@ -839,7 +837,7 @@ void NodeClient::Impl::greeted(const protocol::Hello& peer) {
     model_.node_came(static_cast<std::uint32_t>(peer.epoch));
     set_link(Link::State::connected, {});
     for (std::uint8_t channel = 1; channel < protocol::kChannels; ++channel) {
-        peer_->perform(peer_->session().subscribe(channel, positions_[channel], kWholeBytes));
+        peer_->perform(peer_->session().subscribe(channel, positions_[channel], options_.whole_bytes));
     }
     // Each start of a node may offer other things.
     std::erase_if(commands_, [](const Command& command) { return command.id == 0; });
