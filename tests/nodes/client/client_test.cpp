@@ -27,7 +27,7 @@
 namespace moescope::client {
 namespace {
 
-using SmallNode;
+using test::SmallNode;
 using protocol::append_frame;
 using protocol::encode_credit;
 using protocol::encode_subscribe;

@@ -265,7 +265,7 @@ TEST(Records, StepRoundTrip) {
 }
 
 TEST(Records, TheHeadOfAStepIsEverythingButItsLayers) {
-    const StepRecord step = sample_step();
+    const StepRecord step = test::sample_step();
     const auto body = encode_step(step);
     const RecordHead head = head_of(RecordType::step, body);
     EXPECT_EQ(head.run, step.run);
