@@ -1,10 +1,12 @@
 // What a node carries: records at full speed through the ring and the journal of a run, to viewers in processes of
 // their own. Each process is this program; the node's is the server, the sink and the session of `moescope-node serve`
 // with a job that only writes.
-//   node_traffic unix|stdio|tls scalars|counts VIEWERS [seconds]   samples/s, bytes on the wire and on disk, processor
-//   time node_traffic cut unix|tls [rounds]                             from a cut connection to the next record, ms
+//   node_traffic unix|stdio|tls scalars|counts VIEWERS [seconds]    samples/s, bytes on the wire and on disk, processor
+//   node_traffic cut unix|tls [rounds]                              from a cut connection to the next record, ms
+//   node_traffic frozen MOESCOPE_NODE [rounds] [seconds] [viewers]  what stopped viewers (SIGSTOP) cost a training run
 #include <algorithm>
 #include <arpa/inet.h>
+#include <array>
 #include <chrono>
 #include <cmath>
 #include <csignal>
@@ -362,6 +364,99 @@ int measure_cuts(const std::string& way, int rounds) {
     return result;
 }
 
+/// Looks at a node until it is ended.
+int watch(const fs::path& socket) {
+    client::ClientOptions options;
+    options.socket = socket;
+    client::NodeClient viewer(options, [] {});
+    for (;;) {
+        wait_seconds(10);
+    }
+}
+
+double median(std::vector<double> values) {
+    std::nth_element(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2), values.end());
+    return values[values.size() / 2];
+}
+
+/// Step times beside viewers that run and beside viewers that are stopped, in turns.
+void compare_frozen(client::NodeClient& viewer, const std::vector<pid_t>& children, int rounds, double seconds) {
+    std::vector<double> ratios;
+    std::array<std::vector<double>, 2> all;
+    for (int round = 0; round < rounds; ++round) {
+        std::array<double, 2> medians{};
+        for (int part = 0; part < 2; ++part) {
+            const auto stopped = static_cast<std::size_t>((part + round) % 2);
+            for (const pid_t child : children) {
+                kill(child, stopped != 0 ? SIGSTOP : SIGCONT);
+            }
+            wait_seconds(0.5);  // the step that was begun before
+            const std::size_t first = steps_in(*viewer.snapshot());
+            wait_seconds(seconds);
+            const auto run = viewer.snapshot()->training.at(1);
+            std::vector<double> times;
+            for (std::size_t i = first + 1; i < run->step.size(); ++i) {
+                times.push_back((*run)[&base::StepValues::step_ms][i]);
+            }
+            if (times.empty()) {
+                throw std::runtime_error("no step was done; give more seconds");
+            }
+            all[stopped].insert(all[stopped].end(), times.begin(), times.end());
+            medians[stopped] = median(times);
+        }
+        ratios.push_back(medians[1] / medians[0]);
+    }
+    std::printf(
+        "%zu viewers: median step %.1f ms beside running ones (%zu steps), %.1f ms beside stopped ones (%zu "
+        "steps); median of %zu pairs %+.1f %%\n",
+        children.size(), median(all[0]), all[0].size(), median(all[1]), all[1].size(), ratios.size(),
+        100 * (median(ratios) - 1));
+}
+
+int measure_frozen(const std::string& program, int rounds, double seconds, std::size_t viewers) {
+    const base::ScratchFolder scratch;
+    const fs::path work = scratch.path();
+    const fs::path socket = work / "s", session = work / "session";
+    std::vector<pid_t> children;
+    const pid_t node = fork();
+    if (node == 0) {
+        execl(program.c_str(), program.c_str(), "serve", "--socket", socket.c_str(), "--session", session.c_str(),
+              nullptr);
+        _exit(127);
+    }
+    for (const double until = now() + 20; !fs::exists(socket) && now() < until;) {
+        wait_seconds(0.05);
+    }
+    {
+        client::ClientOptions options;
+        options.socket = socket;
+        client::NodeClient viewer(options, [] {});
+        const auto id = viewer.send("train.start", {{"preset", "workshop"}});
+        for (const double until = now() + 120; steps_in(*viewer.snapshot()) < 3 && now() < until;) {
+            wait_seconds(0.1);
+        }
+        const auto results = viewer.snapshot()->results;
+        if (steps_in(*viewer.snapshot()) < 3) {
+            const auto result = results.find(id);
+            kill(node, SIGTERM);
+            throw std::runtime_error("no run began: " +
+                                     (result == results.end() ? "no answer" : result->second.error.english()));
+        }
+        for (std::size_t i = 0; i < viewers; ++i) {
+            children.push_back(start({"node_traffic", "-watch", socket.string()}));
+        }
+        wait_seconds(3);
+        compare_frozen(viewer, children, rounds, seconds);
+    }
+    children.push_back(node);
+    for (const pid_t child : children) {
+        kill(child, SIGCONT);
+        kill(child, SIGTERM);
+        waitpid(child, nullptr, 0);
+    }
+    return 0;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -377,6 +472,13 @@ int main(int argc, char** argv) {
         if (argc == 5 && words[1] == "-view") {
             return view(words[2], words[3], static_cast<std::size_t>(number(4, 0)));
         }
+        if (argc == 3 && words[1] == "-watch") {
+            return watch(words[2]);
+        }
+        if (argc >= 3 && words[1] == "frozen") {
+            return measure_frozen(words[2], static_cast<int>(number(3, 5)), number(4, 6),
+                                  static_cast<std::size_t>(number(5, 1)));
+        }
         if (argc >= 3 && words[1] == "cut") {
             return measure_cuts(words[2], static_cast<int>(number(3, 10)));
         }
@@ -388,6 +490,7 @@ int main(int argc, char** argv) {
         return 1;
     }
     std::fprintf(stderr,
-                 "usage: node_traffic unix|stdio|tls scalars|counts VIEWERS [seconds] | cut unix|tls [rounds]\n");
+                 "usage: node_traffic unix|stdio|tls scalars|counts VIEWERS [seconds] | cut unix|tls [rounds] | frozen "
+                 "MOESCOPE_NODE\n");
     return 2;
 }

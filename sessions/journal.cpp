@@ -1075,9 +1075,12 @@ std::size_t FileJournal::pack_now(PartsOf parts_of) {
 bool FileJournal::pack_segment(std::uint32_t number, PartsOf parts_of) {
     const std::lock_guard one_at_a_time(pack_mutex_);
     const fs::path path = folder_ / segment_name(number), packed = folder_ / packed_name(number);
+    std::error_code error;
+    if (const auto size = fs::file_size(path, error); error || size < options_.pack_bytes) {
+        return false;
+    }
     SegmentScan scan = scan_segment(path);
-    if (!scan.usable || !scan.damage.empty() || !scan.link || scan.epoch == 0 || scan.records.empty() ||
-        scan.size < options_.pack_bytes) {
+    if (!scan.usable || !scan.damage.empty() || !scan.link || scan.epoch == 0 || scan.records.empty()) {
         return false;
     }
     PackedIndex index{scan.epoch, *scan.link, scan.records.front().position, scan.records.back().position, 0, {}};
@@ -1108,7 +1111,6 @@ bool FileJournal::pack_segment(std::uint32_t number, PartsOf parts_of) {
         return false;
     }
     const fs::path part = packed.string() + ".part";
-    std::error_code error;
     base::Descriptor file(io_.open_for_writing(part));
     const bool written = file && io_.truncate(file.get(), 0) == 0 &&
                          base::write_fully(io_, file.get(), *bytes, 0) == 0 && io_.sync_data(file.get()) == 0;
