@@ -202,18 +202,16 @@ bool get_tables(View in, std::size_t records, TypeOf type_of, WidthOf width_of, 
 }
 
 Bytes pack(const Bytes& raw, int level) {
-    Bytes part;
-    base::Writer writer(part);
-    writer.put(kLayout);
-    writer.put(std::uint8_t{kStored});
-    writer.put(std::uint16_t{0});
-    writer.put(static_cast<std::uint32_t>(raw.size()));
-    part.resize(kPartHeaderBytes + ZSTD_compressBound(raw.size()));
+    Bytes part(kPartHeaderBytes + std::max(ZSTD_compressBound(raw.size()), raw.size()));
+    const auto size = static_cast<std::uint32_t>(raw.size());
+    part[0] = std::byte{kLayout};
+    part[1] = std::byte{kStored};
+    std::memcpy(&part[4], &size, sizeof size);
     const std::size_t packed =
         ZSTD_compress(part.data() + kPartHeaderBytes, part.size() - kPartHeaderBytes, raw.data(), raw.size(), level);
     if (ZSTD_isError(packed) != 0 || packed >= raw.size()) {
-        part.resize(kPartHeaderBytes);
-        part.insert(part.end(), raw.begin(), raw.end());
+        std::copy(raw.begin(), raw.end(), part.begin() + kPartHeaderBytes);
+        part.resize(kPartHeaderBytes + raw.size());
     } else {
         part[1] = std::byte{kZstd};
         part.resize(kPartHeaderBytes + packed);
