@@ -480,10 +480,11 @@ void FileJournal::put_blocks(PackedIndex index, std::uint32_t number) const {
     if (!packed_.insert(number).second) {
         return;
     }
+    for (auto& entries : index_) {  // of every channel, whatever the index says: their file is gone
+        std::erase_if(entries, [&](const IndexEntry& entry) { return entry.segment == number; });
+    }
     for (PackedBlock& block : index.blocks) {
         auto& entries = index_[block.channel];
-        std::erase_if(entries,
-                      [&](const IndexEntry& entry) { return entry.segment == number && entry.length != kBlock; });
         const auto place = std::upper_bound(
             entries.begin(), entries.end(), block.last,
             [](const Position& position, const IndexEntry& entry) { return position < entry.position; });
