@@ -51,6 +51,8 @@ constexpr double kMeasureSeconds = 3;   ///< between two looks at our own memory
 constexpr double kPatienceSeconds = 5;  ///< then the person is told that the start takes long
 constexpr double kFirstRetrySeconds = 0.02, kLastRetrySeconds = 2;
 constexpr double kFirstRemoteRetrySeconds = 0.5, kLastRemoteRetrySeconds = 30;
+/// A connection that has held for so long was cut, not refused: the node is there again in a moment.
+constexpr double kSteadySeconds = 2, kCutRetrySeconds = 0.1;
 constexpr double kEndSeconds = 3;       ///< for the child, between SIGTERM and SIGKILL
 constexpr double kConnectSeconds = 10;  ///< for each of the steps of a connection over a network
 constexpr std::size_t kResultsKept = 256;
@@ -378,8 +380,7 @@ void NodeClient::Impl::ServerPeer::perform(Actions actions) {
             }
         } else if (auto* record = std::get_if<protocol::RecordReceived>(&action)) {
             client_.positions_[record->frame.channel] = {record->frame.epoch, record->frame.sequence};
-            ++client_.link_.records;
-            client_.model_.apply(record->frame);
+            client_.link_.records += client_.model_.apply(record->frame);
         } else if (auto* state = std::get_if<protocol::StateReceived>(&action)) {
             client_.model_.apply_state(state->state);
             if (const auto& node = base::member(state->state, "node"); node.is_object()) {
@@ -457,8 +458,15 @@ asio::awaitable<void> NodeClient::Impl::supervise(Impl* self) {
         self->give_up_late_commands();
         const bool connected = co_await connect_once(self);
         if (connected) {
+            const double since = steady_seconds();
             co_await stay_connected(self);
             if (self->remote_) {
+                const bool was_cut = self->greeted_this_time_ && steady_seconds() - since > kSteadySeconds;
+                if (was_cut) {
+                    retry = kFirstRemoteRetrySeconds;
+                    co_await self->wait_before_retry(kCutRetrySeconds);
+                    continue;
+                }
                 retry = self->greeted_this_time_ ? kFirstRemoteRetrySeconds : std::max(retry, kFirstRemoteRetrySeconds);
                 co_await self->wait_before_retry(retry);
                 retry = std::min(retry * 1.5, kLastRemoteRetrySeconds);
@@ -864,7 +872,7 @@ void NodeClient::Impl::greeted(const protocol::Hello& peer) {
     model_.node_came(static_cast<std::uint32_t>(peer.epoch));
     set_link(Link::State::connected, {});
     for (std::uint8_t channel = 1; options_.follow && channel < protocol::kChannels; ++channel) {
-        peer_->perform(peer_->session().subscribe(channel, positions_[channel]));
+        peer_->perform(peer_->session().subscribe(channel, positions_[channel], options_.whole_bytes));
     }
     // Each start of a node may offer other things.
     std::erase_if(commands_, [](const Command& command) { return command.id == 0; });

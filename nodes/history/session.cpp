@@ -14,8 +14,10 @@
 #include "base/text.hpp"
 #include "nodes/history/checkpoint_name.hpp"
 #include "nodes/history/event_log.hpp"
+#include "nodes/protocol/record_heads.hpp"
 #include "probes/probes.hpp"
 #include "routing/interventions.hpp"
+#include "sessions/packed_records.hpp"
 
 namespace moescope::history {
 
@@ -349,6 +351,26 @@ std::uint32_t Session::apply(const RecordView& record) {
     return 0;
 }
 
+std::size_t Session::apply_heads(std::span<const std::byte> packed, std::uint64_t time_ns) {
+    const auto heads = sessions::unpack_heads(packed);
+    if (!heads || heads->records.empty()) {
+        add_log({time_ns, "warning", "workbench", base::say("packed records can't be read and are left out")});
+        return 0;
+    }
+    for (const sessions::PackedRecord& packed_record : heads->records) {
+        const auto type = static_cast<RecordType>(packed_record.type);
+        const RecordView record{
+            type, {packed_record.at.epoch, packed_record.at.sequence}, packed_record.time_ns, packed_record.head};
+        if (packed_record.head.size() == packed_record.length) {
+            apply(record);
+        } else if (const auto head = type == RecordType::step ? protocol::decode_step_head(record.body) : std::nullopt;
+                   head && head->run != 0 && (keep_.run == 0 || head->run == keep_.run)) {
+            step(record, *head);
+        }
+    }
+    return heads->records.size();
+}
+
 void Session::json_record(const RecordView& record, const json& body) {
     switch (record.type) {
         case RecordType::run_started:
@@ -567,8 +589,10 @@ void Session::step(const RecordView& record, const protocol::StepRecord& step) {
                 value.counts.truncate(value.counts.size() - 1);
             }
             value.counts.push_back(std::make_shared<StepCounts>(StepCounts{step.step, step.counts}));
-            if (value.counts.size() > keep_.counts) {
-                value.counts.drop_front(value.counts.size() - keep_.counts);
+            const std::size_t bytes = step.counts.size() * sizeof step.counts.front();
+            const std::size_t most = std::clamp<std::size_t>(keep_.count_bytes / bytes, 1, keep_.counts);
+            if (value.counts.size() > most) {
+                value.counts.drop_front(value.counts.size() - most);
             }
         }
     }

@@ -40,6 +40,7 @@ struct Keep {
     /// Of packed traces, all runs together. Above it those of the oldest run are given up first, and of a run alone
     /// what comes last.
     std::uint64_t routing_bytes = kRoutingBytes;
+    std::size_t count_bytes = kCountBytes;  ///< of each run's expert counts, but those of one step at least
 };
 
 /// "item/model/language/draw", the key of a probe answer and its labels.
@@ -106,6 +107,9 @@ class Session {
     /// The run that the record belongs to, 0 when it belongs to none. A body that can't be read becomes a line of the
     /// log; a type that is not known says nothing.
     std::uint32_t apply(const RecordView& record);
+    /// Records that come packed and without their tails (sessions/packed_records.hpp): of a step what its head holds,
+    /// and no counts. How many there were; 0 and a line of the log when they can't be read.
+    std::size_t apply_heads(std::span<const std::byte> packed, std::uint64_t time_ns);
     /// Records that will not come.
     void add_gap(const nlohmann::json& gap, std::uint64_t time_ns);
     void add_log(LogLine line);

@@ -210,7 +210,7 @@ Actions NodeSession::on_subscribe(const Frame& frame) {
         return close(Close::Why::broken_rule, say("a subscription must name a channel from 1 to 4 and a position"));
     }
     Subscription& subscription = subscriptions_[body->channel];
-    subscription = {true, false, body->after, kInitialCredit, body->after};
+    subscription = {true, false, body->after, kInitialCredit, body->after, body->whole_bytes};
     Actions actions;
     if (body->after > last_) {
         // Records that this journal does not know: the viewer must be told, never left with a silent hole.
@@ -326,7 +326,7 @@ std::optional<NodeSession::Read> NodeSession::next_read() const {
             return std::nullopt;
         }
         return Read{static_cast<std::uint8_t>(channel), subscription.after,
-                    std::min(kReadBytes, static_cast<std::size_t>(subscription.credit))};
+                    std::min(kReadBytes, static_cast<std::size_t>(subscription.credit)), subscription.whole_bytes};
     };
     if (const auto events = wanted(Channel::events)) {
         return events;

@@ -42,6 +42,7 @@ class NodeSession {
         std::uint8_t channel = 0;
         StreamPosition after;
         std::size_t max_bytes = 0;
+        std::optional<std::uint64_t> whole_bytes{};  ///< packed heads serve, see SubscribeBody
     };
     /// The channel whose turn it is: events before all others, these one after the other, so that none of them waits
     /// for another to end. Nothing when all have caught up or have no credit.
@@ -70,6 +71,7 @@ class NodeSession {
         StreamPosition after;
         std::int64_t credit = 0;
         StreamPosition told;  ///< up to here the viewer knows what is missing
+        std::optional<std::uint64_t> whole_bytes{};
     };
     Actions close(Close::Why why, const Sentence& reason);
     Actions on_hello(const Frame& frame);

@@ -9,6 +9,7 @@
 #include "base/little_endian.hpp"
 #include "nodes/protocol/frame.hpp"
 #include "nodes/protocol/old_layouts.hpp"
+#include "nodes/protocol/record_heads.hpp"
 #include "nodes/protocol/tagged_fields.hpp"
 
 namespace moescope::protocol {
@@ -313,7 +314,10 @@ std::vector<std::byte> encode_step(const StepRecord& record) {
     return body;
 }
 
-std::optional<StepRecord> decode_step(std::span<const std::byte> body) {
+namespace {
+
+/// `cut`: it may end after any field.
+std::optional<StepRecord> read_step(std::span<const std::byte> body, bool cut) {
     FieldReader reader(body);
     if (reader.layout() == kOldLayout) {
         return decode_step_1(body);
@@ -322,18 +326,52 @@ std::optional<StepRecord> decode_step(std::span<const std::byte> body) {
         return std::nullopt;
     }
     StepRecord record;
-    while (const auto field = reader.next()) {
+    while (!(cut && reader.left() == 0)) {
+        const auto field = reader.next();
+        if (!field) {
+            break;
+        }
         if (!take_step_field(*field, record)) {
             return std::nullopt;
         }
     }
-    if (!reader.complete() || !fits(record, record.counts.size(), record.router_entropy.size())) {
+    if (!(reader.complete() || (cut && reader.left() == 0)) ||
+        !fits(record, record.counts.size(), record.router_entropy.size())) {
         return std::nullopt;
     }
     if (std::isnan(record.router_entropy_mean)) {
         record.router_entropy_mean = base::mean_router_entropy(record.router_entropy);
     }
     return record;
+}
+
+}  // namespace
+
+std::optional<StepRecord> decode_step(std::span<const std::byte> body) {
+    return read_step(body, false);
+}
+
+std::optional<StepRecord> decode_step_head(std::span<const std::byte> head) {
+    return read_step(head, true);
+}
+
+RecordHead head_of(RecordType type, std::span<const std::byte> body) {
+    RecordHead head{body.size(), 0};
+    FieldReader reader(body);
+    if (type != RecordType::step || reader.layout() != kLayout) {
+        return head;
+    }
+    std::size_t at = body.size() - reader.left();
+    while (const auto field = reader.next()) {
+        if (field->tag == kRun && !field->get(head.run)) {
+            break;
+        }
+        if (field->tag == kCounts || field->tag == kRouterEntropy) {
+            return {at, head.run};
+        }
+        at = body.size() - reader.left();
+    }
+    return {body.size(), 0};
 }
 
 std::uint64_t RankRecord::rows_between(std::size_t from, std::size_t to, std::optional<std::size_t> layer) const {

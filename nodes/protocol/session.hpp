@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -115,6 +116,9 @@ inline bool is_data_channel(std::uint8_t channel) {
 struct SubscribeBody {
     std::uint8_t channel = 0;
     StreamPosition after;
+    /// Since version 2.2: the heads of records that are packed serve, but for the newest so many bytes of each run.
+    std::optional<std::uint64_t> whole_bytes{};
+    bool operator==(const SubscribeBody&) const = default;
 };
 struct CreditBody {
     std::uint8_t channel = 0;

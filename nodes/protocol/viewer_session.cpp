@@ -249,12 +249,15 @@ Actions ViewerSession::on_time(double now) {
     return heartbeat_.ping_when_due(now);
 }
 
-Actions ViewerSession::subscribe(std::uint8_t channel, StreamPosition after) {
+Actions ViewerSession::subscribe(std::uint8_t channel, StreamPosition after, std::optional<std::uint64_t> whole_bytes) {
     if (!ready() || !is_data_channel(channel)) {
         return {};
     }
     subscriptions_[channel] = {true, after, kInitialCredit, 0};
-    return {SendFrame{make_frame(FrameType::subscribe, encode_subscribe({channel, after}))}};
+    if (theirs_.major == 2 && theirs_.minor < 2) {
+        whole_bytes.reset();
+    }
+    return {SendFrame{make_frame(FrameType::subscribe, encode_subscribe({channel, after, whole_bytes}))}};
 }
 
 Actions ViewerSession::unsubscribe(std::uint8_t channel) {

@@ -19,8 +19,9 @@ class ViewerSession {
     Actions start(double now);  ///< our HELLO
     Actions on_frame(Frame frame, double now);
     Actions on_time(double now);  ///< call at least once a second
-    /// After Greeted: this channel's records after that position, then live.
-    Actions subscribe(std::uint8_t channel, StreamPosition after);
+    /// After Greeted: this channel's records after that position, then live. `whole_bytes`: packed heads serve for all
+    /// but the newest ones (SubscribeBody); a node of an older version sends every record whole all the same.
+    Actions subscribe(std::uint8_t channel, StreamPosition after, std::optional<std::uint64_t> whole_bytes = {});
     Actions unsubscribe(std::uint8_t channel);
     Actions request(const std::string& id, const std::string& command, const nlohmann::json& parameters);
     /// Ask for a range of a file, or send one. The caller has at most kMaximumRanges under way, with a number each; how

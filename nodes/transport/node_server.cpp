@@ -19,6 +19,7 @@
 #include "base/foreign_text.hpp"
 #include "base/json_guard.hpp"
 #include "nodes/protocol/node_session.hpp"
+#include "nodes/protocol/record_heads.hpp"
 #include "nodes/security/pairing.hpp"
 #include "nodes/security/unix_time.hpp"
 #include "nodes/transport/attempts.hpp"
@@ -326,11 +327,36 @@ class NodeServer::Impl::Viewer final : public Peer, public std::enable_shared_fr
         }
     }
 
+    /// As they are stored; false when the next records are not packed or are wanted whole.
+    bool send_heads(const protocol::NodeSession::Read& read, Bytes& out) {
+        if (read.channel == static_cast<std::uint8_t>(protocol::Channel::events)) {
+            return false;  // on which holes are told
+        }
+        auto heads =
+            server_.journal_.read_heads(read.channel, {read.after.epoch, read.after.sequence}, *read.whole_bytes);
+        if (!heads) {
+            return false;
+        }
+        protocol::Frame frame;
+        frame.type = protocol::kPackedHeads;
+        frame.channel = read.channel;
+        frame.sequence = heads->last.sequence;
+        frame.epoch = heads->last.epoch;
+        frame.body = std::move(heads->bytes);
+        std::vector<protocol::Frame> frames;
+        frames.push_back(std::move(frame));
+        perform(session_.on_records(read.channel, std::move(frames)), out);
+        return true;
+    }
+
     void fill_from_journal(Bytes& out) {
         while (out.size() < kPieceBytes) {
             const auto read = session_.next_read();
             if (!read) {
                 break;
+            }
+            if (read->whole_bytes && send_heads(*read, out)) {
+                continue;
             }
             std::vector<sessions::Hole> holes;
             auto records = server_.journal_.read(read->channel, {read->after.epoch, read->after.sequence},

@@ -28,6 +28,7 @@
 #include "kernels/devices.hpp"
 #include "nodes/client/child_process.hpp"
 #include "nodes/curves/read_curves.hpp"
+#include "nodes/history/record_parts.hpp"
 #include "nodes/security/identity.hpp"
 #include "nodes/security/known_nodes.hpp"
 #include "nodes/security/pairing.hpp"
@@ -324,6 +325,39 @@ TEST(Readers, OfCheckpoints) {
     for (Reader& reader : readers) {
         reader.good = read_text(whole / fs::path(reader.place).filename());
     }
+    expect_guarded(readers);
+}
+
+/// The session of session() with its segments packed.
+const fs::path& packed_session() {
+    static const TemporaryFolder folder;
+    static const fs::path path = [] {
+        const fs::path copy = folder / "packed";
+        copy_file_or_folder(session(), copy);
+        const auto journal =
+            sessions::Journal::open(copy, sessions::Journal::Mode::read_write, {nullptr, 64 << 20, 0, 0});
+        journal->pack_now(history::record_parts);
+        return copy;
+    }();
+    return path;
+}
+
+TEST(Readers, OfPackedSegments) {
+    const auto beside = [](const fs::path& f) { copy_file_or_folder(packed_session(), f / "s"); };
+    const auto open = [](const fs::path& f) {
+        const auto opened = sessions::Session::open(f / "s", sessions::Journal::Mode::read_only);
+        for (const std::uint8_t channel : {1, 2, 3, 4}) {
+            opened->journal().read(channel, {}, 1000, 1 << 20);
+            opened->journal().read_heads(channel, {}, 0);
+        }
+    };
+    std::string packed;
+    for (const auto& entry : fs::directory_iterator(packed_session() / "segments")) {
+        packed = entry.path().extension() == ".wbp" ? entry.path().filename().string() : packed;
+    }
+    ASSERT_FALSE(packed.empty());
+    std::vector<Reader> readers = {{READER("packed-segment"), "s/segments/" + packed, {}, open, beside, true}};
+    readers[0].good = read_text(packed_session() / "segments" / packed);
     expect_guarded(readers);
 }
 

@@ -13,6 +13,7 @@
 #include "base/crc32c.hpp"
 #include "base/json_fields.hpp"
 #include "base/json_guard.hpp"
+#include "nodes/protocol/record_heads.hpp"
 #include "nodes/protocol/run_state.hpp"
 #include "nodes/protocol/tagged_fields.hpp"
 #include "tests/nodes/protocol/samples.hpp"
@@ -261,6 +262,29 @@ TEST(Records, StepRoundTrip) {
         longer.push_back({});
         EXPECT_FALSE(decode_step(longer));
     }
+}
+
+TEST(Records, TheHeadOfAStepIsEverythingButItsLayers) {
+    const StepRecord step = test::sample_step();
+    const auto body = encode_step(step);
+    const RecordHead head = head_of(RecordType::step, body);
+    EXPECT_EQ(head.run, step.run);
+    ASSERT_LT(head.bytes, body.size() - 4 * step.counts.size());
+    const auto read = decode_step_head(std::span(body).first(head.bytes));
+    ASSERT_TRUE(read);
+    EXPECT_TRUE(read->counts.empty());
+    EXPECT_TRUE(read->router_entropy.empty());
+    StepRecord expected = step;
+    expected.counts.clear();
+    expected.router_entropy.clear();
+    EXPECT_EQ(encode_step(*read), encode_step(expected));
+    EXPECT_EQ(encode_step(*decode_step_head(body)), body) << "all of it, when that is there";
+    EXPECT_FALSE(decode_step_head(std::span(body).first(head.bytes - 1)));
+    // Of any other record, and of the first layout, all of it is the head.
+    const auto text = encode_json({{"run", 3}});
+    EXPECT_EQ(head_of(RecordType::evaluation, text).bytes, text.size());
+    EXPECT_EQ(head_of(RecordType::step, text).bytes, text.size());
+    EXPECT_EQ(head_of(RecordType::step, {}).bytes, 0U);
 }
 
 TEST(Records, AValueThatWasNotComputedIsAbsent) {
@@ -554,7 +578,9 @@ TEST(Mutation, AHundredThousandDamagedInputsDoNoHarm) {
         // parsers.
         accepted += decode_step(body).has_value() + decode_tokens(body).has_value() + decode_json(body).has_value() +
                     decode_hello(body).has_value() + decode_refuse(body).has_value() +
-                    decode_subscribe(body).has_value() + decode_credit(body).has_value();
+                    decode_subscribe(body).has_value() + decode_credit(body).has_value() +
+                    decode_step_head(body).has_value();
+        EXPECT_LE(head_of(RecordType::step, body).bytes, body.size());
         FrameReader reader(kControlBodyLimit);
         reader.feed(body);
         while (reader.next()) {
