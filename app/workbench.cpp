@@ -150,7 +150,12 @@ void Workbench::start_session(const std::filesystem::path& folder, const std::st
     begin_session(*session);
     sessions_.push_back(session);
     bring_to_front(session);
-    if (!folder.empty()) {  // however it was opened, the dialog finds it again
+    if (!folder.empty()) {  // however it was opened, the dialog and the list find it again
+        const auto known = std::find_if(settings_.sessions.begin(), settings_.sessions.end(),
+                                        [&](const KnownSession& one) { return one.folder == folder.string(); });
+        if (known != settings_.sessions.end()) {
+            remember_session(settings_.sessions, KnownSession(*known));
+        }
         settings_.folders.remember("session", folder.parent_path().string());
     }
 }
@@ -201,6 +206,46 @@ void Workbench::list_sessions() {
         return std::none_of(sessions_.begin(), sessions_.end(),
                             [&](const auto& session) { return session->snapshot->session == run.first; });
     });
+}
+
+/// For the list of recent ones: whatever has been done in it.
+void Workbench::note_session(const OpenSession& session) {
+    if (!session.own()) {
+        return;
+    }
+    const auto before = std::find_if(settings_.sessions.begin(), settings_.sessions.end(),
+                                     [&](const KnownSession& one) { return one.folder == session.folder.string(); });
+    const bool is_new = before == settings_.sessions.end();
+    KnownSession now = known_session(session.folder, *session.snapshot, is_new ? KnownSession() : *before);
+    if (is_new && now.runs > 0) {
+        remember_session(settings_.sessions, std::move(now));
+    } else if (!is_new) {
+        *before = std::move(now);
+    }
+}
+
+RecentSessions::Actions Workbench::recent_actions() {
+    return {.open =
+                [this](const std::string& folder) {
+                    if (welcome_) {
+                        choose_welcome("skip");
+                    }
+                    open_session(folder);
+                },
+            .forget =
+                [this](const std::string& folder) {
+                    std::erase_if(settings_.sessions, [&](const KnownSession& one) { return one.folder == folder; });
+                    save_settings_soon();
+                },
+            .look =
+                [this](std::vector<std::string> folders) {
+                    background_.post([this, folders = std::move(folders)]() -> Background::Completion {
+                        return [this, found = RecentSessions::look_at(folders)] {
+                            recent_.take_found(found);
+                            wanted_frames_ = std::max(wanted_frames_, 2);
+                        };
+                    });
+                }};
 }
 
 void Workbench::new_tab(const std::filesystem::path& folder, const std::string& say_then) {
@@ -278,6 +323,9 @@ void Workbench::end_session(std::uint64_t id) {
         return;
     }
     const std::shared_ptr<OpenSession> session = *found;
+    note_session(*session);
+    recent_.forget_found();
+    save_settings_soon();
     const auto next = sessions_.erase(found);
     if (front_ == session) {
         bring_to_front(next != sessions_.end() ? *next : sessions_.back());
@@ -921,6 +969,9 @@ void Workbench::save_settings_if_due(bool now) {
     }
     settings_due_ = 0;
     remember_layout();
+    for (const auto& session : sessions_) {
+        note_session(*session);
+    }
     if (!platform_.headless()) {
         platform_.size(settings_.width, settings_.height);
     }

@@ -24,6 +24,7 @@
 #include "app/open_session.hpp"
 #include "app/palette.hpp"
 #include "app/platform.hpp"
+#include "app/recent_sessions.hpp"
 #include "app/settings.hpp"
 #include "panels/ui/panel.hpp"
 
@@ -138,6 +139,8 @@ class Workbench {
     void begin_session(OpenSession& session);
     void leave_fields();
     void list_sessions();
+    void note_session(const OpenSession& session);
+    RecentSessions::Actions recent_actions();
     /// Sessions that were left, and when their node is gone.
     using Departures = std::map<std::filesystem::path, std::shared_future<void>>;
     /// A node that is still on its way out has its session locked. Not on the GUI thread: waits some seconds at most.
@@ -225,6 +228,7 @@ class Workbench {
     Palette palette_;
     Dialogs dialogs_;
     ConnectForm connect_;
+    RecentSessions recent_;
     Leaving leaving_;
     InputQueue input_;
     Escape escape_;

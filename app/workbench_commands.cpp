@@ -152,6 +152,7 @@ void Workbench::add_file_commands() {
                                      .misfit = "files.no_session"},
                                     [this](const std::string& path) { open_session(path); });
                    }});
+    commands_.add({.key = "file.open_recent", .menu = {"menu.file", 0}, .action = [this] { recent_.open(); }});
     commands_.add({.key = "file.connect_node",
                    .menu = {"menu.file", 0},
                    .shortcut = ImGuiMod_Ctrl | ImGuiMod_Shift | ImGuiKey_N,

@@ -140,6 +140,7 @@ void Workbench::draw(ui::Context& ctx) {
         save_settings_soon();  // it remembers the folder
     }
     connect_.draw(ctx, settings_.nodes, [this](const std::string& address) { open_node(address); });
+    recent_.draw(ctx, settings_.sessions, recent_actions());
     leaving_.draw(ctx);
     palette_.draw(ctx, commands_);
 }
@@ -581,6 +582,18 @@ void Workbench::draw_welcome(ui::Context& ctx) {
         }
         if (ImGui::Button(skip) || ui::escape_closes(ctx)) {
             chosen = "skip";
+        }
+        if (RecentSessions::any(ctx, settings_.sessions)) {
+            ImGui::SetCursorPos({left, ImGui::GetCursorPosY() + ctx.em});
+            ui::text_dim(ctx, ctx.text("recent.title"));
+            ImGui::SetCursorPosX(left);
+            constexpr std::size_t kShown = 3;
+            if (recent_.draw_rows(ctx, settings_.sessions, recent_actions(), whole, kShown) > kShown) {
+                ImGui::SetCursorPosX(left);
+                if (ImGui::Button(ctx.text.label("recent.more"))) {
+                    recent_.open();
+                }
+            }
         }
     }
     ImGui::End();

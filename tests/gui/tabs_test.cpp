@@ -138,6 +138,46 @@ void two_sessions(Harness& h, ImGuiTestContext* ctx) {
     IM_CHECK(h.open_session(ctx, first));
 }
 
+/// What was closed is in the list of recent ones with what was done in it; what is gone says so and can be taken out.
+void recent_sessions(Harness& h, ImGuiTestContext* ctx) {
+    const fs::path first = h.workbench().session(), second = h.folder() / "yesterday", third = h.folder() / "lost";
+    for (const fs::path& folder : {second, third}) {
+        WrittenSession(folder, folder.filename().string(), 3).write("TTA");
+        IM_CHECK(h.open_session(ctx, folder, [&] { return h.snapshot().training.size() == 2; }));
+    }
+    IM_CHECK(h.open_session(ctx, first));
+    const auto& known = h.workbench().settings().sessions;
+    const auto entry = [&](const fs::path& folder) {
+        return std::find_if(known.begin(), known.end(),
+                            [&](const app::KnownSession& one) { return one.folder == folder.string(); });
+    };
+    IM_CHECK(entry(second) != known.end() && entry(third) != known.end());
+    IM_CHECK_EQ(entry(second)->runs, std::uint64_t{4});
+    IM_CHECK_EQ(entry(second)->curve.size(), std::size_t{40});
+    fs::rename(third, h.folder() / "elsewhere-now");
+    h.workbench().command("file.open_recent");
+    IM_CHECK(h.wait(ctx, 20, [&] {
+        const std::string text = words(h, ctx, "recent.list");
+        return text.find("yesterday") != std::string::npos && text.find("kB") != std::string::npos &&
+               text.find(squeezed("Not there any more")) != std::string::npos;
+    }));
+    ctx->ItemClick("//###recent.list/**/###recent.forget");
+    ctx->Yield(3);
+    IM_CHECK(entry(third) == known.end());
+    // The newest first: what was opened last is at the top.
+    ctx->ItemClick("//###recent.list/**/###recent.0");
+    IM_CHECK(comes_to_front(h, ctx, second));
+    IM_CHECK(h.wait(ctx, 20, [&] { return h.snapshot().training.size() == 2; }));
+    IM_CHECK(!is_open(ctx, "//###recent.list"));
+    IM_CHECK(h.open_session(ctx, first));
+    h.workbench().command("help.welcome");
+    ctx->Yield(3);
+    ctx->ItemClick("//###window.welcome/**/###recent.0");
+    IM_CHECK(comes_to_front(h, ctx, second));
+    IM_CHECK(!h.workbench().welcome_visible());
+    IM_CHECK(h.open_session(ctx, first));
+}
+
 /// Whoever closes the window is asked once about the work of all.
 void leaving_asks_once(Harness& h, ImGuiTestContext* ctx) {
     const fs::path first = h.workbench().session(), second = h.folder() / "evening";
@@ -330,6 +370,7 @@ void register_tabs(Harness& harness) {
         harness.add("tabs", name, [&harness, body](ImGuiTestContext* ctx) { body(harness, ctx); });
     };
     add("two sessions in one window", two_sessions);
+    add("recent sessions", recent_sessions);
     add("closing the window asks once about all sessions", leaving_asks_once);
     add("runs, comparisons and probes go to the chosen session", work_goes_where_it_is_sent);
     add("a run of another tab stands beside", runs_beside);
