@@ -257,11 +257,21 @@ void Workbench::new_tab(const std::filesystem::path& folder, const std::string& 
             bring_to_front(*open);
             return;
         }
+        const std::shared_ptr<OpenSession> before = front_;
         start_session(folder, "");
+        end_what_came_to_nothing(before);
         if (!say_then.empty()) {
             notify(say_then, false);
         }
     });
+}
+
+/// A tab that could not be opened, or whose node did not accept us, makes room for what was chosen in its place.
+void Workbench::end_what_came_to_nothing(const std::shared_ptr<OpenSession>& session) {
+    const client::Link::State state = session->snapshot->link.state;
+    if (state == client::Link::State::unopened || state == client::Link::State::refused) {
+        end_session(session->id);
+    }
 }
 
 void Workbench::remember_node(const std::string& address) {
@@ -283,9 +293,9 @@ void Workbench::open_node(const std::string& address) {
             return;
         }
         // A node that did not accept us is asked again: the invitation may be a new one.
-        const std::uint64_t refused = open == sessions_.end() ? 0 : (*open)->id;
+        const std::shared_ptr<OpenSession> before = open == sessions_.end() ? front_ : *open;
         start_session({}, address);
-        end_session(refused);
+        end_what_came_to_nothing(before);
         remember_node(shown);
     });
 }

@@ -132,6 +132,7 @@ class Workbench {
     OpenSession* find_session(std::uint64_t id) const;
     void start_session(const std::filesystem::path& folder, const std::string& node);
     void new_tab(const std::filesystem::path& folder, const std::string& say_then);
+    void end_what_came_to_nothing(const std::shared_ptr<OpenSession>& session);
     void remember_node(const std::string& address);
     void bring_to_front(const std::shared_ptr<OpenSession>& session);
     void end_session(std::uint64_t id);
