@@ -89,6 +89,23 @@ TEST_F(DeviceUseTest, DamagedFilesTellNothing) {
     EXPECT_EQ(uses.look(1).front(), nothing);
 }
 
+TEST_F(DeviceUseTest, GpusAsTheirDriverHasThem) {
+    DeviceUses uses(folder_.path(), MOESCOPE_TEST_GPU_FIGURES);
+    const auto list = uses.look(0);
+    ASSERT_EQ(list.size(), 3u);
+    EXPECT_EQ(list[1].name, "gpu 0");
+    EXPECT_EQ(list[1].title, "Test GPU");
+    EXPECT_EQ(list[1].use, 0.87);
+    EXPECT_EQ(list[1].memory_used, 30'000'000'000u);
+    EXPECT_EQ(list[1].memory_total, 140'000'000'000u);
+    EXPECT_EQ(list[1].temperature, 61);
+    EXPECT_EQ(list[1].power, 412.5);
+    EXPECT_EQ(list[1].power_limit, 700);
+    DeviceUse nothing;  // the second one refuses every question
+    nothing.name = "gpu 1";
+    EXPECT_EQ(list[2], nothing);
+}
+
 TEST(DeviceUseHere, ThisMachineTellsItsMemory) {
     DeviceUses uses;
     (void)uses.look(0);
