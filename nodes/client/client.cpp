@@ -17,6 +17,7 @@
 
 #include "base/atomic_files.hpp"
 #include "base/error.hpp"
+#include "base/foreign_text.hpp"
 #include "base/input_file.hpp"
 #include "base/json_fields.hpp"
 #include "base/process_memory.hpp"
@@ -293,7 +294,7 @@ class NodeClient::Impl final : private Transfers::Host {
     double measured_at_ = 0;
     bool publish_planned_ = false;
     double rate_since_ = 0;
-    std::size_t rate_bytes_ = 0;
+    std::size_t rate_bytes_ = 0, sent_bytes_ = 0;  ///< in and out, since then
 
     std::thread thread_;
 };
@@ -342,6 +343,7 @@ class NodeClient::Impl::ServerPeer final : public transport::Peer, public std::e
                 protocol::append_frame(out, session_.next_piece());
             }
         }
+        client_.sent_bytes_ += out.size();
         return !out.empty();
     }
     void on_tick() override {
@@ -868,6 +870,10 @@ void NodeClient::Impl::greeted(const protocol::Hello& peer) {
     ever_connected_ = greeted_this_time_ = true;
     remember_node();
     link_.epoch = peer.epoch;
+    link_.protocol_major = peer.major;
+    link_.protocol_minor = peer.minor;
+    link_.build = base::shown_name(peer.build);
+    link_.features = base::shown_name(peer.features);
     node_id_ = peer.node_id;
     model_.node_came(static_cast<std::uint32_t>(peer.epoch));
     set_link(Link::State::connected, {});
@@ -1120,13 +1126,15 @@ void NodeClient::Impl::count_bytes(std::size_t bytes) {
     if (now - rate_since_ < 1) {
         return;
     }
-    const double rate = static_cast<double>(rate_bytes_) / (now - rate_since_);
+    const double rate = static_cast<double>(rate_bytes_) / (now - rate_since_),
+                 sent = static_cast<double>(sent_bytes_) / (now - rate_since_);
     rate_since_ = now;
-    rate_bytes_ = 0;
-    if (rate != link_.bytes_per_second) {
+    rate_bytes_ = sent_bytes_ = 0;
+    if (rate != link_.bytes_per_second || sent != link_.sent_bytes_per_second) {
         changed();  // once more when it falls to zero, then never: an idle node wakes nobody
     }
     link_.bytes_per_second = rate;
+    link_.sent_bytes_per_second = sent;
 }
 
 void NodeClient::Impl::changed() {

@@ -50,9 +50,14 @@ struct Link {
     std::string address;                 ///< of a node on another machine; empty: it is here
     double last_data_time = 0;  ///< seconds of steady clock (client::now_seconds()) at which the last frame came
     double round_trip_ms = 0;
-    double bytes_per_second = 0;
-    std::uint64_t records = 0;  ///< records read since start
+    double bytes_per_second = 0;       ///< from the node
+    double sent_bytes_per_second = 0;  ///< to it
+    std::uint64_t records = 0;         ///< records read since start
     std::uint64_t epoch = 0;
+    /// As the node greeted us; 0 and empty until it has.
+    std::uint16_t protocol_major = 0, protocol_minor = 0;
+    std::string build;     ///< its version
+    std::string features;  ///< what it can do: "train,generate"
 };
 
 using protocol::ModelEntry;

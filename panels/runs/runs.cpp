@@ -16,6 +16,7 @@
 #include "panels/runs/imported_runs.hpp"
 #include "panels/runs/run_form.hpp"
 #include "panels/runs/run_tools.hpp"
+#include "panels/runs/session_tabs.hpp"
 #include "panels/ui/panel.hpp"
 #include "panels/ui/text_layout.hpp"
 #include "panels/ui/text_tools.hpp"
@@ -34,7 +35,7 @@ namespace icon = ui::icon;
 class RunsPanel final : public ui::Panel {
  public:
     void draw(ui::Context& ctx) override;
-    void draw_above(ui::Context& ctx) override { form_.draw(ctx); }
+    void draw_above(ui::Context& ctx) override;
     /// runs.new opens the form, run.experiment opens it for an experiment, run.fork for a fork of the selected run.
     /// curves.import and curves.import_folder ask for a file or a folder, curves.import=PATH takes that one;
     /// curves.export=csv and =tensorboard write the selected run.
@@ -135,6 +136,15 @@ bool row(const Context& ctx, const char* id, RunState state, const std::string& 
 
 }  // namespace
 
+void RunsPanel::draw_above(Context& ctx) {
+    form_.draw(ctx);
+    if (const auto session = form_.take_chosen_session()) {
+        ctx.sessions.hand_over(*session, "runs", [form = form_](ui::Panel& there, Context&) {
+            dynamic_cast<RunsPanel&>(there).form_.take_over(form);
+        });
+    }
+}
+
 void RunsPanel::draw_training_menu(Context& ctx, const TrainingRun& run) {
     if (!ImGui::BeginPopupContextItem("menu")) {
         return;
@@ -164,6 +174,16 @@ void RunsPanel::draw_training_menu(Context& ctx, const TrainingRun& run) {
     }
     ui::tooltip(ctx.text(!connected ? "runs.offline" : can_fork(run) ? "runs.fork.help" : "runs.fork.no_checkpoint"));
     draw_experiment_menu(ctx, run);
+    const std::pair<std::uint64_t, std::uint32_t> which{ctx.snapshot.session, run.id};
+    const bool beside = ctx.sessions.beside.count(which) != 0, several = ctx.sessions.open.size() > 1;
+    if (ImGui::MenuItem(ctx.text.label("runs.beside"), nullptr, beside, several)) {
+        if (beside) {
+            ctx.sessions.beside.erase(which);
+        } else {
+            ctx.sessions.beside.insert(which);
+        }
+    }
+    ui::tooltip(ctx.text(several ? "runs.beside.help" : "runs.beside.none"));
     ImGui::Separator();
     draw_export_curves(ctx, run);
     if (ImGui::MenuItem(ctx.text.label("runs.copy_manifest"))) {
@@ -199,6 +219,9 @@ void RunsPanel::draw_training_row(Context& ctx, const TrainingRun& run, bool cho
     if (!run.step.empty()) {
         right = ctx.text.format("runs.row", {{"step", ctx.text.number(static_cast<std::uint64_t>(run.step.back()))},
                                              {"loss", ctx.text.number(history::main_loss(run).back(), 3)}});
+    }
+    if (ctx.sessions.beside.count({ctx.snapshot.session, run.id}) != 0) {
+        right = std::string(icon::pin) + " " + right;
     }
     ImGui::PushID(static_cast<int>(run.id));
     const std::string id = "###run" + std::to_string(run.id);
@@ -370,6 +393,7 @@ bool RunsPanel::act(const std::string& action, Context& ctx) {
 }
 
 void RunsPanel::draw(Context& ctx) {
+    draw_session_tabs(ctx);
     const bool connected = ctx.snapshot.link.state == client::Link::State::connected;
     const std::string label = std::string(icon::plus) + " " + ctx.text.label("runs.new");
     if (ui::button(label.c_str(), connected, ctx.text("runs.offline"))) {

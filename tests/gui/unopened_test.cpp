@@ -23,9 +23,9 @@ void open_for_reading(Harness& h, ImGuiTestContext* ctx) {
     ctx->ItemClick("###unopened.read");
     IM_CHECK(h.wait(ctx, 30,
                     [&] { return h.snapshot().link.state == Link::State::connected && h.snapshot().node.read_only; }));
-    // The other program ends, and the session is opened as usual.
+    // The other program ends, and the session is opened as usual, once its tab for reading is closed.
     other.reset();
-    h.workbench().open_session(before);
+    ctx->KeyPress(ImGuiMod_Ctrl | ImGuiKey_W);
     IM_CHECK(h.wait(ctx, 30, [&] {
         return h.snapshot().link.state == Link::State::connected && !h.snapshot().node.read_only &&
                h.snapshot().node.session == before.string();
