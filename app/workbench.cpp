@@ -573,6 +573,15 @@ void Workbench::frame() {
     }
 }
 
+std::function<void(const std::string&)> Workbench::to_front(
+    std::function<void(client::NodeClient&, const std::string&)> what) {
+    return [this, id = front_->id, what = std::move(what)](const std::string& path) {
+        if (OpenSession* session = find_session(id)) {
+            what(*session->client, path);
+        }
+    };
+}
+
 void Workbench::take_snapshots() {
     for (const auto& session : sessions_) {
         take_snapshot(*session);

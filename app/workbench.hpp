@@ -157,6 +157,8 @@ class Workbench {
             }
         };
     }
+    /// What is done with a path for the session that is in front now, whichever is when the path was chosen.
+    std::function<void(const std::string&)> to_front(std::function<void(client::NodeClient&, const std::string&)> what);
     void take_snapshots();
     void take_snapshot(OpenSession& session);
     void report_results(OpenSession& session);
