@@ -376,6 +376,21 @@ void unpack_file(Unpacker& in, const Entry& entry, const fs::path& to, const std
     }
 }
 
+/// The names in it, and in the folders below it. Its files are durable already.
+void sync_folders(const fs::path& folder) {
+    std::vector<fs::path> folders{folder};
+    for (const auto& entry : fs::recursive_directory_iterator(folder)) {
+        if (entry.is_directory()) {
+            folders.push_back(entry.path());
+        }
+    }
+    for (const fs::path& each : folders) {
+        if (const int failure = base::FileIo::system().sync_folder(each); failure != 0) {
+            throw Error(say("{} can't be written: {}", each, base::system_sentence(failure)));
+        }
+    }
+}
+
 /// Counts bytes for the progress.
 class Done {
  public:
@@ -467,11 +482,14 @@ ArchiveSummary unpack_archive(const fs::path& file, const fs::path& folder, cons
     }
     in.end();
     require_known_version(unpacked);
+    sync_folders(unpacked);
     fs::rename(unpacked, target, error);
     if (error) {
         throw Error(say("{} can't be made: {}", target, error));
     }
-    base::FileIo::system().sync_folder(target.parent_path());
+    if (const int failure = base::FileIo::system().sync_folder(target.parent_path()); failure != 0) {
+        throw Error(say("{} can't be made: {}", target, base::system_sentence(failure)));
+    }
     return summary;
 }
 

@@ -73,14 +73,16 @@ struct LockNote {
 };
 constexpr std::size_t kLockNoteBytes = 96;
 
-std::string encode_lock_note(const LockNote& note) {
-    char text[kLockNoteBytes];
-    std::snprintf(text, sizeof text, "epoch %u records %llu last %u %llu", note.epoch,
-                  static_cast<unsigned long long>(note.end.records), note.end.last.epoch,
-                  static_cast<unsigned long long>(note.end.last.sequence));
-    std::string line = text;
-    line.resize(kLockNoteBytes - 1, ' ');  // always as long: nothing of an older one is left behind it
-    return line + "\n";
+/// Takes no memory: it is written at the end, too, when there may be none.
+std::array<char, kLockNoteBytes> encode_lock_note(const LockNote& note) {
+    std::array<char, kLockNoteBytes> line;
+    line.fill(' ');  // always as long: nothing of an older one is left behind it
+    const int size = std::snprintf(line.data(), line.size(), "epoch %u records %llu last %u %llu", note.epoch,
+                                   static_cast<unsigned long long>(note.end.records), note.end.last.epoch,
+                                   static_cast<unsigned long long>(note.end.last.sequence));
+    line[static_cast<std::size_t>(size)] = ' ';
+    line.back() = '\n';
+    return line;
 }
 
 /// All zero when the file is not there or says nothing that can be read.
@@ -351,7 +353,7 @@ void FileJournal::take_lock(const fs::path& folder) {
 
 /// Only a note: a journal without it is whole.
 void FileJournal::note_in_lock(const LockNote& note) const {
-    const std::string line = encode_lock_note(note);
+    const auto line = encode_lock_note(note);
     (void)!::pwrite(lock_file_.get(), line.data(), line.size(), 0);
 }
 
@@ -740,7 +742,10 @@ std::uint64_t FileJournal::append_locked(std::uint16_t type, std::uint8_t channe
     }
     const Position position{epoch_, last_.epoch == epoch_ ? last_.sequence + 1 : 1};
     const auto bytes = encode_record(position, time_ns, type, channel, body);
+    // Known first: once it is in the file, nothing may fail any more.
+    index_[channel].push_back({position, segment_end_, static_cast<std::uint32_t>(body.size()), segment_number_});
     if (const int error = base::write_fully(io_, segment_.get(), bytes, segment_end_); error != 0) {
+        index_[channel].pop_back();
         // Take the part that was written away again. If even that fails, the file is left alone: the half record is
         // skipped on reading.
         if (io_.truncate(segment_.get(), segment_end_) != 0) {
@@ -749,7 +754,6 @@ std::uint64_t FileJournal::append_locked(std::uint16_t type, std::uint8_t channe
         throw Error(say("the journal in {} can't be written: {}; make room on the disk", folder_,
                         base::system_sentence(error)));
     }
-    index_[channel].push_back({position, segment_end_, static_cast<std::uint32_t>(body.size()), segment_number_});
     segment_end_ += bytes.size();
     bytes_ += bytes.size();
     last_ = seen_ = position;

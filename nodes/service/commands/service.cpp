@@ -317,18 +317,22 @@ void Service::on_request(const transport::Asker& who, std::string id, std::strin
             act([reply](Outcome outcome) { reply(answer_of(outcome)); });
             return;
         }
-        if (const auto answer = earlier_answer(id); answer.is_object()) {
-            reply(answer);
-            return;
-        }
+        json known;
         try {
-            session_->put_finished_command(id, base::dump_json(answer_unknown()));
+            known = earlier_answer(id);
+            if (known.is_null()) {
+                session_->put_finished_command(id, base::dump_json(answer_unknown()));
+            }
         } catch (const std::exception& error) {
             // Carried out without that, it would be done twice when it is sent again. A pause or a stop is not recorded
             // and works on a full disk, too.
             reply(answer_of({{},
                              say("this command could not be noted in the session and was not carried out: {}",
                                  base::sentence_of(error))}));
+            return;
+        }
+        if (!known.is_null()) {
+            reply(known);
             return;
         }
         act([this, id, reply](Outcome outcome) {
@@ -366,12 +370,12 @@ void Service::log(const char* level, const char* source, const Sentence& text) {
 }
 
 json Service::earlier_answer(const std::string& id) const {
-    try {
-        const auto known = session_->finished_command(id);
-        return known ? base::parse_object(*known, protocol::kDataBodyLimit).value_or(json()) : json();
-    } catch (const std::exception&) {
-        return {};  // a database that cannot be read knows no command
+    const auto known = session_->finished_command(id);
+    if (!known) {
+        return {};
     }
+    // It was given, so the command was carried out, whatever is left of the answer.
+    return base::parse_object(*known, protocol::kDataBodyLimit).value_or(answer_unknown());
 }
 
 void Service::carry_out(const Reply& reply, const std::function<void()>& work) {
