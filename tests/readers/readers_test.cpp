@@ -33,6 +33,7 @@
 #include "nodes/service/commands/service.hpp"
 #include "nodes/service/jobs/probe_job.hpp"
 #include "nodes/service/library/model_library.hpp"
+#include "nodes/service/workers/lent_files.hpp"
 #include "probes/probes.hpp"
 #include "routing/expert_loads.hpp"
 #include "routing/imports/import.hpp"
@@ -404,6 +405,11 @@ TEST(Readers, OfTheNode) {
          [](const fs::path& f) {
              sessions::Sources sources;
              node::text_option("@" + (f / "a.txt").string(), base::marked("the text"), sources);
+         }},
+        {READER("lent-file"), "a.npy", "tokens",
+         [](const fs::path& f) {
+             nlohmann::json request = {{"tokens", (f / "a.npy").string()}};
+             const node::LentFiles lent(f / "lent", request);
          }},
         {READER("run-config"), "a.json", tiny_config(2, 2).dump(),
          [](const fs::path& f) { node::read_run_config(f / "a.json"); }},
