@@ -1,7 +1,10 @@
 #include "nodes/service/workers/worker_sandbox.hpp"
 
+#include <algorithm>
 #include <cstdlib>
+#include <link.h>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <string>
 #include <string_view>
 
@@ -20,21 +23,56 @@ constexpr const char* kOfTheSystem[] = {
     "/usr",        "/lib",  "/lib64", "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/localtime",
     "/etc/nvidia", "/proc", "/sys",   "/dev/urandom",     "/dev/random"};
 
+/// The folders of the libraries that are loaded: others that these ask for lie there, too.
+std::set<fs::path> library_folders() {
+    std::set<fs::path> folders;
+    ::dl_iterate_phdr(
+        [](dl_phdr_info* info, std::size_t /*size*/, void* into) {
+            const fs::path file = info->dlpi_name != nullptr ? info->dlpi_name : "";
+            if (file.is_absolute()) {
+                static_cast<std::set<fs::path>*>(into)->insert(file.parent_path());
+            }
+            return 0;
+        },
+        &folders);
+    return folders;
+}
+
+/// Not the folder itself: it may be a person's, with the program in it.
+void add_libraries_of(const fs::path& folder, base::SandboxRules& rules) {
+    constexpr int kMost = 100'000;
+    int looked = 0;
+    std::error_code error;
+    for (fs::directory_iterator it(folder, error), end; !error && it != end && looked < kMost; it.increment(error)) {
+        ++looked;
+        if (it->path().filename().string().find(".so") != std::string::npos) {
+            rules.read.push_back(it->path());
+        }
+    }
+}
+
 void add_libraries(base::SandboxRules& rules, const Paths& paths) {
     rules.read.insert(rules.read.end(), std::begin(kOfTheSystem), std::end(kOfTheSystem));
+    rules.read.push_back(paths.cache / "cuda");  // the libraries of the toolkit, which the plugin looks for there
+    std::set<fs::path> folders = library_folders();
     std::error_code error;
     for (const fs::path& file : {paths.program, paths.gpu_plugin, fs::path(paths.gpu_driver)}) {
         if (const fs::path whole = fs::canonical(file, error); !error) {
-            rules.read.push_back(whole.parent_path());
+            folders.insert(whole.parent_path());
         }
     }
-    rules.read.push_back(paths.cache / "cuda");  // the libraries of the toolkit, which the plugin looks for there
     const char* more = std::getenv("LD_LIBRARY_PATH");
     for (std::string_view rest = more != nullptr ? more : ""; !rest.empty();) {
         const std::string_view one = rest.substr(0, rest.find(':'));
         rest.remove_prefix(std::min(rest.size(), one.size() + 1));
         if (!one.empty()) {
-            rules.read.emplace_back(one);
+            folders.insert(fs::path(one));
+        }
+    }
+    for (const fs::path& folder : folders) {
+        const std::string name = folder.string();
+        if (!name.starts_with("/usr/") && !name.starts_with("/lib")) {
+            add_libraries_of(folder, rules);
         }
     }
 }
