@@ -357,7 +357,11 @@ void unpack_file(Unpacker& in, const Entry& entry, const fs::path& to, const std
     if (!header || header->name != entry.name || header->size != entry.size) {
         throw Error(say("{} does not hold what its list says: {}", in.path(), entry.name));
     }
-    fs::create_directories(to.parent_path());
+    std::error_code made;
+    fs::create_directories(to.parent_path(), made);
+    if (made) {  // as where a file of that name came before
+        throw Error(say("{} can't be made: {}", to.parent_path(), made));
+    }
     const base::Descriptor file(::open(to.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600));
     if (!file) {
         throw Error(say("{} can't be written: {}", to, base::system_sentence(errno)));

@@ -28,7 +28,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     try_to([&] { (void)routing::parse_limits(text); });
     try_to([&] {
         const routing::ExpertLoads loads = routing::parse_expert_loads(text);
-        fuzz::expect(loads.load.size() == loads.layers * loads.experts && loads.load.size() <= size,
+        fuzz::expect(loads.load.size() == loads.layers * loads.experts && loads.load.size() <= routing::kMostLoads,
                      "loads are a whole table");
     });
     if (const auto value = base::parse_json(fuzz::bytes_of(data, size), 64 << 10)) {

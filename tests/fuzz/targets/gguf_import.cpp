@@ -9,7 +9,7 @@ using namespace moescope;
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     try {
         const engine::ImportedModel model = engine::import_gguf(fuzz::in_file(data, size));
-        fuzz::expect(model.layout.floats * 2 <= size, "no more weights than the file has bytes for");
+        fuzz::expect(model.parameters != nullptr && !model.type.empty(), "a model is whole");
         fuzz::accepted();
     } catch (const engine::Error&) {
     }

@@ -10,11 +10,14 @@ namespace {
 constexpr std::size_t kMost = 64 << 10;
 
 int depth_of(const nlohmann::json& value) {
+    if (!value.is_structured()) {
+        return 0;
+    }
     int depth = 0;
-    for (const nlohmann::json& part : value.is_structured() ? value : nlohmann::json()) {
+    for (const nlohmann::json& part : value) {
         depth = std::max(depth, depth_of(part));
     }
-    return value.is_structured() ? depth + 1 : 0;
+    return depth + 1;
 }
 
 }  // namespace

@@ -10,9 +10,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     constexpr int kMostTokens = 20;
     const base::Sentence source = base::Sentence::verbatim("the server");
     const std::string_view text = fuzz::text_of(data, size);
-    int tokens = 0;
-    servers::AnswerReader reader({source, "secret", 2, kMostTokens, true}, [&](protocol::TokenRecord token) {
-        ++tokens;
+    servers::AnswerReader reader({source, "secret", 2, kMostTokens, true}, [](const protocol::TokenRecord& token) {
         fuzz::expect(token.alternatives.size() <= 2, "no more alternatives than were asked for");
     });
     try {
@@ -25,8 +23,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
             return true;
         };
         (void)(stream.feed(text.substr(0, half), take) && stream.feed(text.substr(half), take));
-        fuzz::expect(static_cast<std::size_t>(tokens) <= reader.written().size() + kMostTokens + 1,
-                     "tokens are counted");
         reader.finish();
         (void)reader.stop();
         fuzz::accepted();
