@@ -36,6 +36,7 @@
 #include "nodes/service/commands/service.hpp"
 #include "nodes/service/jobs/probe_job.hpp"
 #include "nodes/service/library/model_library.hpp"
+#include "nodes/service/workers/lent_files.hpp"
 #include "nodes/transfer/incoming.hpp"
 #include "nodes/transfer/outgoing.hpp"
 #include "probes/probes.hpp"
@@ -466,6 +467,11 @@ TEST(Readers, OfTheNode) {
          [](const fs::path& f) {
              sessions::Sources sources;
              node::text_option("@" + (f / "a.txt").string(), base::marked("the text"), sources);
+         }},
+        {READER("lent-file"), "a.npy", "tokens",
+         [](const fs::path& f) {
+             nlohmann::json request = {{"tokens", (f / "a.npy").string()}};
+             const node::LentFiles lent(f / "lent", request);
          }},
         {READER("run-config"), "a.json", tiny_config(2, 2).dump(),
          [](const fs::path& f) { node::read_run_config(f / "a.json"); }},

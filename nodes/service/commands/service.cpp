@@ -16,6 +16,7 @@
 #include "nodes/service/jobs/rank_group.hpp"
 #include "nodes/service/library/machine.hpp"
 #include "nodes/service/library/parameters.hpp"
+#include "nodes/service/workers/worker_sandbox.hpp"
 
 namespace moescope::node {
 using base::count_of;
@@ -182,6 +183,9 @@ Service::Service(const Paths& paths, ServeOptions options)
     }
     followed_to_ = session_->journal().last();
     log("info", "node", say("node {} started, process {}, {} cores", MOESCOPE_VERSION, getpid(), cores()));
+    if (const Sentence problem = sandbox_problem(); !problem.empty()) {
+        log("warning", "models", problem);
+    }
     if (journal_) {
         journal_->flush();
     }
