@@ -277,7 +277,6 @@ TEST(Client, ReadsALongSessionByItsHeads) {
     EXPECT_GT(run.counts.size(), 60'000U / 150);
     EXPECT_LT(run.counts.size(), kSteps / 2) << "by heads";
     EXPECT_EQ(run.counts.back()->step, kSteps + 1);
-    EXPECT_TRUE(snapshot->log.empty());
 }
 
 TEST(Client, CommandsAreAnsweredWithTheirOwnResults) {
