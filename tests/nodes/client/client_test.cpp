@@ -27,11 +27,11 @@
 namespace moescope::client {
 namespace {
 
-using test::SmallNode;
 using protocol::append_frame;
 using protocol::encode_credit;
 using protocol::encode_subscribe;
 using protocol::RecordType;
+using test::SmallNode;
 using test::TemporaryFolder;
 
 /// A client whose snapshots a test can wait for. Waiting ends with the condition or, far later, with failure: no fixed
