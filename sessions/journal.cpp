@@ -401,6 +401,10 @@ void FileJournal::load_segments(const LockNote& note) {
 void FileJournal::load_segment(std::uint32_t number, bool is_last) {
     const fs::path path = folder_ / segment_name(number);
     SegmentScan scan = scan_segment(path);
+    std::error_code ignored;
+    if (!scan.usable && !fs::exists(path, ignored) && fs::exists(folder_ / packed_name(number), ignored)) {
+        return load_packed(number);  // its writer has packed it just now
+    }
     if (is_last && scan.begun) {
         scan.damage.clear();
     }
@@ -564,10 +568,14 @@ bool FileJournal::follow() {
     const std::vector<SegmentFile> files = segment_files(error);
     bool grew = false;
     for (const SegmentFile& file : files) {
-        if (file.number >= segment_number_) {
-            grew = (file.packed ? follow_packed(file.number)
-                                : follow_segment(file.number, file.number == files.back().number)) ||
-                   grew;
+        if (file.number < segment_number_) {
+            continue;
+        }
+        grew = (file.packed ? follow_packed(file.number)
+                            : follow_segment(file.number, file.number == files.back().number)) ||
+               grew;
+        if (!file.packed && !fs::exists(folder_ / segment_name(file.number), error)) {
+            break;  // packed just now: first the rest of it, the next time
         }
     }
     if (grew) {
