@@ -411,11 +411,12 @@ class FailingIo final : public base::FileIo {
 
 TEST_F(PackedJournal, StaysAsItIsWhenTheDiskRefuses) {
     FailingIo io;
-    options.io = &io;
+    JournalOptions failing = options;
+    failing.io = &io;
     for (int fail = 0; fail < 6; ++fail) {  // write, sync and rename of the first two
         fs::remove_all(folder.path() / "segments");
         fs::remove(folder.path() / "journal.lock");
-        const auto journal = Journal::open(folder.path(), Journal::Mode::read_write, options);
+        const auto journal = Journal::open(folder.path(), Journal::Mode::read_write, failing);
         write(*journal);
         io.calls = 0;
         io.fail_at = fail;
