@@ -53,11 +53,20 @@ bool works(const Snapshot& snapshot) {
            (!training(snapshot).empty() || !probing(snapshot).empty() || !reading(snapshot).empty());
 }
 
+/// Of whose work the lines below are.
+void draw_name(const ui::Context& ctx, const OpenSession& session) {
+    ImGui::PushFont(ctx.bold, 0);
+    ui::text_wrapped(session.name());
+    ImGui::PopFont();
+}
+
 }  // namespace
 
-void Leaving::ask(const Snapshot& snapshot, Where where, std::function<void()> go) {
-    go_ = nullptr;
-    if (!works(snapshot)) {
+void Leaving::ask(const OpenSessions& sessions, Where where, std::function<void()> go) {
+    close();
+    sessions_ = sessions;
+    if (!any_works()) {
+        sessions_.clear();
         go();
         return;
     }
@@ -68,15 +77,38 @@ void Leaving::ask(const Snapshot& snapshot, Where where, std::function<void()> g
     stops_.clear();
 }
 
-void Leaving::leave() {
-    std::exchange(go_, nullptr)();
+bool Leaving::any_works() const {
+    return std::any_of(sessions_.begin(), sessions_.end(),
+                       [](const auto& session) { return session->own() && works(*session->snapshot); });
 }
 
-void Leaving::save(const ui::Context& ctx) {
+bool Leaving::any_trains() const {
+    return std::any_of(sessions_.begin(), sessions_.end(), [](const auto& session) {
+        return session->own() && works(*session->snapshot) && !training(*session->snapshot).empty();
+    });
+}
+
+void Leaving::close() {
+    go_ = nullptr;
+    sessions_.clear();
+}
+
+void Leaving::leave() {
+    const std::function<void()> go = std::exchange(go_, nullptr);
+    sessions_.clear();
+    go();
+}
+
+void Leaving::save() {
     saving_ = true;
     stops_.clear();
-    for (const history::TrainingRun* run : training(ctx.snapshot)) {
-        stops_[run->id] = ctx.client.send("train.stop", {{"run", run->id}});
+    for (const auto& session : sessions_) {
+        if (!session->own()) {
+            continue;
+        }
+        for (const history::TrainingRun* run : training(*session->snapshot)) {
+            stops_[{session->id, run->id}] = session->client->send("train.stop", {{"run", run->id}});
+        }
     }
 }
 
@@ -85,7 +117,7 @@ void Leaving::draw(const ui::Context& ctx) {
         return;
     }
     // What it was about may end while the question stands: then nothing is left to lose.
-    if (leave_ || (saving_ && training(ctx.snapshot).empty()) || !works(ctx.snapshot)) {
+    if (leave_ || (saving_ && !any_trains()) || !any_works()) {
         leave();
         return;
     }
@@ -104,44 +136,58 @@ void Leaving::draw(const ui::Context& ctx) {
     }
     ImGui::End();
     if (!keep) {
-        go_ = nullptr;
+        close();
     }
 }
 
 void Leaving::draw_what_happens(const ui::Context& ctx) const {
-    for (const history::TrainingRun* run : training(ctx.snapshot)) {
-        const auto step = static_cast<std::uint64_t>(run->step.empty() ? 0 : run->step.back());
-        ui::text_wrapped(ctx.text.format(
-            "leaving.run",
-            {{"run", run->name}, {"step", ctx.text.number(step)}, {"planned", ctx.text.number(run->planned_steps)}}));
+    for (const auto& session : sessions_) {
+        const Snapshot& snapshot = *session->snapshot;
+        if (!session->own() || !works(snapshot)) {
+            continue;
+        }
+        draw_name(ctx, *session);
+        for (const history::TrainingRun* run : training(snapshot)) {
+            const auto step = static_cast<std::uint64_t>(run->step.empty() ? 0 : run->step.back());
+            ui::text_wrapped(ctx.text.format("leaving.run", {{"run", run->name},
+                                                             {"step", ctx.text.number(step)},
+                                                             {"planned", ctx.text.number(run->planned_steps)}}));
+        }
+        for (const history::ProbeRun* run : probing(snapshot)) {
+            ui::text_wrapped(
+                ctx.text.format("leaving.probe", {{"run", run->name},
+                                                  {"n", ctx.text.number(static_cast<std::uint64_t>(run->draws.size()))},
+                                                  {"planned", ctx.text.number(std::uint64_t{run->planned})}}));
+        }
+        for (const history::RouteRun* run : reading(snapshot)) {
+            const auto routing = snapshot.routing.find(run->id);
+            const std::uint64_t tokens = routing == snapshot.routing.end() ? 0 : routing->second->tokens;
+            ui::text_wrapped(ctx.text.format("leaving.reading", {{"run", run->name}, {"n", ctx.text.number(tokens)}}));
+        }
     }
-    if (!training(ctx.snapshot).empty()) {
+    if (any_trains()) {
         ui::text_wrapped(ctx.text("leaving.what"), ctx.theme.text_dim);
-    }
-    for (const history::ProbeRun* run : probing(ctx.snapshot)) {
-        ui::text_wrapped(
-            ctx.text.format("leaving.probe", {{"run", run->name},
-                                              {"n", ctx.text.number(static_cast<std::uint64_t>(run->draws.size()))},
-                                              {"planned", ctx.text.number(std::uint64_t{run->planned})}}));
-    }
-    for (const history::RouteRun* run : reading(ctx.snapshot)) {
-        const auto routing = ctx.snapshot.routing.find(run->id);
-        const std::uint64_t tokens = routing == ctx.snapshot.routing.end() ? 0 : routing->second->tokens;
-        ui::text_wrapped(ctx.text.format("leaving.reading", {{"run", run->name}, {"n", ctx.text.number(tokens)}}));
     }
 }
 
 void Leaving::draw_saving(const ui::Context& ctx) const {
-    for (const history::TrainingRun* run : training(ctx.snapshot)) {
-        const auto stop = stops_.find(run->id);
-        const auto result = stop == stops_.end() ? ctx.snapshot.results.end() : ctx.snapshot.results.find(stop->second);
-        if (result != ctx.snapshot.results.end() && result->second.state == client::CommandResult::State::failed) {
-            ui::text_wrapped(ctx.text.message(result->second.error), ctx.theme.error);
-        } else {
-            ui::text_wrapped(ctx.text.format("leaving.saves", {{"run", run->name}}));
+    for (const auto& session : sessions_) {
+        const Snapshot& snapshot = *session->snapshot;
+        if (!session->own() || !works(snapshot) || training(snapshot).empty()) {
+            continue;
         }
-        ui::text_wrapped(ctx.text.format("leaving.lost", {{"step", ctx.text.number(run->last_checkpoint)}}),
-                         ctx.theme.text_dim);
+        draw_name(ctx, *session);
+        for (const history::TrainingRun* run : training(snapshot)) {
+            const auto stop = stops_.find({session->id, run->id});
+            const auto result = stop == stops_.end() ? snapshot.results.end() : snapshot.results.find(stop->second);
+            if (result != snapshot.results.end() && result->second.state == client::CommandResult::State::failed) {
+                ui::text_wrapped(ctx.text.message(result->second.error), ctx.theme.error);
+            } else {
+                ui::text_wrapped(ctx.text.format("leaving.saves", {{"run", run->name}}));
+            }
+            ui::text_wrapped(ctx.text.format("leaving.lost", {{"step", ctx.text.number(run->last_checkpoint)}}),
+                             ctx.theme.text_dim);
+        }
     }
 }
 
@@ -157,11 +203,11 @@ void Leaving::draw_buttons(const ui::Context& ctx) {
         return;
     }
     if (ui::default_button(ctx, ok)) {
-        save(ctx);
+        save();
     }
     ui::flow(ui::button_width(stay));
     if (ImGui::Button(stay)) {
-        go_ = nullptr;
+        close();
     }
 }
 

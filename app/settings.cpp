@@ -7,6 +7,7 @@
 
 #include "base/atomic_files.hpp"
 #include "base/input_file.hpp"
+#include "base/json_fields.hpp"
 #include "base/json_guard.hpp"
 
 namespace moescope::app {
@@ -84,6 +85,23 @@ void take_folders(const nlohmann::json& json, FolderMemory& folders) {
     }
 }
 
+void take_sessions(const nlohmann::json& json, std::vector<KnownSession>& sessions) {
+    for (const nlohmann::json& entry : base::member(json, "sessions")) {
+        KnownSession session;
+        session.folder = base::text_of(entry, "folder");
+        session.seen = base::as_integer(base::member(entry, "seen")).value_or(0);
+        session.runs = base::count_of(entry, "runs");
+        for (const nlohmann::json& point : base::member(entry, "curve")) {
+            if (point.is_number() && session.curve.size() < KnownSession::kCurve) {
+                session.curve.push_back(point.get<float>());
+            }
+        }
+        if (fs::path(session.folder).is_absolute() && session.seen >= 0 && sessions.size() < Settings::kSessions) {
+            sessions.push_back(std::move(session));
+        }
+    }
+}
+
 }  // namespace
 
 void FolderMemory::remember(const std::string& kind, const std::string& folder) {
@@ -131,6 +149,7 @@ Settings load_settings(const fs::path& file) {
             }
         }
     }
+    take_sessions(json, s.sessions);
     const auto layouts = json.find("layouts");
     if (layouts == json.end() || !layouts->is_object()) {
         return s;
@@ -157,6 +176,11 @@ std::string settings_text(const Settings& s) {
                            {"coder", s.coder},           {"welcome_done", s.welcome_done},
                            {"folders", s.folders.last},  {"recent_folders", s.folders.recent},
                            {"nodes", s.nodes},           {"layouts", nlohmann::json::object()}};
+    json["sessions"] = nlohmann::json::array();
+    for (const KnownSession& session : s.sessions) {
+        json["sessions"].push_back(
+            {{"folder", session.folder}, {"seen", session.seen}, {"runs", session.runs}, {"curve", session.curve}});
+    }
     for (const auto& [name, layout] : s.layouts) {
         json["layouts"][name] = {{"ini", layout.ini}, {"panels", layout.panels}};
     }

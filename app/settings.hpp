@@ -1,6 +1,8 @@
 // What the window remembers between starts: language, theme, text size, window size, layouts, the coder.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <map>
 #include <string>
@@ -24,6 +26,15 @@ struct FolderMemory {
     void remember(const std::string& kind, const std::string& folder);
 };
 
+/// A session that was open, as the list of recent ones shows it.
+struct KnownSession {
+    static constexpr std::size_t kCurve = 48;
+    std::string folder;
+    std::int64_t seen = 0;     ///< wall clock at which it was last open, seconds since 1970
+    std::uint64_t runs = 0;    ///< of all kinds
+    std::vector<float> curve;  ///< loss of its newest training, at most kCurve points; empty: none
+};
+
 struct Settings {
     std::string language;  ///< "en", "zh"; empty: that of the system
     bool dark = true;
@@ -36,6 +47,8 @@ struct Settings {
     FolderMemory folders;
     static constexpr std::size_t kNodes = 8;
     std::vector<std::string> nodes;  ///< addresses of nodes on other machines, newest first; no secrets
+    static constexpr std::size_t kSessions = 12;
+    std::vector<KnownSession> sessions;  ///< newest first
 };
 
 /// $XDG_CONFIG_HOME/moescope (or ~/.config/moescope).

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <fmt/format.h>
 #include <imgui_internal.h>
+#include <implot.h>
 #include <utility>
 
 #include "app/layouts.hpp"
@@ -16,6 +17,7 @@
 #include "panels/manual/manual.hpp"
 #include "panels/panels.hpp"
 #include "panels/ui/png.hpp"
+#include "panels/ui/widgets.hpp"
 
 namespace moescope::app {
 namespace {
@@ -32,6 +34,10 @@ std::string read_text(const std::filesystem::path& file) {
 
 std::filesystem::path settings_file(const std::filesystem::path& folder) {
     return folder / "settings.json";
+}
+
+base::Sentence verbatim(std::string text) {
+    return base::Sentence::verbatim(std::move(text));
 }
 
 /// Panels and what holds them, but not what floats above: menus, tooltips, forms, dialogs, bars.
@@ -74,9 +80,26 @@ Workbench::Workbench(Platform& platform, WorkbenchOptions options)
         slots_.push_back({.description = &panel});
     }
     welcome_ = !settings_.welcome_done;
+    no_plots_ = ImPlot::GetCurrentContext();
+    // Those keys go through the sessions.
+    ImGui::GetCurrentContext()->ConfigNavWindowingKeyNext = ImGuiMod_Ctrl | ImGuiKey_F6;
+    ImGui::GetCurrentContext()->ConfigNavWindowingKeyPrev = ImGuiMod_Ctrl | ImGuiMod_Shift | ImGuiKey_F6;
+    opened_.show = [this](std::uint64_t id) { show_session(id); };
+    opened_.close = [this](std::uint64_t id) { close_session(id); };
+    opened_.hand_over = [this](std::uint64_t id, std::string key, std::function<void(ui::Panel&, ui::Context&)> take) {
+        show_session(id);
+        before_next_frame([this, id, key = std::move(key), take = std::move(take)] {
+            OpenSession* session = find_session(id);
+            const Slot* found = slot(key);
+            if (session != nullptr && found != nullptr) {
+                ui::Context ctx = context(*session);
+                take(panel(*session, *found), ctx);
+            }
+        });
+    };
     add_commands();
+    start_session(options_.session, options_.node);
     load_manual();
-    start_client();
     if (fonts_.chinese_file().empty()) {
         notify((*text_)("notice.no_chinese_font"), true);
     }
@@ -85,89 +108,248 @@ Workbench::Workbench(Platform& platform, WorkbenchOptions options)
 Workbench::~Workbench() {
     remember_layout();
     save_settings_if_due(true);
-    client_.reset();
+    leaving_ = {};
+    ImPlot::SetCurrentContext(no_plots_);
+    for (const auto& session : sessions_) {
+        retire(*session);  // all at the same time
+    }
+    sessions_.clear();
+    front_.reset();
     ImGui::GetIO().Fonts->Clear();  // it reads fonts_' bytes
     for (std::thread& thread : retiring_) {
         thread.join();
     }
 }
 
-void Workbench::start_client() {
+void Workbench::before_next_frame(std::function<void()> what) {
+    next_.push_back(std::move(what));
+    wanted_frames_ = std::max(wanted_frames_, 3);
+}
+
+OpenSession* Workbench::find_session(std::uint64_t id) const {
+    const auto found =
+        std::find_if(sessions_.begin(), sessions_.end(), [&](const auto& session) { return session->id == id; });
+    return found == sessions_.end() ? nullptr : found->get();
+}
+
+/// A tab more, in front. Between two frames: what is being drawn still reads the session that was.
+void Workbench::start_session(const std::filesystem::path& folder, const std::string& node) {
     client::ClientOptions client_options;
     client_options.node_program = options_.node_program;
-    client_options.session = options_.session;
+    client_options.session = folder;
     client_options.node_arguments = options_.node_arguments;
-    client_options.node = options_.node;
+    client_options.node = node;
     client_options.keys = sessions_folder().parent_path() / "viewer";
-    client_ =
+    const auto session = std::make_shared<OpenSession>();
+    session->id = ++last_session_;
+    session->folder = folder;
+    session->node = node.empty() ? std::string() : client::shown_node_address(node);
+    session->client =
         std::make_unique<client::NodeClient>(std::move(client_options), [&platform = platform_] { platform.wake(); });
-    if (!options_.node.empty()) {
-        options_.node = client::shown_node_address(options_.node);  // the secret of an invitation is not kept
-    }
-    snapshot_ = client_->snapshot();
-    begin_session();
-    if (!options_.session.empty()) {  // however it was opened, the dialog finds it again
-        settings_.folders.remember("session", options_.session.parent_path().string());
+    session->snapshot = session->client->snapshot();
+    begin_session(*session);
+    sessions_.push_back(session);
+    bring_to_front(session);
+    if (!folder.empty()) {  // however it was opened, the dialog and the list find it again
+        const auto known = std::find_if(settings_.sessions.begin(), settings_.sessions.end(),
+                                        [&](const KnownSession& one) { return one.folder == folder.string(); });
+        if (known != settings_.sessions.end()) {
+            remember_session(settings_.sessions, KnownSession(*known));
+        }
+        settings_.folders.remember("session", folder.parent_path().string());
     }
 }
 
-/// Nothing of another session stays: neither what panels keep, nor what is typed into a field, nor an open list or
-/// question. Between two frames.
-void Workbench::begin_session() {
-    on_show_ = std::make_shared<OnShow>();
-    on_show_->session = snapshot_->session;
-    for (Slot& s : slots_) {
-        const std::unique_ptr<ui::Panel> before = std::exchange(s.panel, s.description->make());
-        if (before) {
-            s.panel->take_over(*before);
+/// Panels and all else that is kept, anew: nothing of another journal stays. Between two frames.
+void Workbench::begin_session(OpenSession& session) {
+    const std::shared_ptr<KeptOfSession> kept = std::make_shared<KeptOfSession>();
+    kept->session = session.snapshot->session;
+    const KeptOfSession* before = session.kept ? session.kept.get() : front_ ? front_->kept.get() : nullptr;
+    for (std::size_t i = 0; i < panels_.size(); ++i) {
+        kept->panels.push_back(panels_[i].make());
+        if (before != nullptr) {
+            kept->panels[i]->take_over(*before->panels[i]);
         }
     }
+    if (&session == front_.get()) {
+        kept->plots.use();
+        leave_fields();
+    }
+    session.kept = kept;
+    list_sessions();
+}
+
+void Workbench::bring_to_front(const std::shared_ptr<OpenSession>& session) {
+    if (front_ == session) {
+        return;
+    }
+    front_ = session;
+    front_->kept->plots.use();
+    leave_fields();
+    list_sessions();
+}
+
+/// What is typed into a field, an open list, a dialog: nothing of it goes over to another session. Between two frames.
+void Workbench::leave_fields() {
     dialogs_.close();
-    leaving_ = {};
     ImGui::ClosePopupsOverWindow(nullptr, false);
     ImGui::ClearActiveID();
-    // The field that was being typed in would hand its text to the one of the same name.
+    // The field that was being typed in would hand its text, or what undo knows of it, to the one of the same name.
     ImGui::GetCurrentContext()->InputTextDeactivatedState.ID = 0;
+    ImGui::GetCurrentContext()->InputTextState.ID = 0;
     wanted_frames_ = std::max(wanted_frames_, 3);
 }
 
-/// Before the next frame: what is being drawn now still reads the snapshot and the panels of the session that is left.
-void Workbench::switch_session(const std::filesystem::path& folder, const std::string& say_then) {
-    next_ = [this, folder, say_then] {
-        retire_client();
-        options_.session = folder;
-        options_.node.clear();
-        start_client();
-        if (!say_then.empty()) {
-            notify(say_then, false);
-        }
-    };
-    wanted_frames_ = std::max(wanted_frames_, 3);
-}
-
-void Workbench::open_node(const std::string& address) {
-    leave(Leaving::Where::other_session, [this, address] {
-        next_ = [this, address] {
-            retire_client();
-            options_.session.clear();
-            options_.node = address;
-            start_client();
-            std::vector<std::string>& recent = settings_.nodes;
-            std::erase(recent, options_.node);
-            recent.insert(recent.begin(), options_.node);
-            recent.resize(std::min(recent.size(), Settings::kNodes));
-            save_settings_soon();
-        };
-        wanted_frames_ = std::max(wanted_frames_, 3);
+void Workbench::list_sessions() {
+    opened_.open = opened_sessions(sessions_, front_.get());
+    std::erase_if(opened_.beside, [this](const auto& run) {
+        return std::none_of(sessions_.begin(), sessions_.end(),
+                            [&](const auto& session) { return session->snapshot->session == run.first; });
     });
 }
 
+/// For the list of recent ones: whatever has been done in it.
+void Workbench::note_session(const OpenSession& session) {
+    if (!session.own()) {
+        return;
+    }
+    const auto before = std::find_if(settings_.sessions.begin(), settings_.sessions.end(),
+                                     [&](const KnownSession& one) { return one.folder == session.folder.string(); });
+    const bool is_new = before == settings_.sessions.end();
+    KnownSession now = known_session(session.folder, *session.snapshot, is_new ? KnownSession() : *before);
+    if (is_new && now.runs > 0) {
+        remember_session(settings_.sessions, std::move(now));
+    } else if (!is_new) {
+        *before = std::move(now);
+    }
+}
+
+RecentSessions::Actions Workbench::recent_actions() {
+    return {.open =
+                [this](const std::string& folder) {
+                    if (welcome_) {
+                        choose_welcome("skip");
+                    }
+                    open_session(folder);
+                },
+            .forget =
+                [this](const std::string& folder) {
+                    std::erase_if(settings_.sessions, [&](const KnownSession& one) { return one.folder == folder; });
+                    save_settings_soon();
+                },
+            .look =
+                [this](std::vector<std::string> folders) {
+                    background_.post([this, folders = std::move(folders)]() -> Background::Completion {
+                        return [this, found = RecentSessions::look_at(folders)] {
+                            recent_.take_found(found);
+                            wanted_frames_ = std::max(wanted_frames_, 2);
+                        };
+                    });
+                }};
+}
+
+void Workbench::new_tab(const std::filesystem::path& folder, const std::string& say_then) {
+    before_next_frame([this, folder, say_then] {
+        const auto open = std::find_if(sessions_.begin(), sessions_.end(), [&](const auto& session) {
+            return session->own() && session->folder == folder;
+        });
+        if (open != sessions_.end()) {  // asked for twice
+            bring_to_front(*open);
+            return;
+        }
+        const std::shared_ptr<OpenSession> before = front_;
+        start_session(folder, "");
+        end_what_came_to_nothing(before);
+        if (!say_then.empty()) {
+            notify(say_then, false);
+        }
+    });
+}
+
+/// A tab that could not be opened, or whose node did not accept us, makes room for what was chosen in its place.
+void Workbench::end_what_came_to_nothing(const std::shared_ptr<OpenSession>& session) {
+    const client::Link::State state = session->snapshot->link.state;
+    if (state == client::Link::State::unopened || state == client::Link::State::refused) {
+        end_session(session->id);
+    }
+}
+
+void Workbench::remember_node(const std::string& address) {
+    std::vector<std::string>& recent = settings_.nodes;
+    std::erase(recent, address);
+    recent.insert(recent.begin(), address);
+    recent.resize(std::min(recent.size(), Settings::kNodes));
+    save_settings_soon();
+}
+
+void Workbench::open_node(const std::string& address) {
+    before_next_frame([this, address] {
+        const std::string shown = client::shown_node_address(address);
+        const auto open = std::find_if(sessions_.begin(), sessions_.end(),
+                                       [&](const auto& session) { return session->node == shown; });
+        if (open != sessions_.end() && (*open)->snapshot->link.state != client::Link::State::refused) {
+            bring_to_front(*open);
+            notify((*text_)("notice.session_already_open"), false);
+            return;
+        }
+        // A node that did not accept us is asked again: the invitation may be a new one.
+        const std::shared_ptr<OpenSession> before = open == sessions_.end() ? front_ : *open;
+        start_session({}, address);
+        end_what_came_to_nothing(before);
+        remember_node(shown);
+    });
+}
+
+void Workbench::show_session(std::uint64_t id) {
+    before_next_frame([this, id] {
+        const auto found =
+            std::find_if(sessions_.begin(), sessions_.end(), [&](const auto& session) { return session->id == id; });
+        if (found != sessions_.end()) {
+            bring_to_front(*found);
+        }
+    });
+}
+
+void Workbench::step_session(int by) {
+    const auto count = static_cast<int>(sessions_.size());
+    const auto at = static_cast<int>(std::find(sessions_.begin(), sessions_.end(), front_) - sessions_.begin());
+    show_session(sessions_[static_cast<std::size_t>(((at + by) % count + count) % count)]->id);
+}
+
+void Workbench::close_session(std::uint64_t id) {
+    const auto found =
+        std::find_if(sessions_.begin(), sessions_.end(), [&](const auto& session) { return session->id == id; });
+    if (found == sessions_.end() || sessions_.size() < 2) {
+        return;
+    }
+    leave({*found}, Leaving::Where::other_session, [this, id] { before_next_frame([this, id] { end_session(id); }); });
+}
+
+/// Between two frames. The one that follows it comes to the front, or the last one.
+void Workbench::end_session(std::uint64_t id) {
+    const auto found =
+        std::find_if(sessions_.begin(), sessions_.end(), [&](const auto& session) { return session->id == id; });
+    if (found == sessions_.end() || sessions_.size() < 2) {
+        return;
+    }
+    const std::shared_ptr<OpenSession> session = *found;
+    note_session(*session);
+    recent_.forget_found();
+    save_settings_soon();
+    const auto next = sessions_.erase(found);
+    if (front_ == session) {
+        bring_to_front(next != sessions_.end() ? *next : sessions_.back());
+    }
+    retire(*session);
+    list_sessions();
+}
+
 /// Ending a client may take seconds (the node writes a checkpoint): a thread of its own waits for it.
-void Workbench::retire_client() {
-    std::shared_ptr<client::NodeClient> old = std::move(client_);
+void Workbench::retire(OpenSession& session) {
+    std::shared_ptr<client::NodeClient> old = std::move(session.client);
     const auto gone = std::make_shared<std::promise<void>>();
-    if (options_.node.empty()) {
-        departures_[options_.session] = gone->get_future().share();
+    if (session.own()) {
+        departures_[session.folder] = gone->get_future().share();
     }
     retiring_.emplace_back([old = std::move(old), gone]() mutable {
         old.reset();
@@ -187,31 +369,48 @@ void Workbench::wait_until_left(const Departures& departures, const std::filesys
 void Workbench::load_manual() {
     background_.post([this, docs = options_.assets / "docs"]() -> Background::Completion {
         return [this, en = read_text(docs / "manual-en.md"), zh = read_text(docs / "manual-zh.md")] {
-            if (Slot* manual = slot("manual")) {
-                panels::set_manual(*manual->panel, en, zh);
+            const Slot* manual = slot("manual");
+            for (const auto& session : sessions_) {
+                if (manual != nullptr) {
+                    panels::set_manual(panel(*session, *manual), en, zh);
+                }
             }
         };
     });
 }
 
 void Workbench::open_session(const std::filesystem::path& folder) {
-    background_.post([this, folder, open = options_.session, departures = departures_]() -> Background::Completion {
-        std::error_code error;
-        const bool same = std::filesystem::equivalent(folder, open, error) && !error;
+    std::map<std::uint64_t, std::filesystem::path> open;
+    for (const auto& session : sessions_) {
+        if (session->own()) {
+            open[session->id] = session->folder;
+        }
+    }
+    background_.post([this, folder, open, departures = departures_]() -> Background::Completion {
+        std::uint64_t same = 0;
+        for (const auto& [id, other] : open) {
+            std::error_code error;
+            if (std::filesystem::equivalent(folder, other, error) && !error) {
+                same = id;
+            }
+        }
         const bool good = holds_session(folder);
         wait_until_left(departures, folder);
         return [this, folder, good, same] {
-            if (same) {
-                notify((*text_)("notice.session_already_open"), false);
+            if (OpenSession* session = find_session(same)) {
+                if (session->snapshot->link.state == client::Link::State::unopened) {
+                    session->client->restart_node();  // whoever opens it again wants another try
+                } else if (session == front_.get()) {
+                    notify((*text_)("notice.session_already_open"), false);
+                }
+                show_session(same);
                 return;
             }
             if (!good) {
                 notify(text_->format("notice.not_a_session", {{"path", folder.string()}}), true);
                 return;
             }
-            leave(Leaving::Where::other_session, [this, folder] {
-                switch_session(folder, text_->format("notice.session_opened", {{"path", folder.string()}}));
-            });
+            new_tab(folder, text_->format("notice.session_opened", {{"path", folder.string()}}));
         };
     });
 }
@@ -224,7 +423,7 @@ void Workbench::drop(const std::vector<std::string>& paths) {
                     open_session(path);
                     return;
                 }
-                client_->send("models.add", {{"path", path}});
+                front_->client->send("models.add", {{"path", path}});
                 show_panel("models");
             };
         });
@@ -268,18 +467,18 @@ void Workbench::turn(double longest) {
 void Workbench::take_close() {
     if (platform_.should_close()) {
         platform_.set_should_close(false);
-        leave(Leaving::Where::out, [this] { quit_ = true; });
+        leave_window();
     }
 }
 
-/// Says what becomes of the work that is under way, then goes.
-void Workbench::leave(Leaving::Where where, std::function<void()> go) {
+/// Says what becomes of the work that is under way, then goes. On another machine it goes on without us.
+void Workbench::leave(const OpenSessions& sessions, Leaving::Where where, std::function<void()> go) {
     wanted_frames_ = std::max(wanted_frames_, 3);
-    if (!options_.node.empty()) {  // what it does goes on without us
-        go();
-        return;
-    }
-    leaving_.ask(*snapshot_, where, std::move(go));
+    leaving_.ask(sessions, where, std::move(go));
+}
+
+void Workbench::leave_window() {
+    leave(sessions_, Leaving::Where::out, [this] { quit_ = true; });
 }
 
 /// Seconds until the next frame is due; 0: now, below 0: when something happens.
@@ -293,8 +492,10 @@ double Workbench::wait_time(double now) const {
         wait = wait < 0 ? seconds : std::min(wait, seconds);
     };
     const double since = now - last_frame_;
-    if (client_->snapshot()->version != on_show_->drawn_version) {
-        at_most(kStreamInterval - since);
+    for (const auto& session : sessions_) {
+        if (session->client->snapshot()->version != session->kept->drawn_version) {
+            at_most((session == front_ ? kStreamInterval : kBehindInterval) - since);
+        }
     }
     if (now - last_input_ < kSettle) {
         at_most(0.1 - since);
@@ -305,15 +506,17 @@ double Workbench::wait_time(double now) const {
     if (dialogs_.open()) {
         at_most((dialogs_.reading() ? kStreamInterval : 0.2) - since);
     }
-    if (snapshot_->link.state != client::Link::State::connected &&
-        snapshot_->link.state != client::Link::State::refused) {
-        at_most(0.5 - since);  // the age of the data grows
-    } else if (snapshot_->link.last_data_time > 0 && snapshot_->link.state == client::Link::State::connected) {
-        const double age = now - snapshot_->link.last_data_time;
-        at_most(age < kStaleSeconds ? kStaleSeconds - age : 1 - since);  // a node that has gone silent is told
+    for (const auto& session : sessions_) {
+        const client::Link& link = session->snapshot->link;
+        if (link.state != client::Link::State::connected && link.state != client::Link::State::refused) {
+            at_most(0.5 - since);  // the age of the data grows
+        } else if (link.last_data_time > 0 && link.state == client::Link::State::connected) {
+            const double age = now - link.last_data_time;
+            at_most(age < kStaleSeconds ? kStaleSeconds - age : 1 - since);  // a node that has gone silent is told
+        }
     }
-    if (on_show_->status_until > 0) {
-        at_most(on_show_->status_until - now);
+    if (front_->kept->status_until > 0) {
+        at_most(front_->kept->status_until - now);
     }
     if (next_frame_ > 0) {
         at_most(std::max(next_frame_ - now, kStreamInterval - since));
@@ -325,10 +528,10 @@ double Workbench::wait_time(double now) const {
 }
 
 void Workbench::frame() {
-    if (next_) {
-        std::exchange(next_, nullptr)();
+    for (const std::function<void()>& due : std::exchange(next_, {})) {
+        due();
     }
-    take_snapshot();
+    take_snapshots();
     background_.finish();
     drop(platform_.take_dropped());
     if (style_due_) {
@@ -357,7 +560,7 @@ void Workbench::frame() {
         wanted_frames_ = 3;
         return;
     }
-    if (hurry_ && input_.waiting() && on_show_->pictures.empty()) {
+    if (hurry_ && input_.waiting() && front_->kept->pictures.empty()) {
         return;  // the next one shows it
     }
     platform_.present();
@@ -370,30 +573,49 @@ void Workbench::frame() {
     }
 }
 
-void Workbench::take_snapshot() {
-    snapshot_ = client_->snapshot();
-    if (snapshot_->session != on_show_->session) {
-        begin_session();
+std::function<void(const std::string&)> Workbench::to_front(
+    std::function<void(client::NodeClient&, const std::string&)> what) {
+    return [this, id = front_->id, what = std::move(what)](const std::string& path) {
+        if (OpenSession* session = find_session(id)) {
+            what(*session->client, path);
+        }
+    };
+}
+
+void Workbench::take_snapshots() {
+    for (const auto& session : sessions_) {
+        take_snapshot(*session);
     }
-    on_show_->drawn_version = snapshot_->version;
-    report_results();
-    report_problems();
-    on_show_->when_connected.erase(std::remove_if(on_show_->when_connected.begin(), on_show_->when_connected.end(),
-                                                  [this](const std::string& key) { return commands_.run(key); }),
-                                   on_show_->when_connected.end());
-    if (const std::uint32_t run = on_show_->recovery.due(*snapshot_)) {
-        command(fmt::format("run.continue={}", run));
+    list_sessions();
+    KeptOfSession& kept = *front_->kept;
+    std::erase_if(kept.when_connected, [this](const std::string& key) { return commands_.run(key); });
+    if (kept.selection.hovered_frame < ImGui::GetFrameCount() - 1) {
+        kept.selection.hovered_step.reset();
     }
-    if (ui::Selection& selection = on_show_->selection; selection.hovered_frame < ImGui::GetFrameCount() - 1) {
-        selection.hovered_step.reset();
+}
+
+void Workbench::take_snapshot(OpenSession& session) {
+    session.snapshot = session.client->snapshot();
+    if (session.snapshot->session != session.kept->session) {
+        begin_session(session);
+    }
+    if (session.snapshot->version == session.kept->drawn_version) {
+        return;
+    }
+    session.kept->drawn_version = session.snapshot->version;
+    report_results(session);
+    report_problems(session);
+    report_behind(session);
+    if (const std::uint32_t run = session.kept->recovery.due(*session.snapshot)) {
+        act(session, fmt::format("run.continue={}", run));
     }
 }
 
 /// Every failed command is told once, but for a plan, whose form shows the reason; of those that succeed only the ones
 /// whose effect cannot be seen.
-void Workbench::report_results() {
-    for (const auto& [id, result] : snapshot_->results) {
-        auto& seen = on_show_->seen_results[id];
+void Workbench::report_results(OpenSession& session) {
+    for (const auto& [id, result] : session.snapshot->results) {
+        auto& seen = session.kept->seen_results[id];
         if (seen == result.state) {
             continue;
         }
@@ -402,54 +624,100 @@ void Workbench::report_results() {
             continue;
         }
         if (result.state == client::CommandResult::State::failed) {
-            notify(result.error, true);
+            tell(session, result.error, true);
         } else if (result.state == client::CommandResult::State::unknown) {
-            notify(text_->format("notice.unknown_result", {{"command", result.name}}), true);
+            tell(session, verbatim(text_->format("notice.unknown_result", {{"command", result.name}})), true);
         } else if (result.state == client::CommandResult::State::done &&
-                   (result.name == "report.write" || result.name == "route.export")) {
+                   (result.name == "report.write" || result.name == "route.export" || result.name == "curves.export" ||
+                    result.name == "transfer.pull")) {
             const std::string path = base::text_of(result.value, "path");
             const char* sentence = result.name == "report.write" ? "notice.report_saved" : "notice.file_saved";
-            notify(base::Sentence::verbatim(text_->format(sentence, {{"path", path}})), false, path);
+            tell(session, verbatim(text_->format(sentence, {{"path", path}})), false, path);
         } else if (result.state == client::CommandResult::State::done && result.name == "models.export") {
             for (const nlohmann::json& note : base::member(result.value, "notes")) {
-                notify(base::sentence_in(note, "text"), false);
+                tell(session, base::sentence_in(note, "text"), false);
             }
             const std::string path = base::text_of(result.value, "path");
-            notify(base::Sentence::verbatim(text_->format("notice.file_saved", {{"path", path}})), false, path);
+            tell(session, verbatim(text_->format("notice.file_saved", {{"path", path}})), false, path);
+        } else if (result.state == client::CommandResult::State::done && result.name == "curves.import") {
+            for (const nlohmann::json& note : base::member(result.value, "notes")) {
+                tell(session, base::sentence_in(note, "text"), false);
+            }
+            for (const nlohmann::json& run : base::member(result.value, "runs")) {
+                tell(session,
+                     verbatim(text_->format("notice.curves_imported",
+                                            {{"name", base::text_of(run, "name")},
+                                             {"curves", text_->number(base::count_of(run, "curves"))}})),
+                     false);
+            }
         } else if (result.state == client::CommandResult::State::done && result.name == "models.add") {
-            notify(text_->format("notice.model_added", {{"name", base::text_of(result.value, "name")}}), false);
+            tell(session,
+                 verbatim(text_->format("notice.model_added", {{"name", base::text_of(result.value, "name")}})), false);
         }
     }
-    for (auto it = on_show_->seen_results.begin(); it != on_show_->seen_results.end();) {
-        it = snapshot_->results.count(it->first) != 0 ? std::next(it) : on_show_->seen_results.erase(it);
-    }
+    std::erase_if(session.kept->seen_results,
+                  [&](const auto& seen) { return session.snapshot->results.count(seen.first) == 0; });
 }
 
 /// What is damaged in the session is told once, when it is opened and when more is found.
-void Workbench::report_problems() {
-    const auto& problems = snapshot_->node.problems;
-    if (problems == on_show_->told_problems) {
+void Workbench::report_problems(OpenSession& session) {
+    const std::vector<base::Sentence>& problems = session.snapshot->node.problems;
+    std::vector<base::Sentence>& told = session.kept->told_problems;
+    if (problems == told) {
         return;
     }
     for (const base::Sentence& problem : problems) {
-        if (std::find(on_show_->told_problems.begin(), on_show_->told_problems.end(), problem) ==
-            on_show_->told_problems.end()) {
-            notify(problem, true);
+        if (std::find(told.begin(), told.end(), problem) == told.end()) {
+            tell(session, problem, true);
         }
     }
-    on_show_->told_problems = problems;
+    told = problems;
 }
 
-ui::Context Workbench::context() {
+/// What ends in a session behind, or befalls its node: in front it is on the screen.
+void Workbench::report_behind(OpenSession& session) {
+    using State = client::Link::State;
+    const client::Link& link = session.snapshot->link;
+    const bool behind = &session != front_.get();
+    for (const EndedRun& run : take_ended(*session.kept, *session.snapshot)) {
+        if (behind) {
+            const bool failed = run.state == history::RunState::failed || run.state == history::RunState::interrupted;
+            const base::Sentence state = verbatim((*text_)(ui::state_key(run.state)));
+            tell(session,
+                 run.message.empty() ? base::say("{}: {}", run.title, state)
+                                     : base::say("{}: {}", run.title, base::say("{}: {}", state, run.message)),
+                 failed);
+        }
+    }
+    const State before = std::exchange(session.kept->seen_link, link.state);
+    if (behind && before != link.state && !link.message.empty() &&
+        (link.state == State::crashed || link.state == State::refused || link.state == State::unopened)) {
+        tell(session, link.message, true);
+    }
+}
+
+void Workbench::tell(OpenSession& session, const base::Sentence& sentence, bool error,
+                     const std::filesystem::path& file) {
+    session.kept->notices.add(sentence, error, client::now_seconds(), file);
+    if (&session != front_.get()) {
+        const auto found = std::find_if(opened_.open.begin(), opened_.open.end(),
+                                        [&](const ui::OpenedSession& one) { return one.id == session.id; });
+        notify(base::say("{}: {}", found == opened_.open.end() ? session.name() : found->name, sentence), error, file);
+    }
+    wanted_frames_ = std::max(wanted_frames_, 2);
+}
+
+ui::Context Workbench::context(OpenSession& session) {
     return {
-        .snapshot = *snapshot_,
-        .client = *client_,
+        .snapshot = *session.snapshot,
+        .client = *session.client,
         .text = *text_,
         .theme = theme_,
-        .selection = on_show_->selection,
+        .selection = session.kept->selection,
         .floating = floating_,
         .coder = settings_.coder,
-        .shared = on_show_->shared,
+        .shared = session.kept->shared,
+        .sessions = opened_,
         .run = [this](const std::string& key) { command(key); },
         .available =
             [this](const std::string& key) {
@@ -470,36 +738,40 @@ ui::Context Workbench::context() {
             },
         .notify = [this](const std::string& sentence, bool error) { notify(sentence, error); },
         .choose_file =
-            [this](const std::string& title, const std::string& place, std::function<void(const std::string&)> done) {
+            [this, &session](const std::string& title, const std::string& place,
+                             std::function<void(const std::string&)> done) {
                 dialogs_.ask({.what = FileRequest::What::open_file, .place = place, .title = title},
-                             while_on_show(std::move(done)));
+                             while_open(session, std::move(done)));
             },
         .choose_folder =
-            [this](const std::string& title, const std::string& place, std::function<void(const std::string&)> done) {
+            [this, &session](const std::string& title, const std::string& place,
+                             std::function<void(const std::string&)> done) {
                 dialogs_.ask({.what = FileRequest::What::open_folder,
                               .place = place,
                               .title = title,
-                              .folder = options_.session.parent_path()},
-                             while_on_show(std::move(done)));
+                              .folder = session.folder.parent_path()},
+                             while_open(session, std::move(done)));
             },
         .save_as = [this](const std::string& name,
                           std::function<std::string()> make) { save_as(name, std::move(make)); },
         .choose_target =
-            [this](const std::string& name, std::function<void(const std::string&)> done) {
-                ask_where(name, while_on_show(std::move(done)));
+            [this, &session](const std::string& name, std::function<void(const std::string&)> done) {
+                ask_where(name, while_open(session, std::move(done)));
             },
         .save_picture =
-            [this](const std::string& name, ImVec2 min, ImVec2 max) {
-                on_show_->pictures.push_back({min, max, name});
+            [this, &session](const std::string& name, ImVec2 min, ImVec2 max) {
+                session.kept->pictures.push_back({min, max, name});
                 wanted_frames_ = std::max(wanted_frames_, 2);
             },
         .in_background =
-            [this](std::function<std::function<void()>()> work) {
+            [this, &session](std::function<std::function<void()>()> work) {
                 background_.post([work = std::move(work),
-                                  then = while_on_show(std::function([this](const std::function<void()>& done) {
-                                      done();
-                                      wanted_frames_ = std::max(wanted_frames_, 2);
-                                  }))]() -> Background::Completion { return [done = work(), then] { then(done); }; });
+                                  then = while_open(session, std::function([this](const std::function<void()>& done) {
+                                                        done();
+                                                        wanted_frames_ = std::max(wanted_frames_, 2);
+                                                    }))]() -> Background::Completion {
+                    return [done = work(), then] { then(done); };
+                });
             },
         .make_picture = [this](
                             int width, int height,
@@ -578,13 +850,17 @@ bool Workbench::command(const std::string& key) {
     if (commands_.find(key) != nullptr) {
         return commands_.run(key);
     }
-    ui::Context ctx = context();
-    for (Slot& s : slots_) {
-        if (s.panel->act(key, ctx)) {
-            return true;
-        }
-    }
-    return false;
+    return act(*front_, key);
+}
+
+/// By the panel whose action it is.
+bool Workbench::act(OpenSession& session, const std::string& key) {
+    ui::Context ctx = context(session);
+    return std::any_of(slots_.begin(), slots_.end(), [&](const Slot& s) { return panel(session, s).act(key, ctx); });
+}
+
+ui::Panel& Workbench::panel(const OpenSession& session, const Slot& slot) const {
+    return *session.kept->panels[static_cast<std::size_t>(&slot - slots_.data())];
 }
 
 Workbench::Slot* Workbench::slot(const std::string& key) {
@@ -724,6 +1000,9 @@ void Workbench::save_settings_if_due(bool now) {
     }
     settings_due_ = 0;
     remember_layout();
+    for (const auto& session : sessions_) {
+        note_session(*session);
+    }
     if (!platform_.headless()) {
         platform_.size(settings_.width, settings_.height);
     }
@@ -736,18 +1015,18 @@ void Workbench::save_settings_if_due(bool now) {
 }
 
 void Workbench::notify(base::Sentence sentence, bool error, const std::filesystem::path& file) {
-    on_show_->notices.add(std::move(sentence), error, client::now_seconds(), file);
+    front_->kept->notices.add(std::move(sentence), error, client::now_seconds(), file);
     wanted_frames_ = std::max(wanted_frames_, 2);
 }
 
 /// Pictures are of what was on the screen when the person asked; where to put them is asked afterwards.
 void Workbench::take_pictures() {
-    if (on_show_->pictures.empty()) {
+    if (front_->kept->pictures.empty()) {
         return;
     }
     const auto whole = std::make_shared<const Image>(platform_.read_pixels(is_of_panels));
     const ImVec2 factor = ImGui::GetIO().DisplayFramebufferScale;
-    for (const PictureRequest& request : std::exchange(on_show_->pictures, {})) {
+    for (const PictureRequest& request : std::exchange(front_->kept->pictures, {})) {
         const auto pixel = [](float at, float scale, int limit) {
             return std::clamp(static_cast<int>(std::lround(at * scale)), 0, limit);
         };

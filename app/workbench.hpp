@@ -1,5 +1,6 @@
-// The workbench: what stands between the window of the system and the panels. It owns the client, the panels, the
-// settings and the list of commands, and builds one frame when asked. GUI thread only.
+// The workbench: what stands between the window of the system and the panels. It owns the open sessions with their
+// panels, of which one is in front, the settings and the list of commands, and builds one frame when asked. GUI thread
+// only.
 #pragma once
 
 #include <filesystem>
@@ -19,17 +20,19 @@
 #include "app/frame_times.hpp"
 #include "app/input_queue.hpp"
 #include "app/leaving.hpp"
+#include "app/node_copy.hpp"
 #include "app/notices.hpp"
+#include "app/open_session.hpp"
 #include "app/palette.hpp"
 #include "app/platform.hpp"
-#include "app/recovery.hpp"
+#include "app/recent_sessions.hpp"
 #include "app/settings.hpp"
 #include "panels/ui/panel.hpp"
 
 namespace moescope::app {
 
 struct WorkbenchOptions {
-    std::filesystem::path session;  ///< not used while `node` is not empty
+    std::filesystem::path session;  ///< the first one; not used when `node` is not empty
     std::string node;               ///< address of a node on another machine; empty: one of our own
     std::filesystem::path node_program;
     std::vector<std::string> node_arguments;
@@ -62,20 +65,24 @@ class Workbench {
     /// True when the command exists and is available. Keys that are no command go to the panels' own actions.
     bool command(const std::string& key);
     const Commands& commands() const { return commands_; }
-    const client::Snapshot& snapshot() const { return *snapshot_; }
-    client::NodeClient& client() { return *client_; }
-    ui::Selection& selection() { return on_show_->selection; }
+    // Of the session in front.
+    const client::Snapshot& snapshot() const { return *front_->snapshot; }
+    client::NodeClient& client() { return *front_->client; }
+    ui::Selection& selection() { return front_->kept->selection; }
+    const Notices& notices() const { return front_->kept->notices; }
+    const std::filesystem::path& session() const { return front_->folder; }
+    /// Where it is: the session's folder, or the node's address.
+    std::string place() const { return front_->place(); }
+
+    /// In the order of the tabs; never empty.
+    const OpenSessions& sessions() const { return sessions_; }
     const ui::Language& text() const { return *text_; }
     const Settings& settings() const { return settings_; }
-    const Notices& notices() const { return on_show_->notices; }
     const Dialogs& dialogs() const { return dialogs_; }
     const ui::Floating& floating() const { return floating_; }
     std::string shortcut(const std::string& key) const;  ///< keys of a command as text, empty when it has none
     FrameTimes& frame_times() { return frame_times_; }
     const std::string& chinese_font() const { return fonts_.chinese_file(); }
-    const std::filesystem::path& session() const { return options_.session; }
-    /// Where what is open is: the session's folder, or the node's address.
-    std::string place() const { return options_.node.empty() ? options_.session.string() : options_.node; }
     bool welcome_visible() const { return welcome_; }
 
     bool panel_visible(const std::string& key) const;
@@ -85,9 +92,16 @@ class Workbench {
     void set_layout(const std::string& layout);
     /// The layout as it was left, the panel that it is about in front.
     void show_layout(const std::string& layout);
+    /// In a tab of its own, which comes to the front; so does the one that has it open already.
     void open_session(const std::filesystem::path& folder);
-    /// Leaves what is open for the node at that address, which goes on when the window leaves it.
+    /// The same for the node at that address, which goes on when the window leaves it.
     void open_node(const std::string& address);
+    /// Brings it to the front before the next frame. What works in the others goes on.
+    void show_session(std::uint64_t id);
+    /// The tab `by` places further on, around the end.
+    void step_session(int by);
+    /// Before the next frame, when nothing works in it or the person has said so. The last one stays.
+    void close_session(std::uint64_t id);
     /// What dropping files on the window does: model files are added, a session folder is opened.
     void drop(const std::vector<std::string>& paths);
     /// `file`: what was written, for the button that shows it.
@@ -104,55 +118,54 @@ class Workbench {
  private:
     struct Slot {
         const ui::PanelDescription* description = nullptr;
-        std::unique_ptr<ui::Panel> panel{};
         bool visible = false;
         int focus =
             0;  ///< in so many frames its tab is brought to the front: a dock node chooses its own tab in the first
     };
 
-    struct PictureRequest {
-        ImVec2 min, max;
-        std::string name;
-    };
-    /// What belongs to the session on show, as all panels do: begin_session() makes it anew, so that none of it needs
-    /// to be taken back.
-    struct OnShow {
-        std::uint64_t session = 0;  ///< Snapshot::session
-        ui::Selection selection;
-        ui::Shared shared;
-        Recovery recovery;
-        Notices notices;
-        double status_until = 0;  ///< client::now_seconds() at which the line in the status line goes; 0: it stays
-        std::map<client::CommandId, client::CommandResult::State> seen_results;
-        std::vector<base::Sentence> told_problems;  ///< of the session, as they were last
-        std::vector<std::string> when_connected;    ///< commands that wait until they are available
-        std::vector<PictureRequest> pictures;       ///< to be cut out of this frame when it is finished
-        std::uint64_t drawn_version = 0;
-    };
-
-    ui::Context context();
+    ui::Context context() { return context(*front_); }
+    ui::Context context(OpenSession& session);
     Slot* slot(const std::string& key);
+    ui::Panel& panel(const OpenSession& session, const Slot& slot) const;
+    bool act(OpenSession& session, const std::string& key);
     void load_manual();
-    void start_client();
-    void retire_client();
-    void switch_session(const std::filesystem::path& folder, const std::string& say_then);
-    void begin_session();
+    void before_next_frame(std::function<void()> what);
+    OpenSession* find_session(std::uint64_t id) const;
+    void start_session(const std::filesystem::path& folder, const std::string& node);
+    void new_tab(const std::filesystem::path& folder, const std::string& say_then);
+    void end_what_came_to_nothing(const std::shared_ptr<OpenSession>& session);
+    void remember_node(const std::string& address);
+    void bring_to_front(const std::shared_ptr<OpenSession>& session);
+    void end_session(std::uint64_t id);
+    void retire(OpenSession& session);
+    void begin_session(OpenSession& session);
+    void leave_fields();
+    void list_sessions();
+    void note_session(const OpenSession& session);
+    RecentSessions::Actions recent_actions();
     /// Sessions that were left, and when their node is gone.
     using Departures = std::map<std::filesystem::path, std::shared_future<void>>;
     /// A node that is still on its way out has its session locked. Not on the GUI thread: waits some seconds at most.
     static void wait_until_left(const Departures& departures, const std::filesystem::path& session);
-    /// `what`, which does nothing once another session is on show: whoever waits for it is gone then.
+    /// `what`, which does nothing once the session is closed: whoever waits for it is gone then.
     template <class... Arguments>
-    std::function<void(Arguments...)> while_on_show(std::function<void(Arguments...)> what) const {
-        return [what = std::move(what), session = std::weak_ptr<OnShow>(on_show_)](Arguments... arguments) {
-            if (!session.expired()) {
+    static std::function<void(Arguments...)> while_open(const OpenSession& session,
+                                                        std::function<void(Arguments...)> what) {
+        return [what = std::move(what), kept = std::weak_ptr<KeptOfSession>(session.kept)](Arguments... arguments) {
+            if (!kept.expired()) {
                 what(std::forward<Arguments>(arguments)...);
             }
         };
     }
-    void take_snapshot();
-    void report_results();
-    void report_problems();
+    /// What is done with a path for the session that is in front now, whichever is when the path was chosen.
+    std::function<void(const std::string&)> to_front(std::function<void(client::NodeClient&, const std::string&)> what);
+    void take_snapshots();
+    void take_snapshot(OpenSession& session);
+    void report_results(OpenSession& session);
+    void report_problems(OpenSession& session);
+    void report_behind(OpenSession& session);
+    /// What is about that session: it has it among its messages, and so has the one in front, under its name.
+    void tell(OpenSession& session, const base::Sentence& sentence, bool error, const std::filesystem::path& file = {});
     void apply_style();
     void choose_arrangement();
     std::string arrangement() const;
@@ -165,7 +178,8 @@ class Workbench {
     void save_as(const std::string& name, std::function<std::string()> make);
     void write_in_background(const std::string& path, std::function<std::string()> make);
     void show_file(const std::filesystem::path& file);
-    void leave(Leaving::Where where, std::function<void()> go);
+    void leave(const OpenSessions& sessions, Leaving::Where where, std::function<void()> go);
+    void leave_window();
 
     // workbench_commands.cpp
     void add_commands();
@@ -192,6 +206,8 @@ class Workbench {
     void choose_welcome(const std::string& choice);
 
     static constexpr double kStaleSeconds = 6;  ///< a living node sends something at least every 5 s
+    /// Shortest time between frames that only sessions behind ask for.
+    static constexpr double kBehindInterval = 0.5;
 
     double wait_time(double now) const;
 
@@ -203,27 +219,31 @@ class Workbench {
     ui::Language english_, chinese_;
     const ui::Language* text_ = &english_;  ///< the one on show
     ui::Theme theme_;
-    std::unique_ptr<client::NodeClient> client_;
-    std::shared_ptr<const client::Snapshot> snapshot_;
-    std::vector<std::thread> retiring_;  ///< clients of sessions that were left, on their way out
+    OpenSessions sessions_;               ///< in the order of the tabs
+    std::shared_ptr<OpenSession> front_;  ///< one of them; never null once the window is made
+    std::uint64_t last_session_ = 0;      ///< newest OpenSession::id
+    ui::Sessions opened_;                 ///< the same, as panels see them
+    ImPlotContext* no_plots_ = nullptr;   ///< the platform's own: in use while no session is
+    std::vector<std::thread> retiring_;   ///< clients of sessions that were left, on their way out
     Departures departures_;
     const std::vector<ui::PanelDescription> panels_;
     std::vector<Slot> slots_;  ///< [panels_]
     Commands commands_;
-    std::shared_ptr<OnShow> on_show_ = std::make_shared<OnShow>();  ///< never null
     Palette palette_;
     Dialogs dialogs_;
     ConnectForm connect_;
+    NodeCopy node_copy_;
+    RecentSessions recent_;
     Leaving leaving_;
     InputQueue input_;
     Escape escape_;
     ui::Floating floating_;
     FrameTimes frame_times_;
 
-    bool layout_due_ = true;      ///< the next frame begins with apply_layout()
-    bool small_ = false;          ///< all panels are tabs of one place, see is_small()
-    bool build_layout_ = false;   ///< and builds the default dock tree
-    std::function<void()> next_;  ///< done before the next frame begins
+    bool layout_due_ = true;                   ///< the next frame begins with apply_layout()
+    bool small_ = false;                       ///< all panels are tabs of one place, see is_small()
+    bool build_layout_ = false;                ///< and builds the default dock tree
+    std::vector<std::function<void()>> next_;  ///< done before the next frame begins
     bool between_layouts_ =
         false;  ///< one frame without panels, never shown: all tabs then appear at once and in order
     bool style_due_ = true;

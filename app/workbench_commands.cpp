@@ -30,7 +30,7 @@ void Workbench::add_panel_commands(const ui::PanelDescription& panel) {
                                    show_panel(panel.key);
                                }
                                ui::Context ctx = context();
-                               slot(panel.key)->panel->act(described.key, ctx);
+                               this->panel(*front_, *slot(panel.key)).act(described.key, ctx);
                            },
                        .enabled =
                            [this, &panel, &described] {
@@ -132,11 +132,11 @@ void Workbench::add_file_commands() {
                  const std::filesystem::path fresh = new_session_folder();
                  wait_until_left(departures, fresh);
                  return [this, folder = fresh] {
-                     if (folder == options_.session) {
+                     if (folder == front_->folder) {
                          notify((*text_)("notice.session_is_new"), false);
                          return;
                      }
-                     leave(Leaving::Where::other_session, [this, folder] { switch_session(folder, ""); });
+                     new_tab(folder, "");
                  };
              });
          }});
@@ -152,29 +152,60 @@ void Workbench::add_file_commands() {
                                      .misfit = "files.no_session"},
                                     [this](const std::string& path) { open_session(path); });
                    }});
+    commands_.add({.key = "file.open_recent", .menu = {"menu.file", 0}, .action = [this] { recent_.open(); }});
     commands_.add({.key = "file.connect_node",
                    .menu = {"menu.file", 0},
                    .shortcut = ImGuiMod_Ctrl | ImGuiMod_Shift | ImGuiKey_N,
                    .action = [this] { connect_.open(); }});
-    commands_.add({.key = "file.report",
+    const auto several = [this] { return sessions_.size() > 1; };
+    commands_.add({.key = "file.close_session",
+                   .menu = {"menu.file", 0, 1},
+                   .shortcut = ImGuiMod_Ctrl | ImGuiKey_W,
+                   .action = [this] { close_session(front_->id); },
+                   .enabled = several});
+    commands_.add({.key = "file.next_session",
+                   .menu = {"menu.file", 0, 1},
+                   .shortcut = ImGuiMod_Ctrl | ImGuiKey_Tab,
+                   .action = [this] { step_session(1); },
+                   .enabled = several});
+    commands_.add({.key = "file.previous_session",
+                   .menu = {"menu.file", 0, 1},
+                   .shortcut = ImGuiMod_Ctrl | ImGuiMod_Shift | ImGuiKey_Tab,
+                   .action = [this] { step_session(-1); },
+                   .enabled = several});
+    commands_.add(
+        {.key = "file.report",
+         .menu = {"menu.file", 1},
+         .action =
+             [this] {
+                 dialogs_.ask(
+                     {.what = FileRequest::What::save_file,
+                      .place = "save",
+                      .title = (*text_)("command.file.report"),
+                      .name = "report.html",
+                      .endings = {".html"}},
+                     to_front([this](client::NodeClient& client, const std::string& path) {
+                         client.send("report.write", {{"path", path}, {"language", text_->code()}, {"replace", true}});
+                     }));
+             },
+         .enabled = [this] { return snapshot().link.state == client::Link::State::connected; }});
+    commands_.add({.key = "file.fetch_session",
                    .menu = {"menu.file", 1},
                    .action =
                        [this] {
-                           dialogs_.ask({.what = FileRequest::What::save_file,
-                                         .place = "save",
-                                         .title = (*text_)("command.file.report"),
-                                         .name = "report.html",
-                                         .endings = {".html"}},
-                                        while_on_show(std::function([this](const std::string& path) {
-                                            client_->send(
-                                                "report.write",
-                                                {{"path", path}, {"language", text_->code()}, {"replace", true}});
-                                        })));
+                           ask_where(
+                               "session.moescope", to_front([](client::NodeClient& client, const std::string& path) {
+                                   client.send("transfer.pull", {{"session", true}, {"to", path}, {"replace", true}});
+                               }));
                        },
-                   .enabled = [this] { return snapshot_->link.state == client::Link::State::connected; }});
+                   .enabled =
+                       [this] {
+                           const client::Link& link = snapshot().link;
+                           return link.state == client::Link::State::connected && !link.address.empty();
+                       }});
     commands_.add(
         {.key = "file.quit", .menu = {"menu.file", 2}, .shortcut = ImGuiMod_Ctrl | ImGuiKey_Q, .action = [this] {
-             leave(Leaving::Where::out, [this] { quit_ = true; });
+             leave_window();
          }});
 }
 

@@ -122,7 +122,7 @@ void Workbench::draw(ui::Context& ctx) {
     commands_.handle_shortcuts();
     draw_menu_bar(ctx);
     draw_recovery(ctx);
-    draw_unopened(ctx);
+    draw_unopened(ctx, node_copy_);
     draw_status_line(ctx);
     draw_panels(ctx);
     if (welcome_) {
@@ -140,6 +140,7 @@ void Workbench::draw(ui::Context& ctx) {
         save_settings_soon();  // it remembers the folder
     }
     connect_.draw(ctx, settings_.nodes, [this](const std::string& address) { open_node(address); });
+    recent_.draw(ctx, settings_.sessions, recent_actions());
     leaving_.draw(ctx);
     palette_.draw(ctx, commands_);
 }
@@ -235,7 +236,7 @@ void Workbench::draw_node_status(ui::Context& ctx) {
 }
 
 void Workbench::draw_recovery(ui::Context& ctx) {
-    const auto offer = on_show_->recovery.offer(ctx.snapshot);
+    const auto offer = front_->kept->recovery.offer(ctx.snapshot);
     if (!offer) {
         return;
     }
@@ -263,10 +264,10 @@ void Workbench::draw_recovery(ui::Context& ctx) {
         draw_bar_text(ctx, text, offer->crashed ? ui::icon::error : ui::icon::warning, tone, buttons);
         if (go_on && ui::primary_button(ctx, go_on_label.c_str())) {
             if (offer->crashed) {
-                on_show_->recovery.go_on_later(offer->run);
-                client_->restart_node();
+                front_->kept->recovery.go_on_later(offer->run);
+                front_->client->restart_node();
             } else {
-                on_show_->recovery.dismiss(*offer);
+                front_->kept->recovery.dismiss(*offer);
                 command(fmt::format("run.continue={}", offer->run));
             }
         }
@@ -275,9 +276,9 @@ void Workbench::draw_recovery(ui::Context& ctx) {
         }
         if (ImGui::Button(other)) {
             if (offer->crashed) {
-                client_->restart_node();
+                front_->client->restart_node();
             } else {
-                on_show_->recovery.dismiss(*offer);
+                front_->kept->recovery.dismiss(*offer);
             }
         }
     }
@@ -390,8 +391,8 @@ void Workbench::draw_numbers(ui::Context& ctx) {
     const std::string numbers = numbers_text(ctx);
     const float numbers_width = ImGui::CalcTextSize(numbers.c_str()).x;
 
-    const auto shown = on_show_->notices.status(ctx.snapshot.log, ctx.now, wall_clock_ns());
-    on_show_->status_until = shown && shown->seconds ? ctx.now + *shown->seconds : 0;
+    const auto shown = front_->kept->notices.status(ctx.snapshot.log, ctx.now, wall_clock_ns());
+    front_->kept->status_until = shown && shown->seconds ? ctx.now + *shown->seconds : 0;
     const std::string line = shown ? ctx.text.message(shown->text) : std::string();
     const bool error = shown && shown->error;
     const bool wrote = shown && !shown->file.empty();
@@ -403,7 +404,7 @@ void Workbench::draw_numbers(ui::Context& ctx) {
         const float y = ImGui::GetCursorPosY();
         const float x = ImGui::GetCursorPosX();
         if (ImGui::InvisibleButton("###status.notice", {room, ImGui::GetFrameHeight()})) {
-            on_show_->notices.mark_read(wall_clock_ns());
+            front_->kept->notices.mark_read(wall_clock_ns());
             if (shown->notice) {
                 notices_open_ = true;
             } else {
@@ -434,17 +435,17 @@ void Workbench::draw_numbers(ui::Context& ctx) {
 }
 
 void Workbench::draw_notices(ui::Context& ctx) {
-    on_show_->notices.mark_read(wall_clock_ns());
+    front_->kept->notices.mark_read(wall_clock_ns());
     if (ui::begin_floating(ctx, ctx.text.label("window.notices"), notices_open_,
                            {.size = {40, 16}, .least = {16, 6}, .place = {0.5f, 1}})) {
-        if (on_show_->notices.list().empty()) {
+        if (front_->kept->notices.list().empty()) {
             ui::text_dim(ctx, ctx.text("notice.none"));
         }
         // Each is a field to select from, which is not free: the oldest are left out.
         constexpr int kShown = 50;
         int id = 0;
-        for (auto notice = on_show_->notices.list().rbegin(); notice != on_show_->notices.list().rend() && id < kShown;
-             ++notice) {
+        for (auto notice = front_->kept->notices.list().rbegin();
+             notice != front_->kept->notices.list().rend() && id < kShown; ++notice) {
             ImGui::PushID(id++);
             ui::text_colored(notice->error ? ctx.theme.error : ctx.theme.text_dim,
                              notice->error ? ui::icon::error : ui::icon::info);
@@ -483,8 +484,8 @@ void Workbench::draw_panels(ui::Context& ctx) {
     keep_proportions(dockspace, ImGui::GetMainViewport()->WorkSize);
     ImGui::DockSpaceOverViewport(dockspace, ImGui::GetMainViewport(),
                                  ImGuiDockNodeFlags_NoWindowMenuButton | ImGuiDockNodeFlags_NoCloseButton);
-    for (Slot& s : slots_) {
-        s.panel->draw_above(ctx);
+    for (const Slot& s : slots_) {
+        panel(*front_, s).draw_above(ctx);
     }
     if (welcome_ || between_layouts_) {
         return;
@@ -503,7 +504,7 @@ void Workbench::draw_panels(ui::Context& ctx) {
         // A layout decides which tab is in front, not the order in which its windows appear.
         if (ImGui::Begin(ctx.text.label(title_key), &keep,
                          ImGuiWindowFlags_NoCollapse | ImGuiWindowFlags_NoFocusOnAppearing)) {
-            s.panel->draw(ctx);
+            panel(*front_, s).draw(ctx);
         }
         ImGui::End();
         if (!keep) {
@@ -582,6 +583,18 @@ void Workbench::draw_welcome(ui::Context& ctx) {
         if (ImGui::Button(skip) || ui::escape_closes(ctx)) {
             chosen = "skip";
         }
+        if (RecentSessions::any(ctx, settings_.sessions)) {
+            ImGui::SetCursorPos({left, ImGui::GetCursorPosY() + ctx.em});
+            ui::text_dim(ctx, ctx.text("recent.title"));
+            ImGui::SetCursorPosX(left);
+            constexpr std::size_t kShown = 3;
+            if (recent_.draw_rows(ctx, settings_.sessions, recent_actions(), whole, kShown) > kShown) {
+                ImGui::SetCursorPosX(left);
+                if (ImGui::Button(ctx.text.label("recent.more"))) {
+                    recent_.open();
+                }
+            }
+        }
     }
     ImGui::End();
     ImGui::PopStyleVar(2);
@@ -597,13 +610,13 @@ void Workbench::choose_welcome(const std::string& choice) {
     save_settings_soon();
     if (choice == "train") {
         show_layout("training");
-        on_show_->when_connected.emplace_back("run.start");
+        front_->kept->when_connected.emplace_back("run.start");
     } else if (choice == "compare") {
         show_layout("compare");
-        on_show_->when_connected.emplace_back("compare.run");
+        front_->kept->when_connected.emplace_back("compare.run");
     } else if (choice == "probe") {
         show_layout("probe");
-        on_show_->when_connected.emplace_back("probes.start");
+        front_->kept->when_connected.emplace_back("probes.start");
     } else if (choice == "open") {
         command("file.open_session");
     }

@@ -142,8 +142,8 @@ bool has_journal(const fs::path& folder) {
     for (fs::directory_iterator it(folder / "segments", error), end; !error && it != end; it.increment(error)) {
         std::error_code ignored;
         const std::string name = it->path().filename().string();
-        if (name.starts_with("seg-") && name.ends_with(".wbj") && it->is_regular_file(ignored) &&
-            it->file_size(ignored) > kSegmentBeginBytes) {
+        if (name.starts_with("seg-") && (name.ends_with(".wbj") || name.ends_with(".wbp")) &&
+            it->is_regular_file(ignored) && it->file_size(ignored) > kSegmentBeginBytes) {
             return true;
         }
     }

@@ -24,6 +24,7 @@
 #include "panels/ui/question.hpp"
 #include "panels/ui/text_layout.hpp"
 #include "panels/ui/units.hpp"
+#include "panels/ui/where.hpp"
 #include "panels/ui/widgets.hpp"
 #include "probes/probes.hpp"
 
@@ -226,7 +227,40 @@ void ComparePanel::take_settings(const Generation& answer) {
     }
 }
 
+/// The question for another session's models: prompt, models and settings, as they stand here.
+void ComparePanel::hand_over(ui::Context& ctx, std::uint64_t session) const {
+    ctx.sessions.hand_over(session, "compare",
+                           [prompt = prompt_, models = models_, settings = settings_](ui::Panel& panel, ui::Context&) {
+                               auto& there = dynamic_cast<ComparePanel&>(panel);
+                               there.keep_draft();
+                               there.prompt_ = prompt;
+                               there.prompt_touched_ = true;
+                               there.settings_ = settings;
+                               there.own_.reset();
+                               there.handed_ = models;
+                               there.seen_version_ = ~std::uint64_t{0};
+                           });
+    ctx.show_panel("compare");
+}
+
+/// Those of them that the library here has. What was trained in a session is another model in the next, though it may
+/// be called the same.
+void ComparePanel::choose_handed(const ui::Context& ctx) {
+    std::erase_if(handed_, [&](const std::string& name) {
+        const client::ModelEntry* model = find_model(ctx.snapshot, name);
+        return model == nullptr || model->trained_here;
+    });
+    if (handed_.size() > 1) {
+        models_ = handed_;
+        models_chosen_ = true;
+    }
+    handed_.clear();
+}
+
 void ComparePanel::choose_defaults(ui::Context& ctx) {
+    if (!handed_.empty() && !ctx.snapshot.models.empty()) {
+        choose_handed(ctx);
+    }
     if (!models_chosen_) {
         choose_models(ctx);
     }
@@ -593,9 +627,13 @@ void ComparePanel::draw_earlier(ui::Context& ctx) {
 
 void ComparePanel::draw_models(ui::Context& ctx) {
     const float width = 14 * ctx.em;
+    const bool where = ui::has_choice_of_session(ctx);
+    if (const auto session = ui::choose_session(ctx)) {
+        hand_over(ctx, *session);
+    }
     for (std::size_t i = 0; i < models_.size(); ++i) {
         ImGui::PushID(static_cast<int>(i));
-        if (i > 0) {
+        if (where || i > 0) {
             ui::flow(width);
         }
         ui::next_field(width);

@@ -81,6 +81,8 @@ class ComparePanel : public ui::Panel {
     void refresh(ui::Context& ctx);
     void choose_defaults(ui::Context& ctx);
     void choose_models(const ui::Context& ctx);
+    void choose_handed(const ui::Context& ctx);
+    void hand_over(ui::Context& ctx, std::uint64_t session) const;
     void follow_columns(ui::Context& ctx);
     void show_group(const ui::Context& ctx, const Group& group);
     bool take_models(const ui::Context& ctx, const Group& group);
@@ -132,6 +134,7 @@ class ComparePanel : public ui::Panel {
     std::string draft_;                 ///< what was typed and not run, while an earlier prompt is shown
     std::vector<std::string> models_;   ///< picked, one per column
     bool models_chosen_ = false;        ///< by a person; until then they are those of the newest comparison
+    std::vector<std::string> handed_;   ///< models that another session's panel had, until the library here is known
     Settings settings_;
     std::optional<Settings> own_;  ///< as a person left them, once those of an earlier comparison took their place
     std::map<std::string, ui::NumberState> fields_;  ///< of the settings, by language key

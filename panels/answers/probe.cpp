@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <imgui_stdlib.h>
 #include <set>
+#include <utility>
 
 #include "base/json_fields.hpp"
 #include "nodes/history/checkpoint_name.hpp"
@@ -14,6 +15,7 @@
 #include "panels/ui/question.hpp"
 #include "panels/ui/text_layout.hpp"
 #include "panels/ui/units.hpp"
+#include "panels/ui/where.hpp"
 #include "panels/ui/widgets.hpp"
 
 namespace moescope::panels {
@@ -132,7 +134,45 @@ void ProbePanel::choose_as_before(const ui::Context& ctx) {
     }
 }
 
+/// The probe for another session's models: set, models and settings, as they stand here.
+void ProbePanel::hand_over(ui::Context& ctx, std::uint64_t session) const {
+    ctx.sessions.hand_over(session, "probe",
+                           [handed = Handed{set_, models_}, draws = draws_, max_tokens = max_tokens_, chat = chat_,
+                            system = system_](ui::Panel& panel, ui::Context&) {
+                               auto& there = dynamic_cast<ProbePanel&>(panel);
+                               there.handed_ = handed;
+                               there.draws_ = draws;
+                               there.max_tokens_ = max_tokens;
+                               there.chat_ = chat;
+                               there.system_ = system;
+                               there.seen_version_ = ~std::uint64_t{0};
+                           });
+    ctx.show_panel("probe");
+}
+
+/// Those of them that node and library here have. What was trained in a session is another model in the next, though it
+/// may be called the same.
+void ProbePanel::choose_handed(const ui::Context& ctx) {
+    const Handed handed = *std::exchange(handed_, std::nullopt);
+    const json* sets = probe_sets(ctx.snapshot);
+    if (sets && std::any_of(sets->begin(), sets->end(),
+                            [&](const json& set) { return base::text_of(set, "name") == handed.set; })) {
+        set_ = handed.set;
+        chosen_ = true;
+    }
+    for (std::size_t i = 0; i < models_.size(); ++i) {
+        const client::ModelEntry* model = find_model(ctx.snapshot, handed.models[i]);
+        if (model != nullptr && !model->trained_here && models_[1 - i] != handed.models[i]) {
+            models_[i] = handed.models[i];
+            chosen_ = true;
+        }
+    }
+}
+
 void ProbePanel::choose_defaults(ui::Context& ctx) {
+    if (handed_ && !ctx.snapshot.models.empty() && probe_sets(ctx.snapshot)) {
+        choose_handed(ctx);
+    }
     if (!chosen_) {
         choose_as_before(ctx);
     }
@@ -350,6 +390,12 @@ void ProbePanel::draw_settings(ui::Context& ctx) {
         const std::string title = localized(set, "title", ctx.text.code());
         return title.empty() ? base::text_of(set, "name") : title;
     };
+    if (ui::has_choice_of_session(ctx)) {
+        if (const auto session = ui::choose_session(ctx)) {
+            hand_over(ctx, *session);
+        }
+        ui::flow(combo);
+    }
     ImGui::BeginDisabled(active());
     ui::next_field(combo);
     std::string set_title = set_.empty() ? ctx.text("probe.no_set") : set_;

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -42,6 +43,8 @@ class ProbePanel : public ui::Panel {
     void refresh(ui::Context& ctx);
     void choose_defaults(ui::Context& ctx);
     void choose_as_before(const ui::Context& ctx);
+    void choose_handed(const ui::Context& ctx);
+    void hand_over(ui::Context& ctx, std::uint64_t session) const;
     void collect_items(ui::Context& ctx);
     const nlohmann::json* find_set(const ui::Context& ctx) const;
     std::size_t items_in_set(const ui::Context& ctx) const;
@@ -99,6 +102,12 @@ class ProbePanel : public ui::Panel {
 
     std::string set_;
     std::array<std::string, 2> models_;
+    /// What another session's panel had chosen, until node and library here have told what they offer.
+    struct Handed {
+        std::string set;
+        std::array<std::string, 2> models;
+    };
+    std::optional<Handed> handed_;
     bool chosen_ = false;  ///< set or models, by a person; until then they are those of the session's newest run
     int draws_ = 1, max_tokens_ = 160;
     std::map<std::string, ui::NumberState> fields_;  ///< of the two, by language key

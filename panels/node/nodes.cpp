@@ -1,8 +1,12 @@
-// The node behind the window: state, machine, link, and the work it is doing.
+// The nodes behind the window: all that are open in a table, and of the one in front its state, machine, what its
+// devices do, link, and the work it is doing.
 #include <algorithm>
+#include <fmt/format.h>
 #include <string>
 
+#include "nodes/protocol/hello.hpp"
 #include "panels/node/device_choice.hpp"
+#include "panels/node/link_look.hpp"
 #include "panels/node/memory.hpp"
 #include "panels/node/tasks.hpp"
 #include "panels/panels.hpp"
@@ -10,6 +14,7 @@
 #include "panels/ui/text_layout.hpp"
 #include "panels/ui/text_view.hpp"
 #include "panels/ui/units.hpp"
+#include "panels/ui/where.hpp"
 #include "panels/ui/widgets.hpp"
 
 namespace moescope::panels {
@@ -24,6 +29,8 @@ class NodesPanel : public ui::Panel {
     bool act(const std::string& action, ui::Context& context) override;
 
  private:
+    void draw_head(ui::Context& ctx);
+    void draw_open(ui::Context& ctx);
     void draw_link(ui::Context& ctx);
     static std::string device_text(const ui::Context& ctx, const protocol::DeviceEntry& device);
     void draw_devices(ui::Context& ctx);
@@ -33,28 +40,23 @@ class NodesPanel : public ui::Panel {
     void draw_tasks(ui::Context& ctx);
 };
 
-struct LinkLook {
-    const char* key;
-    const char* mark;
-    ui::Tone tone;
-};
+/// "1.2 kB/s in, 80 B/s out"
+std::string traffic_text(const ui::Context& ctx, const Link& link) {
+    const auto rate = [&](double bytes) {
+        return ui::bytes_text(ctx.text, static_cast<std::uint64_t>(std::max(0.0, bytes))) + "/s";
+    };
+    return ctx.text.format("nodes.traffic",
+                           {{"in", rate(link.bytes_per_second)}, {"out", rate(link.sent_bytes_per_second)}});
+}
 
-LinkLook look_of(Link::State state) {
-    switch (state) {
-        case Link::State::connected:
-            return {"nodes.link.connected", ui::icon::check, ui::Tone::good};
-        case Link::State::lost:
-            return {"nodes.link.lost", ui::icon::warning, ui::Tone::warning};
-        case Link::State::crashed:
-            return {"nodes.link.crashed", ui::icon::error, ui::Tone::error};
-        case Link::State::refused:
-            return {"nodes.link.refused", ui::icon::error, ui::Tone::error};
-        case Link::State::unopened:
-            return {"nodes.link.unopened", ui::icon::warning, ui::Tone::warning};
-        case Link::State::starting:
-            break;
+/// A list that can be broken into lines.
+std::string spaced(const std::string& list) {
+    std::string text;
+    for (const char c : list) {
+        text += c;
+        text += c == ',' ? " " : "";
     }
-    return {"nodes.link.starting", ui::icon::hourglass, ui::Tone::neutral};
+    return text;
 }
 
 bool can_start(Link::State state) {
@@ -63,9 +65,55 @@ bool can_start(Link::State state) {
 
 }  // namespace
 
-void NodesPanel::draw(ui::Context& ctx) {
+/// Every node that a tab is connected to; a click on one brings its tab to the front.
+void NodesPanel::draw_open(ui::Context& ctx) {
+    if (ctx.sessions.open.size() < 2) {
+        return;
+    }
+    ui::section(ctx, ctx.text("nodes.open"));
+    if (!ui::begin_table(ctx, "open",
+                         {{"nodes.open.session", 3},
+                          {"nodes.state", 2},
+                          {"nodes.tasks", 1},
+                          {"nodes.round_trip", 1.5f},
+                          {"nodes.open.traffic", 2.5f},
+                          {"nodes.age", 1.5f},
+                          {"nodes.version", 1.5f}})) {
+        return;
+    }
+    const auto cell = [&](const std::string& text) {
+        ImGui::TableNextColumn();
+        ui::text_elided(text, ImGui::GetContentRegionAvail().x);
+    };
+    for (const ui::OpenedSession& session : ctx.sessions.open) {
+        const client::Snapshot& snapshot = *session.snapshot;
+        const Link& link = snapshot.link;
+        const LinkLook look = link_look(link, ctx.now);
+        ImGui::TableNextRow();
+        ImGui::TableNextColumn();
+        ImGui::PushID(static_cast<int>(session.id));
+        const ImVec2 at = ImGui::GetCursorPos();
+        if (ImGui::Selectable("###open", session.front, ImGuiSelectableFlags_SpanAllColumns) && !session.front) {
+            ctx.sessions.show(session.id);
+        }
+        ui::tooltip(session.place);
+        ImGui::PopID();
+        ImGui::SetCursorPos(at);
+        ui::text_elided(ui::session_title(ctx, session), ImGui::GetContentRegionAvail().x);
+        cell(std::string(look.mark) + " " + ctx.text(look.key));
+        cell(ctx.text.number(std::uint64_t{snapshot.tasks.size()}));
+        cell(link.round_trip_ms > 0 ? ctx.text.number(link.round_trip_ms, 3) + " ms" : "\u2013");
+        cell(traffic_text(ctx, link));
+        const double age = data_age(link, ctx.now);
+        cell(age < 0 ? "\u2013" : ctx.text.format("nodes.age_value", {{"n", ctx.text.number(age, 2)}}));
+        cell(link.build.empty() ? "\u2013" : link.build);
+    }
+    ImGui::EndTable();
+}
+
+void NodesPanel::draw_head(ui::Context& ctx) {
     const Link& link = ctx.snapshot.link;
-    const LinkLook look = look_of(link.state);
+    const LinkLook look = link_look(link, ctx.now);
     ImGui::PushFont(ctx.bold, 0);
     const std::string& name = ctx.snapshot.node.name;
     ImGui::TextUnformatted(name.empty() ? ctx.text("nodes.local") : name.c_str());
@@ -73,9 +121,14 @@ void NodesPanel::draw(ui::Context& ctx) {
     ImGui::SameLine();
     ui::badge(ctx, look.mark, ctx.text(look.key), look.tone);
     const bool stopped = can_start(link.state);
-    const char* restart = ctx.text.label("nodes.restart");
+    const char *restart = ctx.text.label("nodes.restart"), *log = ctx.text.label("nodes.log");
     ImGui::SameLine();
-    ui::align_right(ui::button_width(restart));
+    ui::align_right(ui::button_width(log) + ImGui::GetStyle().ItemSpacing.x + ui::button_width(restart));
+    if (ImGui::Button(log)) {
+        ctx.show_panel("log");
+    }
+    ui::tooltip(ctx.text("nodes.log.help"));
+    ui::flow(ui::button_width(restart));
     if (ui::button(restart, stopped, ctx.text("nodes.restart_why_not"))) {
         ctx.run("node.restart");
     }
@@ -92,7 +145,11 @@ void NodesPanel::draw(ui::Context& ctx) {
     if (!problems.empty()) {
         ui::banner(ctx, ui::Tone::error, problems);
     }
+}
 
+void NodesPanel::draw(ui::Context& ctx) {
+    draw_head(ctx);
+    draw_open(ctx);
     if (ImGui::GetContentRegionAvail().x > 52 * ctx.em &&
         ImGui::BeginTable("###nodes.halves", 2, ImGuiTableFlags_SizingStretchSame)) {
         ImGui::TableNextColumn();
@@ -212,11 +269,20 @@ void NodesPanel::draw_link(ui::Context& ctx) {
     };
     row("nodes.address", ctx.snapshot.node.address);
     row("nodes.round_trip", link.round_trip_ms > 0 ? ctx.text.number(link.round_trip_ms, 3) + " ms" : std::string());
-    row("nodes.rate",
-        ui::bytes_text(ctx.text, static_cast<std::uint64_t>(std::max(0.0, link.bytes_per_second))) + "/s");
+    row("nodes.rate", traffic_text(ctx, link));
     row("nodes.records", ctx.text.number(link.records));
     row("nodes.epoch", ctx.text.number(link.epoch));
-    const double age = link.last_data_time > 0 ? std::max(0.0, ctx.now - link.last_data_time) : -1;
+    row("nodes.protocol",
+        link.protocol_major == 0
+            ? std::string()
+            : ctx.text.format("nodes.protocol.value",
+                              {{"theirs", fmt::format("{}.{}", link.protocol_major, link.protocol_minor)},
+                               {"ours", fmt::format("{}.{}", protocol::kMajor, protocol::kMinor)}}));
+    row("nodes.versions", link.build.empty() ? std::string()
+                                             : ctx.text.format("nodes.protocol.value",
+                                                               {{"theirs", link.build}, {"ours", MOESCOPE_VERSION}}));
+    row("nodes.features", spaced(link.features));
+    const double age = data_age(link, ctx.now);
     row("nodes.age", age < 0 ? std::string() : ctx.text.format("nodes.age_value", {{"n", ctx.text.number(age, 2)}}));
     ui::end_properties();
 }

@@ -309,7 +309,7 @@ void OverlayPanel::draw_curves(Context& ctx, const std::vector<ShownRun>& runs) 
 
 void OverlayPanel::draw(Context& ctx) {
     take_answers(ctx);
-    if (!choice_.any(ctx.snapshot)) {
+    if (!choice_.any(ctx)) {
         const bool can = ctx.available("overlay.example");
         ui::empty_state(ctx, icon::chart, "overlay.empty", can ? "overlay.example" : nullptr, "overlay.example");
         return;

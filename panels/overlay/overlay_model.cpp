@@ -83,7 +83,7 @@ void label_runs(const ui::Language& text, std::vector<ShownRun>& runs) {
     }
     std::map<std::string, std::size_t> with_session;
     for (ShownRun& run : runs) {
-        if (called[run.label] > 1 && !run.session.empty()) {
+        if (run.beside || (called[run.label] > 1 && !run.session.empty())) {
             run.label = text.format("overlay.of_session", {{"name", run.label}, {"session", run.session}});
         }
         ++with_session[run.label];

@@ -25,10 +25,11 @@ struct ShownRun {
     std::shared_ptr<const history::LoadSeries> loads;
     std::size_t look = 0;  ///< number of its colour and sign, see ui::line_look()
     bool hidden = false;   ///< switched off in the legend
+    bool beside = false;   ///< of a session in another tab: it is called by that, too
 };
 
 /// Short names that differ: runs of one experiment are called by their values, all others by their names, with the
-/// session or the number where that is not enough.
+/// session or the number where that is not enough. Those of another tab always have its name.
 void label_runs(const ui::Language& text, std::vector<ShownRun>& runs);
 
 /// The runs of this session that are shown before a person has chosen any: those of the newest experiment, else the

@@ -29,14 +29,29 @@ std::string id_of(const fs::path& session, std::uint32_t run) {
     return fmt::format("{:x}-{}", std::hash<std::string>()(session.string()), run);
 }
 
+/// Of a session in another tab. Its number in the session would be that of a run of this one.
+std::string id_of(std::uint64_t session, std::uint32_t run) {
+    return fmt::format("tab{:x}-{}", session, run);
+}
+
+/// The tab that has the folder open; null when none has.
+const ui::OpenedSession* tab_of(const Context& ctx, const fs::path& folder) {
+    const auto& open = ctx.sessions.open;
+    const auto found = std::find_if(open.begin(), open.end(), [&](const ui::OpenedSession& session) {
+        return session.machine.empty() && fs::path(session.place) == folder;
+    });
+    return found == open.end() ? nullptr : &*found;
+}
+
 bool in_experiment(const client::Snapshot& snapshot, const TrainingRun& run) {
     return snapshot.experiments.count(history::experiment_place(run.manifest).number) != 0;
 }
 
 }  // namespace
 
-bool RunChoice::any(const client::Snapshot& snapshot) const {
-    return !snapshot.training.empty() || !others_.empty() || !reading_.empty();
+bool RunChoice::any(const Context& ctx) const {
+    return !ctx.snapshot.training.empty() || !ctx.snapshot.imports.empty() || !others_.empty() || !reading_.empty() ||
+           !ctx.sessions.beside.empty();
 }
 
 bool RunChoice::is_chosen(const client::Snapshot& snapshot, const std::string& id) const {
@@ -75,9 +90,9 @@ void RunChoice::toggle(const std::string& id) {
     }
 }
 
-std::shared_ptr<const history::LoadSeries> RunChoice::loads_of(Context& ctx,
+std::shared_ptr<const history::LoadSeries> RunChoice::loads_of(Context& ctx, const OpenRun& which,
                                                                const std::shared_ptr<const TrainingRun>& run) {
-    Loads& loads = loads_[run->id];
+    Loads& loads = loads_[which];
     if (loads.counting) {
         return loads.series;
     }
@@ -93,10 +108,10 @@ std::shared_ptr<const history::LoadSeries> RunChoice::loads_of(Context& ctx,
     }
     // The rest on another thread: the copy goes on with the columns, and this one waits for it.
     loads.counting = true;
-    ctx.in_background([this, run, reader = loads.reader]() mutable {
+    ctx.in_background([this, which, run, reader = loads.reader]() mutable {
         (void)reader.update(*run, std::numeric_limits<std::size_t>::max() / 2);
-        return [this, id = run->id, reader = std::move(reader)] {
-            Loads& counted = loads_[id];
+        return [this, which, reader = std::move(reader)] {
+            Loads& counted = loads_[which];
             counted.reader = reader;
             counted.series = std::make_shared<const history::LoadSeries>(reader.series());
             counted.counting = false;
@@ -105,13 +120,69 @@ std::shared_ptr<const history::LoadSeries> RunChoice::loads_of(Context& ctx,
     return loads.series;
 }
 
+/// Those that are ticked, here or in the list of runs of their own tab.
+void RunChoice::add_open_runs(Context& ctx, std::vector<ShownRun>& runs) {
+    for (const ui::OpenedSession& session : ctx.sessions.open) {
+        if (session.front) {
+            continue;
+        }
+        for (const auto& [number, run] : session.snapshot->training) {
+            const OpenRun which{session.snapshot->session, number};
+            if (ctx.sessions.beside.count(which) != 0 && !run->step.empty()) {
+                const std::string id = id_of(which.first, number);
+                runs.push_back({id, {}, session.name, run, loads_of(ctx, which, run), 0, hidden_.count(id) != 0, true});
+            }
+        }
+    }
+}
+
+/// Nothing is kept of a tab that was closed; and what was read from the folder of one that is open now is there as it
+/// goes on.
+void RunChoice::let_go_of_open(Context& ctx) {
+    std::erase_if(loads_, [&](const auto& entry) {
+        return std::none_of(ctx.sessions.open.begin(), ctx.sessions.open.end(), [&](const ui::OpenedSession& session) {
+            return session.snapshot->session == entry.first.first;
+        });
+    });
+    std::erase_if(others_, [&](const auto& other) {
+        const ui::OpenedSession* tab = tab_of(ctx, other->folder);
+        for (std::size_t i = 0; tab != nullptr && i < other->runs.size(); ++i) {
+            const std::uint32_t run = other->runs[i].run->id;
+            if (is_chosen(ctx.snapshot, id_of(other->folder, run))) {
+                ctx.sessions.beside.insert({tab->snapshot->session, run});
+            }
+        }
+        return tab != nullptr;
+    });
+}
+
+void RunChoice::show_newest(Context& ctx, const ui::OpenedSession& session) const {
+    std::size_t left = kFirstOfOther;
+    const auto& runs = session.snapshot->training;
+    for (auto run = runs.rbegin(); run != runs.rend() && left > 0; ++run) {
+        if (!run->second->step.empty()) {
+            ctx.sessions.beside.insert({session.snapshot->session, run->first});
+            --left;
+        }
+    }
+}
+
 std::vector<ShownRun> RunChoice::shown(Context& ctx) {
+    let_go_of_open(ctx);
     std::vector<ShownRun> runs;
     for (const auto& [number, run] : ctx.snapshot.training) {
         if (const std::string id = id_of(number); is_chosen(ctx.snapshot, id)) {
-            runs.push_back({id, {}, {}, run, loads_of(ctx, run), 0, hidden_.count(id) != 0});
+            runs.push_back(
+                {id, {}, {}, run, loads_of(ctx, {ctx.snapshot.session, number}, run), 0, hidden_.count(id) != 0});
         }
     }
+    for (const auto& [number, run] : ctx.snapshot.imports) {
+        if (const std::string id = id_of(number); is_chosen(ctx.snapshot, id) && !run->step.empty()) {
+            runs.push_back(
+                {id, {}, {}, run, loads_of(ctx, {ctx.snapshot.session, number}, run), 0, hidden_.count(id) != 0});
+        }
+    }
+    add_open_runs(ctx, runs);
     for (const auto& other : others_) {
         for (const history::OtherRun& run : other->runs) {
             if (const std::string id = id_of(other->folder, run.run->id); is_chosen(ctx.snapshot, id)) {
@@ -139,6 +210,12 @@ std::vector<ShownRun> RunChoice::shown(Context& ctx) {
 
 void RunChoice::add_session(Context& ctx, const fs::path& folder) {
     const fs::path path = folder.filename().empty() ? folder.parent_path() : folder;
+    if (const ui::OpenedSession* tab = tab_of(ctx, path)) {
+        if (!tab->front) {
+            show_newest(ctx, *tab);
+        }
+        return;
+    }
     if (path == fs::path(ctx.snapshot.node.session) || !reading_.insert(path).second) {
         return;  // on show anyway, or on its way
     }
@@ -177,25 +254,59 @@ void RunChoice::find_neighbours(Context& ctx) {
     });
 }
 
-void RunChoice::draw_run(Context& ctx, const std::string& id, const TrainingRun& run, const std::string& name) {
-    bool ticked = is_chosen(ctx.snapshot, id);
+bool RunChoice::draw_tick(Context& ctx, const std::string& id, const TrainingRun& run, const std::string& name,
+                          bool& ticked) {
     // The name is cut to the room that there is; its tooltip has it whole.
     const float room =
         ImGui::GetContentRegionAvail().x - ImGui::GetFrameHeight() - 2 * ImGui::GetStyle().ItemInnerSpacing.x;
     const std::string label = ui::elided(name, std::max(4 * ctx.em, room)) + "###run." + id;
-    if (ImGui::Checkbox(label.c_str(), &ticked)) {
-        std::set<std::string>& all = chosen(ctx.snapshot);
-        if (ticked) {
-            all.insert(id);
-            hidden_.erase(id);
-        } else {
-            all.erase(id);
-        }
-    }
+    const bool turned = ImGui::Checkbox(label.c_str(), &ticked);
     if (ui::tooltip_due()) {
         ui::tooltip(run_title(ctx.text, run) + "\n" + ctx.text(ui::state_key(run.state)) + "\n" +
                     ctx.text.format("training.step", {{"step", ctx.text.number(static_cast<std::uint64_t>(
                                                                    run.step.empty() ? 0 : run.step.back()))}}));
+    }
+    return turned;
+}
+
+void RunChoice::draw_run(Context& ctx, const std::string& id, const TrainingRun& run, const std::string& name) {
+    bool ticked = is_chosen(ctx.snapshot, id);
+    if (!draw_tick(ctx, id, run, name, ticked)) {
+        return;
+    }
+    std::set<std::string>& all = chosen(ctx.snapshot);
+    if (ticked) {
+        all.insert(id);
+        hidden_.erase(id);
+    } else {
+        all.erase(id);
+    }
+}
+
+/// The runs of the other tabs. Ticked, a run stands beside those of every other session, as their lists of runs say
+/// too.
+void RunChoice::draw_open_sessions(Context& ctx) {
+    for (const ui::OpenedSession& session : ctx.sessions.open) {
+        const auto& runs = session.snapshot->training;
+        if (session.front || runs.empty()) {
+            continue;
+        }
+        ui::section(ctx, ui::elided(session.name, ImGui::GetContentRegionAvail().x));
+        ui::tooltip(ctx.text.format("overlay.choose.tab", {{"place", session.place}}));
+        for (auto run = runs.rbegin(); run != runs.rend(); ++run) {
+            const OpenRun which{session.snapshot->session, run->first};
+            bool ticked = ctx.sessions.beside.count(which) != 0;
+            const std::string id = id_of(which.first, run->first);
+            if (!draw_tick(ctx, id, *run->second, run->second->name, ticked)) {
+                continue;
+            }
+            if (ticked) {
+                ctx.sessions.beside.insert(which);
+                hidden_.erase(id);
+            } else {
+                ctx.sessions.beside.erase(which);
+            }
+        }
     }
 }
 
@@ -236,6 +347,18 @@ void RunChoice::draw_this_session(Context& ctx) {
     }
     for (auto entry = ctx.snapshot.training.rbegin(); entry != ctx.snapshot.training.rend(); ++entry) {
         if (!in_experiment(ctx.snapshot, *entry->second)) {
+            draw_run(ctx, id_of(entry->first), *entry->second, entry->second->name);
+        }
+    }
+}
+
+void RunChoice::draw_imported(Context& ctx) {
+    if (ctx.snapshot.imports.empty()) {
+        return;
+    }
+    ui::section(ctx, ctx.text("runs.imported"));
+    for (auto entry = ctx.snapshot.imports.rbegin(); entry != ctx.snapshot.imports.rend(); ++entry) {
+        if (!entry->second->step.empty()) {
             draw_run(ctx, id_of(entry->first), *entry->second, entry->second->name);
         }
     }
@@ -291,7 +414,8 @@ void RunChoice::draw_adding(Context& ctx) {
     for (const fs::path& path : neighbours_.value_or(std::vector<fs::path>())) {
         const bool there =
             std::any_of(others_.begin(), others_.end(), [&](const auto& other) { return other->folder == path; });
-        if (!there && ImGui::Selectable((path.filename().string() + "###" + path.string()).c_str())) {
+        if (!there && tab_of(ctx, path) == nullptr &&
+            ImGui::Selectable((path.filename().string() + "###" + path.string()).c_str())) {
             add_session(ctx, path);
         }
     }
@@ -316,6 +440,8 @@ void RunChoice::draw(Context& ctx, std::size_t count) {
     if (ImGui::BeginChild(
             "runs", {std::min(24 * ctx.em, room.x - 3 * ctx.em), std::min(22 * ctx.em, 0.7f * room.y - 3 * ctx.em)})) {
         draw_this_session(ctx);
+        draw_imported(ctx);
+        draw_open_sessions(ctx);
         draw_other_sessions(ctx);
         draw_adding(ctx);
     }

@@ -1,5 +1,5 @@
-// Which runs are shown over each other: those of this session, by experiment, and those of other sessions, whose
-// folders are read in the background. GUI thread.
+// Which runs are shown over each other: those of this session, by experiment, those of the sessions in other tabs,
+// which go on, and those of other sessions, whose folders are read in the background. GUI thread.
 #pragma once
 
 #include <filesystem>
@@ -8,6 +8,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "nodes/history/other_session.hpp"
@@ -29,19 +30,30 @@ class RunChoice {
     /// Opens the list in the next draw().
     void open() { open_ = true; }
     /// Whether there is any run that could be chosen.
-    bool any(const client::Snapshot& snapshot) const;
-    /// Reads the session in that folder in the background; its newest runs are then shown.
+    bool any(const ui::Context& ctx) const;
+    /// Reads the session in that folder in the background; its newest runs are then shown. Those of a session that is
+    /// open in another tab are there already.
     void add_session(ui::Context& ctx, const std::filesystem::path& folder);
 
  private:
-    std::shared_ptr<const history::LoadSeries> loads_of(ui::Context& ctx,
+    /// A run of an open session: Snapshot::session, run.
+    using OpenRun = std::pair<std::uint64_t, std::uint32_t>;
+    std::shared_ptr<const history::LoadSeries> loads_of(ui::Context& ctx, const OpenRun& which,
                                                         const std::shared_ptr<const history::TrainingRun>& run);
+    void add_open_runs(ui::Context& ctx, std::vector<ShownRun>& runs);
+    void let_go_of_open(ui::Context& ctx);
+    void show_newest(ui::Context& ctx, const ui::OpenedSession& session) const;
     /// From here on a person chooses.
     std::set<std::string>& chosen(const client::Snapshot& snapshot);
     bool is_chosen(const client::Snapshot& snapshot, const std::string& id) const;
     void draw_run(ui::Context& ctx, const std::string& id, const history::TrainingRun& run, const std::string& name);
+    /// True when it was turned; `ticked` is how it stands then.
+    static bool draw_tick(ui::Context& ctx, const std::string& id, const history::TrainingRun& run,
+                          const std::string& name, bool& ticked);
+    void draw_open_sessions(ui::Context& ctx);
     void draw_experiment(ui::Context& ctx, const history::Experiment& experiment);
     void draw_this_session(ui::Context& ctx);
+    void draw_imported(ui::Context& ctx);
     void draw_other_sessions(ui::Context& ctx);
     void draw_adding(ui::Context& ctx);
     void find_neighbours(ui::Context& ctx);
@@ -56,7 +68,7 @@ class RunChoice {
         std::shared_ptr<const history::LoadSeries> series = std::make_shared<const history::LoadSeries>();
         bool counting = false;  ///< a copy of the reader is at work in the background
     };
-    std::map<std::uint32_t, Loads> loads_;  ///< of runs of this session
+    std::map<OpenRun, Loads> loads_;
 
     std::vector<std::shared_ptr<const history::OtherSession>> others_;
     std::set<std::filesystem::path> reading_;

@@ -15,6 +15,7 @@
 #include "panels/ui/floating.hpp"
 #include "panels/ui/text_layout.hpp"
 #include "panels/ui/units.hpp"
+#include "panels/ui/where.hpp"
 #include "panels/ui/widgets.hpp"
 
 namespace moescope::panels {
@@ -176,6 +177,41 @@ void RunForm::learn_fields(Context& ctx) {
     if (preset_.empty() && presets.is_array() && !presets.empty()) {
         choose_preset(
             ctx, preset(ctx.snapshot, kFirstPreset).is_object() ? kFirstPreset : base::text_of(presets[0], "name"));
+    }
+}
+
+void RunForm::take_over(const RunForm& other) {
+    open_ = true;
+    search_.clear();
+    handed_ = Handed{other.preset_, other.name_, other.data_, other.config_, other.experiment_};
+}
+
+void RunForm::take_handed(Context& ctx) {
+    if (!handed_ || groups_.empty()) {
+        return;
+    }
+    const Handed handed = *std::exchange(handed_, std::nullopt);
+    fork_.reset();
+    choose_preset(ctx, preset(ctx.snapshot, handed.preset).is_object() ? handed.preset : preset_);
+    name_ = handed.name;
+    data_ = handed.data;
+    experiment_ = handed.experiment;
+    const auto is_there = [&](const json& device) {
+        const auto& devices = ctx.snapshot.node.devices;
+        return std::any_of(devices.begin(), devices.end(),
+                           [&](const protocol::DeviceEntry& one) { return device == one.name && one.usable(); });
+    };
+    for (const FieldGroup& group : groups_) {
+        for (const ConfigField& field : group.fields) {
+            const json* value = base::setting(handed.config, field.key);
+            if (value != nullptr && fits(field, *value) && base::setting(config_, field.key) != nullptr &&
+                (field.type != Type::device || is_there(*value))) {
+                config_[field.section][field.key] = *value;
+            }
+        }
+    }
+    if (config_ != base_) {
+        plan(ctx);
     }
 }
 
@@ -893,6 +929,7 @@ void RunForm::draw(Context& ctx) {
         return;
     }
     learn_fields(ctx);
+    take_handed(ctx);
     if (fork_) {
         follow_parent(ctx);
     }
@@ -904,6 +941,10 @@ void RunForm::draw(Context& ctx) {
     }
     if (ui::begin_floating(ctx, title.c_str(), open_,
                            {.size = {kWidth, std::max(kHeight, high)}, .least = {kLeastWidth, kLeastHeight}})) {
+        if (!fork_) {  // the checkpoint that a fork begins with is here
+            chosen_session_ = ui::choose_session(ctx);
+            open_ = open_ && !chosen_session_;
+        }
         draw_head(ctx);
         if (!fork_) {
             experiment_.draw(ctx, groups_, config_);

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "nodes/history/run_changes.hpp"
@@ -26,6 +27,11 @@ class RunForm {
     void open_fork(ui::Context& ctx, const history::TrainingRun& parent);
     /// Every frame, also while closed: takes the node's answers.
     void draw(ui::Context& ctx);
+    /// The session that a person has chosen to start the run in, once: this form is closed, and what it holds is to be
+    /// handed over to that session's form.
+    std::optional<std::uint64_t> take_chosen_session() { return std::exchange(chosen_session_, std::nullopt); }
+    /// Opens with what another session's form holds, as far as this node has it: preset, settings, devices.
+    void take_over(const RunForm& other);
 
  private:
     /// Where a fork comes from.
@@ -41,7 +47,15 @@ class RunForm {
         std::vector<history::TurnedSetting> turned;  ///< those that differ from the parent's configuration
     };
 
+    /// What another session's form held, until this node has told what it offers.
+    struct Handed {
+        std::string preset, name, data;
+        nlohmann::json config;
+        ExperimentPart experiment;
+    };
+
     void collect(ui::Context& ctx);
+    void take_handed(ui::Context& ctx);
     void learn_fields(ui::Context& ctx);
     void choose_preset(ui::Context& ctx, const std::string& name);
     void follow_parent(ui::Context& ctx);
@@ -101,6 +115,8 @@ class RunForm {
     bool experiment() const { return experiment_.on && !fork_; }
 
     bool open_ = false;
+    std::optional<std::uint64_t> chosen_session_;
+    std::optional<Handed> handed_;
     ExperimentPart experiment_;
     float foot_height_ = 0;  ///< in the last frame
     std::optional<Fork> fork_;

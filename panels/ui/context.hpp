@@ -14,12 +14,13 @@
 #include "nodes/client/snapshot.hpp"
 #include "panels/ui/floating.hpp"
 #include "panels/ui/language.hpp"
+#include "panels/ui/sessions.hpp"
 #include "panels/ui/shared.hpp"
 #include "panels/ui/theme.hpp"
 
 namespace moescope::ui {
 
-/// One selection for the whole window; Escape clears layer, expert, token and step.
+/// One selection for all panels of a session; Escape clears layer, expert, token and step.
 struct Selection {
     std::uint32_t training_run = 0;      ///< 0: the newest
     client::CommandId starting_run = 0;  ///< the latest train.start or train.continue; 0: none in this session
@@ -61,6 +62,7 @@ struct Context {
     Floating& floating;
     std::string& coder;  ///< initials under which the person labels; the app keeps them between starts
     Shared& shared;
+    Sessions& sessions;
     RunCommand run;
     /// Whether the command exists and would do something now.
     std::function<bool(const std::string& key)> available;

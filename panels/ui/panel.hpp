@@ -12,14 +12,14 @@
 
 namespace moescope::ui {
 
-/// The content of one window. Owned by the app; GUI thread only. A panel lives as long as one session is on show
-/// (Snapshot::session): the next session gets a new one, so that whatever a panel keeps is of the session that it
-/// draws.
+/// The content of one window. Owned by the app; GUI thread only. A panel lives as long as one session is open
+/// (Snapshot::session): each session has its own ones, so that whatever a panel keeps is of the session that it draws.
+/// Only those of the session in front are drawn and told of commands.
 class Panel {
  public:
     virtual ~Panel() = default;
     /// Takes what is the person's and not the session's (settings, chosen views) from the panel of the same key that
-    /// was on show before. Called once, before anything else. No run, number, text or command of a session may come
+    /// was in front before. Called once, before anything else. No run, number, text or command of a session may come
     /// over.
     virtual void take_over(Panel& before) { (void)before; }
     /// Draws the content of the panel's window (Begin/End belong to the app).

@@ -1,5 +1,5 @@
-// What panels keep together while a session is on show, and no longer: an object per type, made when it is first asked
-// for. Owned by the app, reached through Context::shared. GUI thread.
+// What the panels of a session keep together while it is open, and no longer: an object per type, made when it is first
+// asked for. Owned by the app, reached through Context::shared. GUI thread.
 #pragma once
 
 #include <memory>
@@ -10,7 +10,7 @@ namespace moescope::ui {
 
 class Shared {
  public:
-    /// T is made without arguments. Valid until the next session comes on show.
+    /// T is made without arguments. Valid as long as the session is open.
     template <class T>
     T& get() {
         std::shared_ptr<void>& object = objects_[std::type_index(typeid(T))];

@@ -18,9 +18,11 @@ void register_overlay(Harness& harness);
 void register_placement(Harness& harness);
 void register_ranks(Harness& harness);
 void register_structure(Harness& harness);
+void register_tabs(Harness& harness);
 void register_routing(Harness& harness);
 void register_servers(Harness& harness);
 void register_export(Harness& harness);
+void register_curves(Harness& harness);
 void register_window(Harness& harness);
 void register_whole_text(Harness& harness);
 void register_unopened(Harness& harness);
@@ -73,9 +75,11 @@ Harness::Harness(std::filesystem::path folder) : folder_(std::move(folder)) {
     register_routing(*this);
     register_servers(*this);
     register_export(*this);
+    register_curves(*this);
     register_window(*this);
     register_whole_text(*this);
     register_unopened(*this);
+    register_tabs(*this);
     register_crash(*this);
 }
 
@@ -201,11 +205,25 @@ bool Harness::open_session(ImGuiTestContext* ctx, const std::filesystem::path& f
         return false;
     }
     workbench_->open_session(folder);
-    return wait(ctx, 60, [&] {
-        const client::Snapshot& now = snapshot();
-        return now.link.state == client::Link::State::connected && now.node.session == folder.string() &&
-               !now.models.empty() && !now.catalogue->is_null() && there();
-    });
+    return wait(ctx, 60,
+                [&] {
+                    const client::Snapshot& now = snapshot();
+                    return now.link.state == client::Link::State::connected && now.node.session == folder.string() &&
+                           !now.models.empty() && !now.catalogue->is_null() && there();
+                }) &&
+           close_others(ctx);
+}
+
+bool Harness::close_others(ImGuiTestContext* ctx) {
+    const app::OpenSessions open = workbench_->sessions();
+    const std::filesystem::path front = workbench_->session();
+    for (const auto& session : open) {
+        if (session->folder != front) {
+            workbench_->close_session(session->id);
+            ctx->Yield(2);
+        }
+    }
+    return wait(ctx, 20, [&] { return workbench_->sessions().size() == 1; });
 }
 
 const history::TrainingRun& Harness::ensure_training(ImGuiTestContext* ctx) {

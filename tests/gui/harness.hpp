@@ -41,10 +41,13 @@ class Harness {
     void take_picture(ImGuiTestContext* ctx, const std::string& path);
     /// Connected, welcome page closed, English, training layout, letters and window of the usual size.
     void settle(ImGuiTestContext* ctx);
-    /// Ends what works, opens the session and waits until it is there, with its models and what else is `there`.
+    /// Ends what works, opens the session, waits until it is there, with its models and what else is `there`, and
+    /// closes all others.
     bool open_session(
         ImGuiTestContext* ctx, const std::filesystem::path& folder,
         const std::function<bool()>& there = [] { return true; });
+    /// Inside a test: closes all sessions but the one in front; nothing may work in them.
+    bool close_others(ImGuiTestContext* ctx);
     /// A training run in the state "running" with at least one step, started through the program's command when there
     /// is none.
     const history::TrainingRun& ensure_training(ImGuiTestContext* ctx);

@@ -1,5 +1,6 @@
-// The window goes from session to session and shows each as a window does that never saw another one: ten random
-// switches with all panels open, after each of them every letter on the screen.
+// The window goes from session to session and shows each as a window does that never saw another one: twelve random
+// switches with all panels open, after each of them every letter on the screen. Sessions that are left stay open in
+// their tabs, or are closed; who comes back to a tab finds it as it was left, and nothing of the others in it.
 #include <algorithm>
 #include <cstdlib>
 #include <fmt/format.h>
@@ -165,6 +166,10 @@ class Window {
     static Screen read() {
         Screen screen;
         for (const ScreenLine& line : screen_lines()) {
+            if (line.window == "panel.runs" && screen.count(line.window) == 0 &&
+                line.text.find("New run") == std::string::npos) {
+                continue;  // the tabs
+            }
             screen[line.window].push_back(is_about_the_machine(line.window) ? without_numbers(line.text) : line.text);
         }
         for (auto& [window, lines] : screen) {
@@ -209,7 +214,9 @@ class SessionWalk : public testing::Test {
         std::string root;
         std::size_t runs = 0;
         std::string kinds;
-        Screen screen;  ///< of a window that has seen no other session
+        Screen screen;           ///< of a window that has seen no other session
+        std::uint64_t tab = 0;   ///< OpenSession::id while it is open; 0: it is not
+        ui::Selection selected;  ///< when it was left
     };
 
     void SetUp() override { write_settings(); }
@@ -241,7 +248,7 @@ class SessionWalk : public testing::Test {
     void write_sessions(std::uint64_t seed) {
         const auto add = [&](const char* root, const char* kinds) {
             Known known;
-            known.folder = folder_ / root;
+            known.folder = folder_ / fmt::format("session-{}", sessions_.size() + 1);  // a tab shows its name
             known.root = root;
             known.kinds = kinds;
             for (const char kind : known.kinds) {
@@ -262,6 +269,7 @@ class SessionWalk : public testing::Test {
     void check_against_journal(const Known& known) const;
     void check_no_foreign_word(const Known& known, const Screen& screen) const;
     void stroll(Window& window, std::mt19937_64& random, const Known& known) const;
+    void close_others(Window& window, const Known& front);
 
     const test::TemporaryFolder folder_;
     std::vector<Known> sessions_;
@@ -422,6 +430,17 @@ void SessionWalk::stroll(Window& window, std::mt19937_64& random, const Known& k
     }
 }
 
+void SessionWalk::close_others(Window& window, const Known& front) {
+    for (Known& known : sessions_) {
+        if (&known != &front && known.tab != 0) {
+            window.workbench().close_session(known.tab);
+            window.frames(2);
+            known.tab = 0;
+        }
+    }
+    EXPECT_EQ(window.workbench().sessions().size(), 1u);
+}
+
 TEST_F(SessionWalk, EachSessionLooksAsIfItWereTheOnlyOne) {
     std::uint64_t seed = std::random_device()();
     if (const char* given = std::getenv("MOESCOPE_TEST_SEED")) {
@@ -442,8 +461,11 @@ TEST_F(SessionWalk, EachSessionLooksAsIfItWereTheOnlyOne) {
     std::size_t at = random() % sessions_.size();
     Window window(settings(), sessions_[at].folder);
     window.settled_screen(sessions_[at].runs);
-    const std::size_t stopped = random() % 10;
-    for (std::size_t turn = 0; turn < 10 && !HasFailure(); ++turn) {
+    sessions_[at].tab = window.workbench().sessions().front()->id;
+    constexpr std::size_t kTurns = 12;
+    const std::size_t stopped = random() % kTurns;
+    std::size_t returns = 0;
+    for (std::size_t turn = 0; turn < kTurns && !HasFailure(); ++turn) {
         stroll(window, random, sessions_[at]);
         if (turn == stopped) {
             // A node that answers nothing any more: what is asked of it stays without an answer.
@@ -455,14 +477,41 @@ TEST_F(SessionWalk, EachSessionLooksAsIfItWereTheOnlyOne) {
         const std::size_t next = (at + 1 + random() % (sessions_.size() - 1)) % sessions_.size();
         SCOPED_TRACE(fmt::format("switch {}: {} to {}", turn + 1, sessions_[at].folder.filename().string(),
                                  sessions_[next].folder.filename().string()));
+        sessions_[at].selected = window.workbench().selection();
         at = next;
-        const Known& known = sessions_[at];
+        Known& known = sessions_[at];
+        const bool again = known.tab != 0;
         window.workbench().open_session(known.folder);
         ASSERT_TRUE(window.wait(10, [&] { return window.workbench().session() == known.folder; }));
         check_no_foreign_word(known, Window::read());  // from the first frame on
+        const app::OpenSessions& open = window.workbench().sessions();
+        EXPECT_EQ(open.size(),
+                  static_cast<std::size_t>(std::count_if(sessions_.begin(), sessions_.end(), [&](const Known& one) {
+                      return one.tab != 0 || &one == &known;
+                  })));
+        if (again) {
+            ++returns;
+            const ui::Selection& now = window.workbench().selection();
+            EXPECT_EQ(now.training_run, known.selected.training_run);
+            EXPECT_EQ(now.routing_run, known.selected.routing_run);
+            EXPECT_EQ(now.probe_run, known.selected.probe_run);
+            EXPECT_EQ(now.layer, known.selected.layer);
+        } else {
+            known.tab = open.back()->id;
+        }
+        const bool alone = turn == stopped || random() % 3 == 0;
+        if (alone) {
+            close_others(window, known);
+        }
         const Screen screen = window.settled_screen(known.runs);
         check_no_foreign_word(known, screen);
+        if (again) {
+            continue;  // it shows what was selected there
+        }
         check_against_journal(known);
+        if (!alone) {
+            continue;  // forms offer a choice of session, too
+        }
         for (const auto& [panel, lines] : known.screen) {
             if (!is_about_the_machine(panel)) {
                 const auto found = screen.find(panel);
@@ -473,6 +522,7 @@ TEST_F(SessionWalk, EachSessionLooksAsIfItWereTheOnlyOne) {
             EXPECT_TRUE(known.screen.count(name) != 0) << "a window too many: " << name;
         }
     }
+    std::printf("%zu returns to a tab\n", returns);
 }
 
 }  // namespace

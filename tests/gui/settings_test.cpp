@@ -34,6 +34,7 @@ Settings sample() {
     s.coder = "\u674eLW";
     s.layouts["probe"] = {"[Window][x]\nPos=1,2\n", {"probe", "log"}};
     s.folders = {.last = {{"save", "/home/a/pictures"}}, .recent = {"/home/a/pictures", "/tmp"}};
+    s.sessions = {{"/home/a/evening", 1'764'000'000, 3, {4.5f, 3.25f, 3}}, {"/home/a/empty", 0, 0, {}}};
     return s;
 }
 
@@ -45,6 +46,8 @@ TEST(Settings, RoundTrip) {
     EXPECT_EQ(settings_text(again), settings_text(sample()));
     EXPECT_EQ(again.coder, sample().coder);
     EXPECT_EQ(again.layouts.at("probe").panels.size(), 2u);
+    ASSERT_EQ(again.sessions.size(), 2u);
+    EXPECT_EQ(again.sessions[0].curve, sample().sessions[0].curve);
 }
 
 TEST(Settings, DamagedAndStrangeFilesGiveDefaults) {
@@ -57,7 +60,8 @@ TEST(Settings, DamagedAndStrangeFilesGiveDefaults) {
     }
     std::ofstream(file)
         << R"({"width": "wide", "height": 1e9, "text_scale": 900, "language": "xx", "layouts": {"a": 3}, "dark": 7,
-             "folders": {"save": 3}, "recent_folders": "x"})";
+             "folders": {"save": 3}, "recent_folders": "x",
+             "sessions": [7, {"folder": "relative"}, {"folder": "/a", "seen": "x", "runs": -1, "curve": ["x", 1]}]})";
     const Settings strange = load_settings(file);
     EXPECT_EQ(strange.width, Settings{}.width);
     EXPECT_LE(strange.height, 8000);
@@ -67,6 +71,8 @@ TEST(Settings, DamagedAndStrangeFilesGiveDefaults) {
     EXPECT_TRUE(strange.folders.last.empty());
     EXPECT_TRUE(strange.folders.recent.empty());
     EXPECT_TRUE(strange.dark);
+    ASSERT_EQ(strange.sessions.size(), 1u);
+    EXPECT_EQ(strange.sessions[0].curve, std::vector<float>{1});
     EXPECT_EQ(load_settings(folder.path / "none.json").width, Settings{}.width);
 }
 

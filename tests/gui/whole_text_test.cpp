@@ -90,8 +90,9 @@ class Walk {
             ctx_->Yield(6);
             read(panel.key);
         }
-        for (const char* command : {"runs.new", "models.add_server", "models.export", "file.open_session",
-                                    "help.messages", "help.diagnostics", "help.palette", "help.welcome"}) {
+        for (const char* command :
+             {"runs.new", "models.add_server", "models.export", "file.open_session", "file.open_recent",
+              "file.connect_node", "help.messages", "help.diagnostics", "help.palette", "help.welcome"}) {
             h_.workbench().command(command);
             h_.wait(ctx_, 20, [&] { return !h_.workbench().dialogs().reading(); });
             ctx_->Yield(6);
@@ -153,6 +154,13 @@ void whole_text(Harness& h, ImGuiTestContext* ctx) {
                now.routing.size() == 1 && now.tasks.empty();
     }));
     h.workbench().selection().routing_token = 3;  // its whole decision is shown
+    // A second tab, so that forms offer a choice of session, and the table of nodes is there.
+    const std::filesystem::path beside = h.folder() / "another session whose name is rather long";
+    WrittenSession(beside, "Kemo", 2).write("TT");
+    h.workbench().open_session(beside);
+    IM_CHECK(h.wait(ctx, 60, [&] { return h.workbench().session() == beside && h.snapshot().training.size() == 2; }));
+    h.workbench().open_session(folder);
+    IM_CHECK(h.wait(ctx, 20, [&] { return h.workbench().session() == folder; }));
     Walk walk(h, ctx);
     for (const char* language : {"en", "zh"}) {
         for (const float scale : {1.0f, 2.5f}) {

@@ -460,7 +460,8 @@ void back_from_a_form(Harness& h, ImGuiTestContext* ctx) {
     IM_CHECK(!h.workbench().welcome_visible());
 }
 
-/// A session in which nothing was run is used again; one with a run, however short, is not.
+/// A session in which nothing was run is used again; one with a run, however short, is not. Whoever closes one that
+/// trains is asked.
 void new_session(Harness& h, ImGuiTestContext* ctx) {
     h.ensure_training(ctx);
     const fs::path first = h.workbench().session(), data = h.folder() / "data";
@@ -472,12 +473,13 @@ void new_session(Harness& h, ImGuiTestContext* ctx) {
             return h.workbench().session() != session && h.snapshot().link.state == client::Link::State::connected;
         });
     };
-    // Training goes on: it is asked first, and Enter saves.
+    // Training goes on behind the new one: nobody is asked.
     ctx->KeyPress(ImGuiMod_Ctrl | ImGuiKey_N);
-    IM_CHECK(h.wait(ctx, 20, [&] { return is_open(ctx, "//###leaving"); }));
-    IM_CHECK(ctx->ItemExists("//###leaving/###leaving.switch"));
-    ctx->KeyPress(ImGuiKey_Enter);
     IM_CHECK(another_than(first));
+    IM_CHECK(!is_open(ctx, "//###leaving"));
+    IM_CHECK_EQ(h.workbench().sessions().size(), 2u);
+    const auto& behind = *h.workbench().sessions().front();
+    IM_CHECK(behind.folder == first && behind.snapshot->training.rbegin()->second->state == RunState::running);
     const fs::path untouched = h.workbench().session();
     IM_CHECK_EQ(untouched.parent_path(), data / "moescope" / "sessions");
     IM_CHECK(h.snapshot().training.empty());
@@ -499,15 +501,33 @@ void new_session(Harness& h, ImGuiTestContext* ctx) {
     IM_CHECK(!is_open(ctx, "//###leaving"));  // nothing trained any more
     IM_CHECK_EQ(h.workbench().session().parent_path(), untouched.parent_path());
     IM_CHECK(h.snapshot().training.empty());
-    // What the question is about ends by itself: it has no more to ask.
+    // Closing one in which nothing works asks nothing.
+    const std::size_t open = h.workbench().sessions().size();
+    ctx->KeyPress(ImGuiMod_Ctrl | ImGuiKey_W);
+    IM_CHECK(h.wait(ctx, 20, [&] { return h.workbench().sessions().size() == open - 1; }));
+    // What trains is asked about; once it ends by itself, the question has no more to ask.
     h.ensure_training(ctx);
-    const fs::path third = h.workbench().session();
-    ctx->KeyPress(ImGuiMod_Ctrl | ImGuiKey_N);
+    ctx->KeyPress(ImGuiMod_Ctrl | ImGuiKey_W);
     IM_CHECK(h.wait(ctx, 20, [&] { return is_open(ctx, "//###leaving"); }));
     h.workbench().client().send("train.stop", {{"run", h.training().id}});
-    IM_CHECK(another_than(third));
+    IM_CHECK(h.wait(ctx, 200, [&] { return h.workbench().sessions().size() == open - 2; }));
     ctx->Yield(2);
     IM_CHECK(!is_open(ctx, "//###leaving"));
+    // Enter saves.
+    IM_CHECK_EQ(h.workbench().session(), first);
+    IM_CHECK_EQ(h.workbench().sessions().size(), 1u);
+    ctx->KeyPress(ImGuiMod_Ctrl | ImGuiKey_N);
+    IM_CHECK(another_than(first));
+    h.workbench().open_session(first);
+    IM_CHECK(h.wait(ctx, 20, [&] { return h.workbench().session() == first; }));
+    h.ensure_training(ctx);
+    ctx->KeyPress(ImGuiMod_Ctrl | ImGuiKey_W);
+    IM_CHECK(h.wait(ctx, 20, [&] { return is_open(ctx, "//###leaving"); }));
+    IM_CHECK(ctx->ItemExists("//###leaving/###leaving.switch"));
+    const std::weak_ptr<const app::OpenSession> left = h.workbench().sessions().front();
+    ctx->KeyPress(ImGuiKey_Enter);
+    IM_CHECK(another_than(first));
+    IM_CHECK(left.expired());
     if (was != nullptr) {
         setenv("XDG_DATA_HOME", before.c_str(), 1);
     } else {

@@ -94,6 +94,10 @@ TEST(Overlay, NamesAreMadeDifferent) {
     EXPECT_NE(names[1].find("other"), std::string::npos);
     EXPECT_EQ(names[2], "b");
     EXPECT_EQ(names[3], "3");
+    // A run of another tab is called by its session, too, however different its name is.
+    runs[2].session = "evening";
+    runs[2].beside = true;
+    EXPECT_EQ(labels(runs)[2], "b (evening)");
 }
 
 TEST(Overlay, OnlySettingsThatDifferAreColumnsAndDefaultsStandForWhatIsMissing) {
