@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <utility>
 
+#include "base/checksums.hpp"
 #include "base/crc32c.hpp"
 #include "base/file_io.hpp"
 #include "base/little_endian.hpp"
@@ -158,6 +159,10 @@ class IndexReader {
     std::uint64_t begin_, room_;
 };
 
+bool fits(View bytes, std::uint32_t crc) {
+    return !base::kChecksumsCount || base::crc32c(bytes) == crc;
+}
+
 /// An index of that size and checksum at `offset`.
 std::optional<Bytes> read_index(int file, std::uint64_t file_size, std::uint64_t offset, std::uint32_t size,
                                 std::uint32_t crc) {
@@ -165,8 +170,7 @@ std::optional<Bytes> read_index(int file, std::uint64_t file_size, std::uint64_t
         return std::nullopt;
     }
     Bytes bytes(size);
-    return base::read_exactly(file, bytes, offset) && base::crc32c(bytes) == crc ? std::optional(std::move(bytes))
-                                                                                 : std::nullopt;
+    return base::read_exactly(file, bytes, offset) && fits(bytes, crc) ? std::optional(std::move(bytes)) : std::nullopt;
 }
 
 std::array<std::uint32_t, 2> two_numbers(View bytes) {
@@ -355,9 +359,8 @@ PackedFile read_packed_file(const std::filesystem::path& path) {
 
 std::optional<std::vector<std::byte>> read_part(int file, const PartPlace& place) {
     Bytes bytes(place.size);
-    return base::read_exactly(file, bytes, place.offset) && base::crc32c(bytes) == place.crc
-               ? std::optional(std::move(bytes))
-               : std::nullopt;
+    return base::read_exactly(file, bytes, place.offset) && fits(bytes, place.crc) ? std::optional(std::move(bytes))
+                                                                                   : std::nullopt;
 }
 
 }  // namespace moescope::sessions

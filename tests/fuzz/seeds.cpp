@@ -18,6 +18,11 @@
 #include "engine/files/npy.hpp"
 #include "engine/model/parameters.hpp"
 #include "engine/text/token_cache.hpp"
+#include "nodes/curves/event_writer.hpp"
+#include "nodes/history/record_parts.hpp"
+#include "nodes/protocol/curve_record.hpp"
+#include "nodes/protocol/ranges.hpp"
+#include "nodes/protocol/record_heads.hpp"
 #include "nodes/protocol/records.hpp"
 #include "nodes/security/known_nodes.hpp"
 #include "nodes/security/pairing.hpp"
@@ -25,6 +30,7 @@
 #include "routing/trace_file.hpp"
 #include "routing/trace_lines.hpp"
 #include "sessions/archive.hpp"
+#include "sessions/packed_segment.hpp"
 #include "sessions/segment.hpp"
 #include "sessions/session.hpp"
 #include "tests/engine/files/gguf_bytes.hpp"
@@ -201,6 +207,13 @@ Seeds records() {
     training +=
         record(RecordType::sample, {{"run", 1}, {"step", 3}, {"language", "zh"}, {"prompt", "p"}, {"text", "t"}});
     training += record(RecordType::run_ended, {{"run", 1}, {"state", "done"}, {"step", 3}});
+    std::string imported = record(
+        RecordType::run_started,
+        {{"run", 6}, {"kind", "imported"}, {"name", "c"}, {"manifest", {{"source", "a.csv"}, {"format", "csv"}}}});
+    imported += record(RecordType::curve,
+                       protocol::encode_curve({6, 0, "loss", "loss", "nats/token", {1, 2, 5}, {3, 2, 1}, {}}));
+    imported +=
+        record(RecordType::curve, protocol::encode_curve({6, 0, "loss", "loss", "", {3, 9}, {2.5, 0.5}, {7, 8}}));
 
     protocol::TokenBatch tokens = protocol::test::sample_tokens();
     tokens.run = 2;
@@ -254,7 +267,7 @@ Seeds records() {
     probe += record(RecordType::routing_result, {{"run", 4}, {"result", {{"tokens", 3}, {"kl", 0.5}}}});
     probe += record(RecordType::log, {{"level", "warning"}, {"text", "t"}, {"source", "s"}});
     probe += record(RecordType::gap, {{"from", 1}, {"to", 2}, {"count", 2}, {"reason", "r"}});
-    return {training, answer, probe};
+    return {training, answer, probe, imported};
 }
 
 std::string segment() {
@@ -690,6 +703,81 @@ Seeds texts() {
             std::string("\xe4\xb8\0\xff", 4)};
 }
 
+Seeds ranges() {
+    const auto framed = [](const std::vector<std::byte>& body) {
+        return number(static_cast<std::uint16_t>(body.size())) + text_of(body);
+    };
+    const protocol::RangeOrder order{7, {1, 2, 3}, 0, 100, 8};
+    const std::string bytes = "abcdefgh";
+    protocol::RangeEnd failed{7, protocol::RangeEnd::State::failed, "", base::say("the node ends")};
+    protocol::RangeEnd whole{7, protocol::RangeEnd::State::whole, base::sha256(bytes), {}};
+    const auto piece = [&](std::size_t from, std::size_t count) {
+        return protocol::encode_chunk({7, 100 + from, std::as_bytes(std::span(bytes)).subspan(from, count)});
+    };
+    return {framed(protocol::encode_range_order(order)) + framed(piece(0, 5)) + framed(piece(5, 3)) +
+                framed(protocol::encode_range_end(whole)),
+            framed(protocol::encode_push({order, base::sha256(bytes)})) + framed(protocol::encode_range_end(failed))};
+}
+
+/// Steps as a training writes them, with their heads.
+std::vector<sessions::Record> step_records() {
+    std::vector<sessions::Record> all;
+    for (std::uint64_t at = 1; at < 12; ++at) {
+        protocol::StepRecord step = protocol::test::sample_step();
+        step.step = at;
+        sessions::Record one;
+        one.epoch = 3;
+        one.sequence = at;
+        one.time_ns = 1000 * at;
+        one.type = static_cast<std::uint16_t>(protocol::RecordType::step);
+        one.channel = 2;
+        one.body = protocol::encode_step(step);
+        all.push_back(std::move(one));
+    }
+    return all;
+}
+
+Seeds packed_records() {
+    const auto records = step_records();
+    std::vector<std::uint32_t> heads;
+    for (const sessions::Record& one : records) {
+        heads.push_back(static_cast<std::uint32_t>(protocol::head_of(protocol::RecordType::step, one.body).bytes));
+    }
+    const std::string packed = text_of(sessions::pack_heads(records, heads)),
+                      tails = text_of(sessions::pack_tails(records, heads));
+    const auto seed = [](const std::string& head_part, const std::string& tail_part) {
+        return number(static_cast<std::uint32_t>(head_part.size())) + head_part + tail_part;
+    };
+    // The same as they are before zstd packs them, so that the tables are reached.
+    const auto plain = [](const std::string& part) {
+        constexpr std::size_t kBefore = 8;
+        return part[1] == 0 ? part : part.substr(0, 1) + '\0' + part.substr(2, 6) + unzstd(part.substr(kBefore));
+    };
+    return {seed(plain(packed), plain(tails)), seed(packed, tails)};
+}
+
+Seeds packed_segments() {
+    sessions::SegmentPacker packer(history::record_parts);
+    sessions::PackedIndex index;
+    index.epoch = 3;
+    index.first = {3, 1};
+    index.last = {3, 11};
+    for (sessions::Record& one : step_records()) {
+        index.bytes += sessions::kRecordOverhead + one.body.size();
+        if (!packer.add(std::move(one))) {
+            throw std::runtime_error("the records of a seed can't be packed");
+        }
+    }
+    const auto file = packer.finish(index);
+    return file ? Seeds{text_of(*file)} : Seeds{};
+}
+
+Seeds curve_files() {
+    return {curves::version_record(1) + curves::scalars_record(2, 1, {{"loss", 2.5}, {"loss/zh", 3.5}}) +
+                curves::scalars_record(3, 2, {{"loss", 2.25}}),
+            "step,loss [nats/token],\"a \"\"b\"\"\"\n1,2.5,NaN\n2,,3\n", "Step;Value;Wall time\n1;2,5;3\n"};
+}
+
 const std::map<std::string, std::function<Seeds()>>& makers() {
     static const std::map<std::string, std::function<Seeds()>> all = {
         {"frame", frames},
@@ -728,6 +816,10 @@ const std::map<std::string, std::function<Seeds()>>& makers() {
         {"text_file", text_files},
         {"token_cache", token_caches},
         {"text", texts},
+        {"ranges", ranges},
+        {"packed_records", packed_records},
+        {"packed_segment", packed_segments},
+        {"curves", curve_files},
     };
     return all;
 }

@@ -4,6 +4,8 @@
 
 #include "base/little_endian.hpp"
 #include "nodes/history/session.hpp"
+#include "nodes/protocol/curve_record.hpp"
+#include "nodes/protocol/record_heads.hpp"
 #include "tests/fuzz/input.hpp"
 
 using namespace moescope;
@@ -36,6 +38,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         round_trip<StepRecord>(decode_step, encode_step, body);
         round_trip<RankRecord>(decode_ranks, encode_ranks, body);
         round_trip<TokenBatch>(decode_tokens, encode_tokens, body);
+        round_trip<CurveRecord>(decode_curve, encode_curve, body);
+        fuzz::expect(head_of(static_cast<RecordType>(type), body).bytes <= body.size(),
+                     "a head is a part of its record");
         if (const auto piece = decode_routing(body)) {
             const auto bytes = encode_routing(*piece);
             const auto again = decode_routing(bytes);
