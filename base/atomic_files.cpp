@@ -77,7 +77,9 @@ void remove_left_over(const fs::path& target) {
         }
     }
     for (const fs::path& folder : found) {
-        if (const Descriptor free = lock_folder(folder)) {
+        // What was there before may be in it: the exchange has to be durable before that is removed.
+        const Descriptor free = lock_folder(folder);
+        if (free && keep_name(folder) == 0) {
             fs::remove_all(folder, error);
         }
     }

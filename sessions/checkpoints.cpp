@@ -7,6 +7,7 @@
 #include <stdexcept>
 #include <vector>
 
+#include "base/atomic_files.hpp"
 #include "base/file_io.hpp"
 #include "base/saved_folder.hpp"
 
@@ -141,7 +142,11 @@ void remove_leftovers(const fs::path& session) {
         }
     }
     for (const fs::path& path : leftovers) {
-        fs::remove_all(path, error);
+        // Who gave it that name may have been killed before the name was durable: after a power cut it could have its
+        // old one again, and be half there.
+        if (base::keep_name(path) == 0) {
+            fs::remove_all(path, error);
+        }
     }
 }
 
