@@ -401,6 +401,10 @@ void FileJournal::load_segments(const LockNote& note) {
 void FileJournal::load_segment(std::uint32_t number, bool is_last) {
     const fs::path path = folder_ / segment_name(number);
     SegmentScan scan = scan_segment(path);
+    std::error_code ignored;
+    if (!scan.usable && !fs::exists(path, ignored) && fs::exists(folder_ / packed_name(number), ignored)) {
+        return load_packed(number);  // its writer has packed it just now
+    }
     if (is_last && scan.begun) {
         scan.damage.clear();
     }
@@ -432,6 +436,13 @@ void FileJournal::load_segment(std::uint32_t number, bool is_last) {
         const base::Descriptor file(io_.open_for_writing(path));
         if (file && io_.truncate(file.get(), scan.end) == 0) {
             bytes_ -= scan.size - scan.end;
+        }
+    }
+    if (!scan.records.empty()) {
+        // Its writer may have been killed before it was durable, and the next segment counts on it.
+        const base::Descriptor file(io_.open_for_writing(path));
+        if (const int error = file ? io_.sync_data(file.get()) : 0; error != 0) {
+            throw Error(say("the journal in {} could not be made durable: {}", folder_, base::system_sentence(error)));
         }
     }
 }
@@ -564,10 +575,14 @@ bool FileJournal::follow() {
     const std::vector<SegmentFile> files = segment_files(error);
     bool grew = false;
     for (const SegmentFile& file : files) {
-        if (file.number >= segment_number_) {
-            grew = (file.packed ? follow_packed(file.number)
-                                : follow_segment(file.number, file.number == files.back().number)) ||
-                   grew;
+        if (file.number < segment_number_) {
+            continue;
+        }
+        grew = (file.packed ? follow_packed(file.number)
+                            : follow_segment(file.number, file.number == files.back().number)) ||
+               grew;
+        if (!file.packed && !fs::exists(folder_ / segment_name(file.number), error)) {
+            break;  // packed just now: first the rest of it, the next time
         }
     }
     if (grew) {

@@ -210,7 +210,9 @@ bool SegmentPacker::add(Record record) {
     block_.bytes += bytes;
     const auto group = std::find_if(block_.groups.begin(), block_.groups.end(),
                                     [&](const GroupBytes& known) { return known.group == parts.group; });
-    if (group != block_.groups.end()) {
+    if (tail == 0) {
+        // Its head is all of it: whoever reads heads misses nothing of it.
+    } else if (group != block_.groups.end()) {
         group->bytes += bytes;
     } else {
         block_.groups.push_back({parts.group, bytes});

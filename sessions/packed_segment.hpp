@@ -30,7 +30,7 @@ struct TailPart {
     std::uint32_t records = 0;
     PartPlace place;
 };
-/// Bytes of the records of one group (a run) in a block.
+/// Bytes of the records of one group (a run) in a block, of those that have tails.
 struct GroupBytes {
     std::uint32_t group = 0;
     std::uint64_t bytes = 0;

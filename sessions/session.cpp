@@ -269,6 +269,7 @@ class FolderSession final : public Session {
     bool check_folder();
     void check_manifest(const std::string& text);
     void check_writable() const;
+    void keep_names() const;
     void add_notes();
     void open_database();
     std::unique_ptr<Database> rebuilt_database(Database::Access access, bool network_folder);
@@ -302,6 +303,7 @@ void FolderSession::open() {
     }
     open_database();
     if (mode_ == Journal::Mode::read_write) {
+        keep_names();
         remove_leftovers(folder_);
         add_notes();
     }
@@ -369,6 +371,23 @@ void FolderSession::check_writable() const {
                             say("the session {} can't be written: {}; open it for reading, or copy it to a folder of "
                                 "your own",
                                 folder_, base::system_sentence(errno)));
+        }
+    }
+}
+
+/// Folders that are there need not be durable: who made them may have been killed before that. What is written into
+/// them from now on counts on them.
+void FolderSession::keep_names() const {
+    std::vector<fs::path> paths{folder_, folder_ / "segments"};
+    const fs::path checkpoints = folder_ / "checkpoints";
+    std::error_code error;
+    fs::directory_iterator run(checkpoints, error);
+    if (!error && run != fs::directory_iterator()) {
+        paths.push_back(run->path());
+    }
+    for (const fs::path& path : paths) {
+        if (const int failure = base::keep_name(path); failure != 0) {
+            throw Error(say("{} {}: {}", path, say("could not be made durable"), base::system_sentence(failure)));
         }
     }
 }

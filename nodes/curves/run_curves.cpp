@@ -30,7 +30,7 @@ using protocol::StreamPosition;
 namespace {
 
 constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
-constexpr double kNanoseconds = 1e-9;
+constexpr double kNanoseconds = 1e9;  // of a second; divided by, which keeps whole seconds whole
 constexpr std::size_t kRecordsBetweenChecks = 1000;
 constexpr const char* kEventPrefix = "events.out.tfevents.";
 constexpr const char* kEventHost = ".moescope.";
@@ -42,7 +42,7 @@ class Times {
     double of(StreamPosition at) const {
         const auto found = std::lower_bound(times_.begin(), times_.end(), at,
                                             [](const auto& one, StreamPosition wanted) { return one.first < wanted; });
-        return found != times_.end() && found->first == at ? static_cast<double>(found->second) * kNanoseconds : kNone;
+        return found != times_.end() && found->first == at ? static_cast<double>(found->second) / kNanoseconds : kNone;
     }
 
  private:
@@ -221,7 +221,7 @@ RunCurves curves_of_run(const sessions::Journal& journal, std::uint32_t run, con
         throw base::Error(say("there is no run {} in this session", curves.run));
     }
     curves.name = header->second->name;
-    curves.started = static_cast<double>(header->second->started_ns) * kNanoseconds;
+    curves.started = static_cast<double>(header->second->started_ns) / kNanoseconds;
     if (const auto training = history.trainings().find(curves.run); training != history.trainings().end()) {
         add_training(curves, training->second, steps, evaluations);
     } else if (const auto imported = history.imports().find(curves.run); imported != history.imports().end()) {

@@ -335,7 +335,7 @@ std::optional<StepRecord> read_step(std::span<const std::byte> body, bool cut) {
             return std::nullopt;
         }
     }
-    if (!(reader.complete() || (cut && reader.left() == 0)) ||
+    if (!(reader.complete() || (cut && reader.good() && reader.left() == 0)) ||
         !fits(record, record.counts.size(), record.router_entropy.size())) {
         return std::nullopt;
     }
@@ -361,17 +361,25 @@ RecordHead head_of(RecordType type, std::span<const std::byte> body) {
     if (type != RecordType::step || reader.layout() != kLayout) {
         return head;
     }
+    constexpr std::uint16_t kMean =
+        base::kStepValues[base::step_value_index(&base::StepValues::router_entropy_mean)].tag;
     std::size_t at = body.size() - reader.left();
+    std::optional<std::size_t> layers_at;
+    bool has_mean = false, has_entropies = false;
     while (const auto field = reader.next()) {
         if (field->tag == kRun && !field->get(head.run)) {
-            break;
+            return {body.size(), 0};
         }
-        if (field->tag == kCounts || field->tag == kRouterEntropy) {
-            return {at, head.run};
+        if (!layers_at && (field->tag == kCounts || field->tag == kRouterEntropy)) {
+            layers_at = at;
         }
+        has_mean = has_mean || (field->tag == kMean && !layers_at);
+        has_entropies = has_entropies || (field->tag == kRouterEntropy && field->count > 0);
         at = body.size() - reader.left();
     }
-    return {body.size(), 0};
+    // Where the mean of the entropies is no value of its own (older records), it is taken from them.
+    const bool is_cut = reader.complete() && layers_at && (has_mean || !has_entropies);
+    return is_cut ? RecordHead{*layers_at, head.run} : RecordHead{body.size(), 0};
 }
 
 std::uint64_t RankRecord::rows_between(std::size_t from, std::size_t to, std::optional<std::size_t> layer) const {

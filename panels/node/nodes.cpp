@@ -99,7 +99,8 @@ void NodesPanel::draw_open(ui::Context& ctx) {
         ui::tooltip(session.place);
         ImGui::PopID();
         ImGui::SetCursorPos(at);
-        ui::text_elided(ui::session_title(ctx, session), ImGui::GetContentRegionAvail().x);
+        ui::text_elided(session.machine.empty() ? session.name : ui::session_title(ctx, session),
+                        ImGui::GetContentRegionAvail().x);
         cell(std::string(look.mark) + " " + ctx.text(look.key));
         cell(ctx.text.number(std::uint64_t{snapshot.tasks.size()}));
         cell(link.round_trip_ms > 0 ? ctx.text.number(link.round_trip_ms, 3) + " ms" : "\u2013");

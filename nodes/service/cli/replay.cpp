@@ -190,6 +190,9 @@ int check_replay_command(const Paths& paths, const TrainOptions& options) {
     const json& manifest = replay.run().manifest;
     const engine::RunConfig config = config_to_replay(replay.run(), options);
     std::vector<Difference> differences = differences_here(manifest, config, devices);
+    if (auto unsure = unsure_sources(manifest)) {
+        differences.push_back(std::move(*unsure));
+    }
     const bool has_data = std::none_of(differences.begin(), differences.end(),
                                        [](const Difference& one) { return std::string_view(one.what) == "data"; });
     if (has_data) {

@@ -49,9 +49,6 @@ void compare_builds(const json& manifest, std::vector<Difference>& differences) 
             {"revision",
              say("its program was built from revision {} of the sources, this one from {}",
                  text_of(build, "revision").substr(0, kShownHash), text_of(here, "revision").substr(0, kShownHash))});
-    } else if (text_of(here, "revision").ends_with("+")) {
-        differences.push_back({"revision", say("the sources had changes beyond revision {}, which may be others now",
-                                               text_of(here, "revision").substr(0, kShownHash))});
     }
     if (differs(build, here, "compiler")) {
         differences.push_back({"compiler", say("its program was built by {}, this one by {}",
@@ -171,6 +168,15 @@ std::optional<Difference> other_data(const json& manifest, const std::string& sh
     return Difference{"data",
                       say("the data {} are not those that were recorded: their SHA-256 was {} and is {}",
                           text_of(manifest, "data"), before.substr(0, kShownHash), sha256.substr(0, kShownHash))};
+}
+
+std::optional<Difference> unsure_sources(const json& manifest) {
+    const std::string revision = text_of(build_info(), "revision");
+    if (!revision.ends_with("+") || text_of(member(manifest, "build"), "revision") != revision) {
+        return std::nullopt;
+    }
+    return Difference{"revision", say("the sources had changes beyond revision {}, which may be others now",
+                                      revision.substr(0, kShownHash))};
 }
 
 std::string hash_of_data(const std::string& data, int vocabulary, const std::filesystem::path& cache,

@@ -27,6 +27,8 @@ std::vector<Difference> differences_here(const nlohmann::json& manifest, const e
                                          kernels::Devices& devices);
 /// Whether the data that were loaded for a run are the recorded ones: nothing when they are, or when it is not known.
 std::optional<Difference> other_data(const nlohmann::json& manifest, const std::string& sha256);
+/// Both programs were built from one revision with changes: nobody knows whether these are the same.
+std::optional<Difference> unsure_sources(const nlohmann::json& manifest);
 /// The hash of the data as they are here, for other_data(): reads all of them. `check` is called now and then and may
 /// throw. Throws base::Error: they can't be read.
 std::string hash_of_data(const std::string& data, int vocabulary, const std::filesystem::path& cache,

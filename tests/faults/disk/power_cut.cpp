@@ -104,7 +104,7 @@ class Disk {
                     if (seen.insert(node).second) {
                         add(node, whole + "/");
                     }
-                } else {
+                } else if (files_.contains(node)) {
                     state[whole] = content(files_.at(node), loss, keep, random);
                 }
             }
@@ -170,9 +170,11 @@ class Disk {
     }
     int node_of(int folder, const std::string& name) const {
         const auto names = current_.find(folder);
-        const auto found =
-            names == current_.end() ? std::map<std::string, int>::const_iterator() : names->second.find(name);
-        return names == current_.end() || found == names->second.end() ? -1 : found->second;
+        if (names == current_.end()) {
+            return -1;
+        }
+        const auto found = names->second.find(name);
+        return found == names->second.end() ? -1 : found->second;
     }
 
     /// What was moved is where it was moved to, even if its first name never reached the disk.

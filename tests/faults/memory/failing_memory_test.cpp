@@ -1,12 +1,13 @@
-// Memory runs out at an allocation of a session's day, or of the reading of frames: the process lives, and what was
-// said to be kept is there.
+// Memory runs out at an allocation of a session's day, or of the reading of frames: that is told where it can be, and
+// what was said to be kept is there.
 #include <algorithm>
-#include <csignal>
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <iostream>
 #include <new>
 #include <random>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "nodes/protocol/frame.hpp"
 #include "tests/faults/disk/recorder.hpp"
@@ -20,6 +21,8 @@ namespace {
 
 void live_with_little_memory(const std::filesystem::path& folder, int pipe, long n, bool for_ever) {
     skip_syncs(true);
+    const int nowhere = ::open("/dev/null", O_WRONLY | O_CLOEXEC);
+    ::dup2(nowhere, STDERR_FILENO);  // what std::terminate() says
     fail_allocation(n, for_ever);
     live_through(
         folder, [] { return std::size_t{0}; }, count_allocations, [pipe](const Note& note) { tell(pipe, note); });

@@ -72,8 +72,8 @@ TEST_F(CurveTable, SeparatorsQuotesMarksAndLineEnds) {
                 text += "3" + separator + "NaN" + separator + "+0.5";
                 read(text);
                 ASSERT_EQ(series_.size(), 2u) << text;
-                const Points loss = points("the \"loss\"" + separator + " x");
-                if (separator != "\t") {
+                if (separator != "\t") {  // within a name it is shown as a blank
+                    const Points loss = points("the \"loss\"" + separator + " x");
                     ASSERT_EQ(loss.size(), 3u) << text;
                     EXPECT_EQ(loss[1], (std::pair<std::uint64_t, double>(2, 2.25)));
                     EXPECT_TRUE(std::isnan(loss[2].second)) << "a hole";
@@ -81,9 +81,6 @@ TEST_F(CurveTable, SeparatorsQuotesMarksAndLineEnds) {
                 EXPECT_EQ(points("lr"), (Points{{1, 1e-3}, {3, 0.5}})) << "an empty cell is no point";
                 EXPECT_EQ(series("lr").key, "learning_rate");
             }
-        }
-        if (separator == "\t") {
-            break;  // a tab within a name is shown as a blank
         }
     }
 }

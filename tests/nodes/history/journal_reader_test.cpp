@@ -80,6 +80,7 @@ class PackedSteps : public testing::Test {
             step.experts = 8;
             step.counts.assign(32, static_cast<std::uint32_t>(n));
             step.router_entropy = {0.5F, 0.75F};
+            step.router_entropy_mean = 0.625;
             put(RecordType::step, protocol::encode_step(step));
             if (n % 100 == 0) {
                 put(RecordType::evaluation, protocol::encode_json({{"run", 1}, {"step", n}, {"loss", {{"en", 1.5}}}}));

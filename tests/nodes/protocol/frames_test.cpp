@@ -280,6 +280,11 @@ TEST(Records, TheHeadOfAStepIsEverythingButItsLayers) {
     EXPECT_EQ(encode_step(*read), encode_step(expected));
     EXPECT_EQ(encode_step(*decode_step_head(body)), body) << "all of it, when that is there";
     EXPECT_FALSE(decode_step_head(std::span(body).first(head.bytes - 1)));
+    // Older records leave the mean of the entropies to their reader.
+    StepRecord old = step;
+    old.router_entropy_mean = base::kAbsent;
+    const auto old_body = encode_step(old);
+    EXPECT_EQ(head_of(RecordType::step, old_body).bytes, old_body.size());
     // Of any other record, and of the first layout, all of it is the head.
     const auto text = encode_json({{"run", 3}});
     EXPECT_EQ(head_of(RecordType::evaluation, text).bytes, text.size());
