@@ -42,9 +42,11 @@ void require_utf8(std::string_view text, Marked what) {
 
 std::string one_line(std::string_view text, std::size_t most) {
     std::string line;
+    // What is no text becomes longer when it is repaired. Then it is text, and is cut once more.
+    const auto short_enough = [&] { return line.size() <= most + kLeftOut.size(); };
     if (text.size() <= most) {
         append_line(line, text);
-        return line;
+        return short_enough() ? line : one_line(line, most);
     }
     // No character is cut in two; what is no UTF-8 has no characters and is cut anywhere.
     const std::string_view front = text.substr(0, most - most / 3);
@@ -55,7 +57,7 @@ std::string one_line(std::string_view text, std::size_t most) {
     append_line(line, front.substr(0, complete_utf8_prefix(front)));
     line += kLeftOut;
     append_line(line, back);
-    return line;
+    return short_enough() ? line : one_line(line, most);
 }
 
 }  // namespace moescope::base

@@ -141,7 +141,7 @@ class Unpacker {
     explicit Unpacker(const fs::path& file)
         : in_file_(file),
           stream_(ZSTD_createDCtx(), ZSTD_freeDCtx),
-          in_bytes_(ZSTD_DStreamInSize()),
+          in_bytes_(static_cast<std::size_t>(std::clamp<std::uint64_t>(in_file_.size(), 1, ZSTD_DStreamInSize()))),
           limit_(in_file_.size() * kRatio + kFree) {
         if (!stream_ || ZSTD_isError(ZSTD_DCtx_setParameter(stream_.get(), ZSTD_d_windowLogMax, kLargestWindow)) != 0) {
             throw Error(say("there is not enough memory to unpack {}", file));
@@ -367,7 +367,7 @@ void unpack_file(Unpacker& in, const Entry& entry, const fs::path& to, const std
         throw Error(say("{} can't be written: {}", to, base::system_sentence(errno)));
     }
     base::Sha256 hash;
-    std::vector<char> piece(kPiece);
+    std::vector<char> piece(static_cast<std::size_t>(std::min<std::uint64_t>(kPiece, entry.size)));
     for (std::uint64_t at = 0; at < entry.size;) {
         const auto count = static_cast<std::size_t>(std::min<std::uint64_t>(piece.size(), entry.size - at));
         in.take(piece.data(), count);

@@ -38,10 +38,16 @@ constexpr auto kOtherFormats = std::to_array<OtherFormat>({
     {"\x93NUMPY", "NumPy"},
 });
 
+/// Room for pieces of a file of that size, or of what it is packed from: a small file is read often and costs little.
+std::size_t piece_bytes(std::uint64_t bytes) {
+    constexpr std::uint64_t kLeast = std::uint64_t{4} << 10;
+    return static_cast<std::size_t>(std::clamp<std::uint64_t>(bytes, kLeast, ByteSource::kPieceBytes));
+}
+
 /// The packed bytes, one piece after another.
 class PackedBytes {
  public:
-    explicit PackedBytes(base::InputFile file) : file_(std::move(file)), buffer_(ByteSource::kPieceBytes) {}
+    explicit PackedBytes(base::InputFile file) : file_(std::move(file)), buffer_(piece_bytes(file_.size())) {}
     const fs::path& path() const { return file_.path(); }
     std::uint64_t size() const { return file_.size(); }
     std::span<const char> next() {
@@ -76,7 +82,9 @@ class PlainSource final : public ByteSource {
 class ZstdSource final : public ByteSource {
  public:
     explicit ZstdSource(base::InputFile file)
-        : bytes_(std::move(file)), stream_(ZSTD_createDStream(), ZSTD_freeDStream), out_(kPieceBytes) {
+        : bytes_(std::move(file)),
+          stream_(ZSTD_createDStream(), ZSTD_freeDStream),
+          out_(piece_bytes(16 * bytes_.size())) {
         if (!stream_ || ZSTD_isError(ZSTD_DCtx_setParameter(stream_.get(), ZSTD_d_windowLogMax, kLargestWindow)) != 0) {
             throw Error(say("there is not enough memory to unpack {}", bytes_.path()));
         }
@@ -134,7 +142,7 @@ class ZstdSource final : public ByteSource {
 
 class GzipSource final : public ByteSource {
  public:
-    explicit GzipSource(base::InputFile file) : bytes_(std::move(file)), out_(kPieceBytes) {
+    explicit GzipSource(base::InputFile file) : bytes_(std::move(file)), out_(piece_bytes(16 * bytes_.size())) {
         constexpr int kWindow = 15, kGzipOnly = 16;
         if (::inflateInit2(&stream_, kWindow + kGzipOnly) != Z_OK) {
             throw Error(say("there is not enough memory to unpack {}", bytes_.path()));

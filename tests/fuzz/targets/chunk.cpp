@@ -24,7 +24,7 @@ std::vector<std::byte> packed_from(std::span<const std::byte> input) {
     writer.put(tokens);
     writer.put(samples);
     std::uint32_t count = 0;
-    for (; in.left() > 0 && count < routing::kMostParts + 1; ++count) {
+    for (; in.good() && in.left() > 0 && count < routing::kMostParts + 1; ++count) {
         const auto kind = in.get<std::uint8_t>();
         const std::size_t length = std::min<std::size_t>(in.get<std::uint16_t>(), in.left());
         const std::string raw = in.get_string(length);

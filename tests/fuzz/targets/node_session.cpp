@@ -52,9 +52,10 @@ class Peer {
     }
     void serve() {
         for (std::uint8_t channel = 0; channel < kChannels; ++channel) {
-            fuzz::expect(node_.credit(channel) <= kMaximumCredit, "credit is bounded");
+            fuzz::expect(node_.closed() || node_.credit(channel) <= kMaximumCredit, "credit is bounded");
         }
         if (const auto wanted = node_.next_read()) {
+            fuzz::expect(!node_.closed(), "nothing is read for who is gone");
             fuzz::expect(is_data_channel(wanted->channel), "only data is read from the journal");
             Frame record;
             record.type = 1;

@@ -25,7 +25,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     base::Reader reader(fuzz::bytes_of(data, size));
     RangeAssembly assembly;
     std::size_t kept = 0;
-    while (reader.left() > 0) {
+    while (reader.good() && reader.left() > 0) {
         const std::size_t length = std::min<std::size_t>(reader.get<std::uint16_t>(), reader.left());
         const std::string text = reader.get_string(length);
         const auto body = std::as_bytes(std::span(text));

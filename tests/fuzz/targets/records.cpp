@@ -30,7 +30,7 @@ void round_trip(std::optional<Record> (*decode)(std::span<const std::byte>),
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     base::Reader reader(fuzz::bytes_of(data, size));
     history::Session session;
-    for (std::uint64_t number = 1; reader.left() > 0; ++number) {
+    for (std::uint64_t number = 1; reader.good() && reader.left() > 0; ++number) {
         const auto type = reader.get<std::uint8_t>();
         const std::size_t length = std::min<std::size_t>(reader.get<std::uint16_t>(), reader.left());
         const std::string text = reader.get_string(length);

@@ -21,7 +21,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     fuzz::expect(base::encode_utf8(base::decode_utf8_lossy(text)) == valid, "both ways to repair agree");
     fuzz::expect(base::complete_utf8_prefix(text) <= size, "a prefix is a prefix");
     const std::string line = base::one_line(text, 200);
-    fuzz::expect(line.size() <= 220 && base::first_invalid_utf8(line) == line.size() &&
+    fuzz::expect(line.size() <= 205 && base::first_invalid_utf8(line) == line.size() &&
                      line.find('\n') == std::string::npos && line.find('\x1b') == std::string::npos,
                  "a line is one line");
     (void)base::with_byte_chips(text);
