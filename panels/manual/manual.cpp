@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <array>
+#include <memory>
+#include <utility>
 
 #include "panels/panels.hpp"
 #include "panels/ui/text_layout.hpp"
@@ -14,11 +16,10 @@ namespace {
 class ManualPanel : public ui::Panel {
  public:
     void draw(ui::Context& ctx) override;
-    /// The manual is the same in every session.
-    void take_over(ui::Panel& before) override { *this = std::move(dynamic_cast<ManualPanel&>(before)); }
+    /// The texts are the same in every session; the panel before goes on with them.
+    void take_over(ui::Panel& before) override { texts_ = dynamic_cast<ManualPanel&>(before).texts_; }
     void set_texts(std::string english, std::string chinese) {
-        english_ = std::move(english);
-        chinese_ = std::move(chinese);
+        texts_ = std::make_shared<const Texts>(Texts{std::move(english), std::move(chinese)});
         language_.clear();
     }
 
@@ -28,6 +29,9 @@ class ManualPanel : public ui::Panel {
         std::vector<TextView> cells;
     };
     using Styles = std::array<TextStyle, 4>;
+    struct Texts {
+        std::string english, chinese;
+    };
 
     void parse(const std::string& language);
     void draw_contents(ui::Context& ctx);
@@ -36,7 +40,8 @@ class ManualPanel : public ui::Panel {
     void draw_code(ui::Context& ctx, Drawn& drawn);
     void follow_link(ui::Context& ctx, const ManualBlock::Cell& cell, const TextView::Result& shown);
 
-    std::string english_, chinese_, language_;
+    std::shared_ptr<const Texts> texts_ = std::make_shared<const Texts>();
+    std::string language_;
     ManualDocument document_;
     std::vector<Drawn> drawn_;
     std::string wanted_;   ///< anchor to scroll to
@@ -55,7 +60,7 @@ TextView view_of(const ManualBlock::Cell& cell) {
 
 void ManualPanel::parse(const std::string& language) {
     language_ = language;
-    document_ = parse_manual(language == "zh" ? chinese_ : english_);
+    document_ = parse_manual(language == "zh" ? texts_->chinese : texts_->english);
     drawn_.assign(document_.blocks.size(), {});
     for (std::size_t i = 0; i < document_.blocks.size(); ++i) {
         drawn_[i].text = view_of(document_.blocks[i].content);

@@ -19,8 +19,8 @@ class Panel {
  public:
     virtual ~Panel() = default;
     /// Takes what is the person's and not the session's (settings, chosen views) from the panel of the same key that
-    /// was in front before. Called once, before anything else. No run, number, text or command of a session may come
-    /// over.
+    /// was in front before, which goes on living: nothing is moved out of it. Called once, before anything else. No
+    /// run, number, text or command of a session may come over.
     virtual void take_over(Panel& before) { (void)before; }
     /// Draws the content of the panel's window (Begin/End belong to the app).
     virtual void draw(Context& context) = 0;

@@ -151,6 +151,12 @@ class Window {
         if (!wait(30, complete)) {
             ADD_FAILURE() << "the session did not come: " << snapshot().link.message.english();
         }
+        // Where a list was scrolled to is the window's, not the session's.
+        for (ImGuiWindow* window : ImGui::GetCurrentContext()->Windows) {
+            ImGui::SetScrollX(window, 0);
+            ImGui::SetScrollY(window, 0);
+        }
+        frames(2);
         Screen screen = read();
         int same = 0;
         for (int i = 0; i < 400 && same < kFramesAtRest; ++i) {

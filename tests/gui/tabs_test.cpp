@@ -98,6 +98,17 @@ void two_sessions(Harness& h, ImGuiTestContext* ctx) {
     for (const char* panel : {"panel.runs", "panel.training", "panel.knobs"}) {
         IM_CHECK_EQ(words(h, ctx, panel).find("behind-run"), std::string::npos);
     }
+    // The manual is the same in both.
+    for (int i = 0; i < 2; ++i) {
+        h.workbench().show_panel("manual");
+        IM_CHECK(h.wait(ctx, 10, [&] {
+            return words(h, ctx, "panel.manual").find(squeezed("Moescope is a workbench")) != std::string::npos;
+        }));
+        ctx->KeyPress(ImGuiMod_Ctrl | ImGuiKey_Tab);
+        ctx->Yield(3);
+    }
+    h.workbench().show_panel("training");
+    IM_CHECK_EQ(h.workbench().session(), first);
     // It goes on behind, and its end is told here under its name.
     const auto behind = [&]() -> const history::TrainingRun& {
         return *h.workbench().sessions().back()->snapshot->training.at(run);
