@@ -138,8 +138,8 @@ TEST(Kill, AWorkbenchLeavesASessionThatOpens) {
         GTEST_SKIP() << "the window is not built here";
     }
     std::mt19937_64 random(seed());
-    constexpr int kTimes = 3;  // it takes a second to start
-    for (int time = 0; time < kTimes; ++time) {
+    const std::uint64_t count = std::max<std::uint64_t>(count_or(200) / 20, 1);
+    for (std::uint64_t time = 0; time < count; ++time) {
         const test::TemporaryFolder folder;
         const auto session = folder / "session";
         const std::string home = folder.path().string();
