@@ -11,6 +11,7 @@
 #include "app/settings.hpp"
 #include "app/tour.hpp"
 #include "app/workbench.hpp"
+#include "base/installation.hpp"
 #include "panels/ui/png.hpp"
 #include "sessions/outputs.hpp"
 
@@ -26,12 +27,6 @@ struct Arguments {
     bool headless = false, force = false;
     TourOptions tour_options;
 };
-
-fs::path program_folder() {
-    std::error_code error;
-    const fs::path program = fs::read_symlink("/proc/self/exe", error);
-    return error ? fs::current_path() : program.parent_path();
-}
 
 bool has_display() {
     const char* display = std::getenv("DISPLAY");
@@ -50,9 +45,10 @@ void parse_size(const std::string& text, int& width, int& height) {
 
 WorkbenchOptions workbench_options(const Arguments& arguments) {
     WorkbenchOptions options;
-    options.node_program =
-        arguments.node_program.empty() ? program_folder() / "moescope-node" : fs::path(arguments.node_program);
-    options.assets = program_folder() / "assets";
+    options.node_program = arguments.node_program.empty()
+                               ? moescope::base::own_program().parent_path() / "moescope-node"
+                               : fs::path(arguments.node_program);
+    options.assets = moescope::base::own_assets();
     options.language = arguments.language;
     options.scale = arguments.scale;
     const bool scripted = !arguments.tour.empty() || !arguments.screenshot.empty();
@@ -153,6 +149,7 @@ int run(const Arguments& arguments) {
 }  // namespace
 
 int main(int argc, char** argv) {
+    moescope::base::take_own_name();
     std::setlocale(LC_CTYPE, "");  // typed Chinese arrives through the C library's character type
     Arguments arguments;
     CLI::App cli{"Moescope: watch and steer Mixture-of-Experts models", "moescope"};

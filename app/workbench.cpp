@@ -573,6 +573,15 @@ void Workbench::frame() {
     }
 }
 
+std::function<void(const std::string&)> Workbench::to_front(
+    std::function<void(client::NodeClient&, const std::string&)> what) {
+    return [this, id = front_->id, what = std::move(what)](const std::string& path) {
+        if (OpenSession* session = find_session(id)) {
+            what(*session->client, path);
+        }
+    };
+}
+
 void Workbench::take_snapshots() {
     for (const auto& session : sessions_) {
         take_snapshot(*session);
@@ -619,7 +628,8 @@ void Workbench::report_results(OpenSession& session) {
         } else if (result.state == client::CommandResult::State::unknown) {
             tell(session, verbatim(text_->format("notice.unknown_result", {{"command", result.name}})), true);
         } else if (result.state == client::CommandResult::State::done &&
-                   (result.name == "report.write" || result.name == "route.export")) {
+                   (result.name == "report.write" || result.name == "route.export" || result.name == "curves.export" ||
+                    result.name == "transfer.pull")) {
             const std::string path = base::text_of(result.value, "path");
             const char* sentence = result.name == "report.write" ? "notice.report_saved" : "notice.file_saved";
             tell(session, verbatim(text_->format(sentence, {{"path", path}})), false, path);
@@ -629,6 +639,17 @@ void Workbench::report_results(OpenSession& session) {
             }
             const std::string path = base::text_of(result.value, "path");
             tell(session, verbatim(text_->format("notice.file_saved", {{"path", path}})), false, path);
+        } else if (result.state == client::CommandResult::State::done && result.name == "curves.import") {
+            for (const nlohmann::json& note : base::member(result.value, "notes")) {
+                tell(session, base::sentence_in(note, "text"), false);
+            }
+            for (const nlohmann::json& run : base::member(result.value, "runs")) {
+                tell(session,
+                     verbatim(text_->format("notice.curves_imported",
+                                            {{"name", base::text_of(run, "name")},
+                                             {"curves", text_->number(base::count_of(run, "curves"))}})),
+                     false);
+            }
         } else if (result.state == client::CommandResult::State::done && result.name == "models.add") {
             tell(session,
                  verbatim(text_->format("notice.model_added", {{"name", base::text_of(result.value, "name")}})), false);

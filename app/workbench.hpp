@@ -20,6 +20,7 @@
 #include "app/frame_times.hpp"
 #include "app/input_queue.hpp"
 #include "app/leaving.hpp"
+#include "app/node_copy.hpp"
 #include "app/notices.hpp"
 #include "app/open_session.hpp"
 #include "app/palette.hpp"
@@ -156,6 +157,8 @@ class Workbench {
             }
         };
     }
+    /// What is done with a path for the session that is in front now, whichever is when the path was chosen.
+    std::function<void(const std::string&)> to_front(std::function<void(client::NodeClient&, const std::string&)> what);
     void take_snapshots();
     void take_snapshot(OpenSession& session);
     void report_results(OpenSession& session);
@@ -229,6 +232,7 @@ class Workbench {
     Palette palette_;
     Dialogs dialogs_;
     ConnectForm connect_;
+    NodeCopy node_copy_;
     RecentSessions recent_;
     Leaving leaving_;
     InputQueue input_;

@@ -173,22 +173,36 @@ void Workbench::add_file_commands() {
                    .shortcut = ImGuiMod_Ctrl | ImGuiMod_Shift | ImGuiKey_Tab,
                    .action = [this] { step_session(-1); },
                    .enabled = several});
-    commands_.add({.key = "file.report",
+    commands_.add(
+        {.key = "file.report",
+         .menu = {"menu.file", 1},
+         .action =
+             [this] {
+                 dialogs_.ask(
+                     {.what = FileRequest::What::save_file,
+                      .place = "save",
+                      .title = (*text_)("command.file.report"),
+                      .name = "report.html",
+                      .endings = {".html"}},
+                     to_front([this](client::NodeClient& client, const std::string& path) {
+                         client.send("report.write", {{"path", path}, {"language", text_->code()}, {"replace", true}});
+                     }));
+             },
+         .enabled = [this] { return snapshot().link.state == client::Link::State::connected; }});
+    commands_.add({.key = "file.fetch_session",
                    .menu = {"menu.file", 1},
                    .action =
                        [this] {
-                           dialogs_.ask({.what = FileRequest::What::save_file,
-                                         .place = "save",
-                                         .title = (*text_)("command.file.report"),
-                                         .name = "report.html",
-                                         .endings = {".html"}},
-                                        while_open(*front_, std::function([this](const std::string& path) {
-                                            front_->client->send(
-                                                "report.write",
-                                                {{"path", path}, {"language", text_->code()}, {"replace", true}});
-                                        })));
+                           ask_where(
+                               "session.moescope", to_front([](client::NodeClient& client, const std::string& path) {
+                                   client.send("transfer.pull", {{"session", true}, {"to", path}, {"replace", true}});
+                               }));
                        },
-                   .enabled = [this] { return snapshot().link.state == client::Link::State::connected; }});
+                   .enabled =
+                       [this] {
+                           const client::Link& link = snapshot().link;
+                           return link.state == client::Link::State::connected && !link.address.empty();
+                       }});
     commands_.add(
         {.key = "file.quit", .menu = {"menu.file", 2}, .shortcut = ImGuiMod_Ctrl | ImGuiKey_Q, .action = [this] {
              leave_window();

@@ -122,7 +122,7 @@ void Workbench::draw(ui::Context& ctx) {
     commands_.handle_shortcuts();
     draw_menu_bar(ctx);
     draw_recovery(ctx);
-    draw_unopened(ctx);
+    draw_unopened(ctx, node_copy_);
     draw_status_line(ctx);
     draw_panels(ctx);
     if (welcome_) {

@@ -97,6 +97,12 @@ void sync_folder(const fs::path& folder) {
 
 }  // namespace
 
+int keep_name(const fs::path& path) {
+    const fs::path parent = path.parent_path();
+    const int error = FileIo::system().sync_folder(parent.empty() ? "." : parent);
+    return error == -EACCES || error == -EINVAL || error == -ENOSYS ? 0 : error;
+}
+
 std::vector<fs::path> make_private_folders(const fs::path& folder) {
     std::vector<fs::path> missing, made;
     std::error_code error;
@@ -106,10 +112,15 @@ std::vector<fs::path> make_private_folders(const fs::path& folder) {
         missing.push_back(at);
     }
     for (auto at = missing.rbegin(); at != missing.rend(); ++at) {
-        if (::mkdir(at->c_str(), 0700) == 0) {
+        int why = ::mkdir(at->c_str(), 0700) == 0 ? 0 : errno;
+        if (why == EEXIST) {
+            continue;
+        }
+        if (why == 0) {
             made.push_back(*at);
-        } else if (errno != EEXIST) {
-            const int why = errno;
+            why = -keep_name(*at);
+        }
+        if (why != 0) {
             while (!made.empty()) {
                 ::rmdir(made.back().c_str());
                 made.pop_back();
@@ -121,6 +132,14 @@ std::vector<fs::path> make_private_folders(const fs::path& folder) {
         throw Error(say("the folder {} can't be made: {}", folder, error));
     }
     return made;
+}
+
+void remove_quietly(const fs::path& path) noexcept {
+    try {
+        std::error_code ignored;
+        fs::remove_all(path, ignored);
+    } catch (const std::exception&) {  // it stays, and is left over
+    }
 }
 
 fs::path temporary_beside(const fs::path& path) {
@@ -153,7 +172,7 @@ WorkFolder::~WorkFolder() {
     constexpr int kMostTries = 5;  // who fills it may not have ended yet
     std::error_code error;
     for (int i = 0; i < kMostTries && fs::exists(path_, error); ++i) {
-        fs::remove_all(path_, error);
+        remove_quietly(path_);
     }
 }
 
@@ -210,8 +229,7 @@ AtomicFolder::~AtomicFolder() {
     if (committed_) {
         return;
     }
-    std::error_code ignored;
-    fs::remove_all(temporary_, ignored);
+    remove_quietly(temporary_);
 }
 
 void AtomicFolder::commit() {

@@ -10,9 +10,16 @@
 
 namespace moescope::base {
 
-/// The folder and its missing parents, for the user alone (mode 0700). Gives those that were made, outermost first.
-/// Throws base::Error naming the one that can't be made; what was made before it is removed again.
+/// Makes durable that something has this name: an fsync of the folder that it stands in. 0 or a negative errno; 0 also
+/// where that may not be asked: of a folder that can't be read, and of file systems that know no such thing.
+int keep_name(const std::filesystem::path& path);
+
+/// The folder and its missing parents, for the user alone (mode 0700), durable. Gives those that were made, outermost
+/// first. Throws base::Error naming the one that can't be made; what was made before it is removed again.
 std::vector<std::filesystem::path> make_private_folders(const std::filesystem::path& folder);
+
+/// The file, or the folder with all that is in it, as far as that goes. For destructors: also without memory.
+void remove_quietly(const std::filesystem::path& path) noexcept;
 
 /// A name for a file or folder that is not finished, beside `path`: begins with a dot, holds ".tmp-", and is no longer
 /// than a name may be.

@@ -84,7 +84,7 @@ std::optional<LockHolder> lock_holder(const std::filesystem::path& path) {
     if (::stat(path.c_str(), &status) != 0) {
         return std::nullopt;
     }
-    constexpr std::uint64_t kMost = std::uint64_t{8} << 20;
+    constexpr std::uint64_t kMost = std::uint64_t{8} << 20, kLongestName = 64;
     std::istringstream locks(try_read_file("/proc/locks", kMost).value_or(""));
     for (std::string line; std::getline(locks, line);) {
         // "7: FLOCK  ADVISORY  WRITE 1234 fd:01:5678 0 EOF"
@@ -103,6 +103,9 @@ std::optional<LockHolder> lock_holder(const std::filesystem::path& path) {
         // Its "comm" is "exe" for a program that has started itself again.
         std::error_code error;
         holder.program = std::filesystem::read_symlink(folder + "/exe", error).filename().string();
+        if (holder.program.starts_with("ld-")) {  // of a bundle, see take_own_name()
+            std::istringstream(try_read_file(folder + "/comm", kLongestName).value_or("")) >> holder.program;
+        }
         if (struct stat owner{}; ::stat(folder.c_str(), &owner) == 0) {
             holder.ours = owner.st_uid == ::geteuid();
         }

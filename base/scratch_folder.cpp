@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <string>
 
+#include "base/atomic_files.hpp"
 #include "base/error.hpp"
 
 namespace moescope::base {
@@ -19,8 +20,7 @@ ScratchFolder::ScratchFolder() {
 }
 
 ScratchFolder::~ScratchFolder() {
-    std::error_code ignored;
-    fs::remove_all(path_, ignored);
+    remove_quietly(path_);
 }
 
 }  // namespace moescope::base

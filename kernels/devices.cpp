@@ -85,17 +85,24 @@ bool is_gpu_name(std::string_view name) {
 }  // namespace
 
 bool is_device_name(std::string_view name) {
-    if (name == kProcessor || name == kEmulated) {
-        return true;
-    }
+    return name == kProcessor || name == kEmulated || gpu_number(name) >= 0;
+}
+
+std::string device_of_neighbour(const std::string& first, int neighbour) {
+    const int number = gpu_number(first);
+    return number < 0 ? first : fmt::format("{}{}", kGpu, number + neighbour);
+}
+
+int gpu_number(std::string_view name) {
     if (!name.starts_with(kGpu)) {
-        return false;
+        return -1;
     }
     const std::string_view number = name.substr(kGpu.size());
     int index = -1;
     const auto read = std::from_chars(number.data(), number.data() + number.size(), index);
-    return read.ec == std::errc() && read.ptr == number.data() + number.size() && index >= 0 && index < kMostGpus &&
-           fmt::format("{}", index) == number;  // one name for one device
+    const bool whole = read.ec == std::errc() && read.ptr == number.data() + number.size() && index >= 0 &&
+                       index < kMostGpus && fmt::format("{}", index) == number;  // one name for one device
+    return whole ? index : -1;
 }
 
 std::string cuda_version(std::int32_t version) {

@@ -28,6 +28,11 @@ inline constexpr const char* kEmulated = "cuda-emulated";
 /// Whether a configuration may name a device so: "cpu", "cuda:0" to "cuda:63", "cuda-emulated". Another matter is
 /// whether there is such a device.
 bool is_device_name(std::string_view name);
+/// The number of a GPU: 3 of "cuda:3"; -1 of every other device.
+int gpu_number(std::string_view name);
+/// The device of one of several processes of a machine that compute together, of which the first has `first`: a GPU
+/// each, so behind "cuda:2" comes "cuda:3"; every other device is everybody's.
+std::string device_of_neighbour(const std::string& first, int neighbour);
 
 struct Device {
     std::string name;               ///< as configurations have it; "cuda" where no GPU can be told

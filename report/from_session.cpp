@@ -286,6 +286,8 @@ Input input_of(const history::Session& history, const std::map<std::uint32_t, st
             }
             case history::RunKind::route:
                 break;  // is looked at in the window, and exported as a trace
+            case history::RunKind::imported:
+                break;  // not ours
         }
     }
     return input;

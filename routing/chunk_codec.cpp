@@ -8,6 +8,7 @@
 #include <utility>
 #include <zstd.h>
 
+#include "base/checksums.hpp"
 #include "base/crc32c.hpp"
 #include "base/little_endian.hpp"
 #include "routing/number_codes.hpp"
@@ -336,7 +337,8 @@ std::optional<ChunkHeader> read_chunk_header(std::span<const std::byte> bytes, c
     }
     header.header_bytes = bytes.size() - reader.left() + sizeof(std::uint32_t);
     const auto crc = reader.get<std::uint32_t>();
-    if (!reader.good() || crc != base::crc32c(bytes.first(header.header_bytes - sizeof(std::uint32_t)))) {
+    if (!reader.good() ||
+        (base::kChecksumsCount && crc != base::crc32c(bytes.first(header.header_bytes - sizeof(std::uint32_t))))) {
         return std::nullopt;
     }
     // A checksum is no proof of good will: the sizes of the columns are held to what a writer makes at most. Both
@@ -362,7 +364,8 @@ ChunkDecoder::ChunkDecoder(const ChunkHeader& header, const Shape& shape)
 }
 
 bool ChunkDecoder::take(const PartEntry& part, std::span<const std::byte> packed) {
-    if (base::crc32c(packed) != part.crc || ZSTD_getFrameContentSize(packed.data(), packed.size()) != part.raw) {
+    if ((base::kChecksumsCount && base::crc32c(packed) != part.crc) ||
+        ZSTD_getFrameContentSize(packed.data(), packed.size()) != part.raw) {
         return false;
     }
     raw_.resize(part.raw);

@@ -8,6 +8,8 @@
 #include <cstdio>
 #include <fcntl.h>
 #include <limits>
+#include <list>
+#include <map>
 #include <set>
 #include <stdexcept>
 #include <sys/file.h>
@@ -17,6 +19,8 @@
 
 #include "base/atomic_files.hpp"
 #include "base/file_io.hpp"
+#include "sessions/packed_records.hpp"
+#include "sessions/packed_segment.hpp"
 #include "sessions/segment.hpp"
 
 namespace moescope::sessions {
@@ -26,12 +30,13 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::size_t kChannelCount = 256;
+constexpr std::size_t kMostUnpackedKept = std::size_t{48} << 20;  ///< of all readers together
 constexpr const char* kLockName = "journal.lock";
 
 /// Number of "seg-000123.wbj", 0 for any other name.
-std::uint32_t segment_number(const std::string& name) {
+std::uint32_t segment_number(const std::string& name, const char* ending) {
     std::uint32_t number = 0;
-    if (name.size() < 14 || !name.starts_with("seg-") || !name.ends_with(".wbj")) {
+    if (name.size() < 14 || !name.starts_with("seg-") || !name.ends_with(ending)) {
         return 0;
     }
     const char* last = name.data() + name.size() - 4;
@@ -45,10 +50,19 @@ std::string segment_name(std::uint32_t number) {
     return name;
 }
 
+std::string packed_name(std::uint32_t number) {
+    char name[32];
+    std::snprintf(name, sizeof name, "seg-%06u.wbp", number);
+    return name;
+}
+
+constexpr std::uint32_t kBlock = std::numeric_limits<std::uint32_t>::max();
+
+/// A record, or a block of packed ones.
 struct IndexEntry {
-    Position position;
-    std::uint64_t offset = 0;
-    std::uint32_t length = 0;
+    Position position;          ///< of a block's last one
+    std::uint64_t offset = 0;   ///< of a block: its number in blocks_
+    std::uint32_t length = 0;   ///< kBlock: a block
     std::uint32_t segment = 0;  ///< number of the file
 };
 
@@ -59,14 +73,16 @@ struct LockNote {
 };
 constexpr std::size_t kLockNoteBytes = 96;
 
-std::string encode_lock_note(const LockNote& note) {
-    char text[kLockNoteBytes];
-    std::snprintf(text, sizeof text, "epoch %u records %llu last %u %llu", note.epoch,
-                  static_cast<unsigned long long>(note.end.records), note.end.last.epoch,
-                  static_cast<unsigned long long>(note.end.last.sequence));
-    std::string line = text;
-    line.resize(kLockNoteBytes - 1, ' ');  // always as long: nothing of an older one is left behind it
-    return line + "\n";
+/// Takes no memory: it is written at the end, too, when there may be none.
+std::array<char, kLockNoteBytes> encode_lock_note(const LockNote& note) {
+    std::array<char, kLockNoteBytes> line;
+    line.fill(' ');  // always as long: nothing of an older one is left behind it
+    const int size = std::snprintf(line.data(), line.size(), "epoch %u records %llu last %u %llu", note.epoch,
+                                   static_cast<unsigned long long>(note.end.records), note.end.last.epoch,
+                                   static_cast<unsigned long long>(note.end.last.sequence));
+    line[static_cast<std::size_t>(size)] = ' ';
+    line.back() = '\n';
+    return line;
 }
 
 /// All zero when the file is not there or says nothing that can be read.
@@ -119,6 +135,10 @@ class FileJournal final : public Journal {
             stopping_ = true;
         }
         wake_syncer_.notify_all();
+        wake_packer_.notify_all();
+        if (packer_.joinable()) {
+            packer_.join();
+        }
         if (syncer_.joinable()) {
             syncer_.join();
         }
@@ -157,6 +177,10 @@ class FileJournal final : public Journal {
 
     std::vector<Record> read(std::uint8_t channel, Position from, std::size_t max_records, std::size_t max_bytes,
                              std::vector<Hole>* holes) const override;
+    std::optional<PackedHeads> read_heads(std::uint8_t channel, Position from,
+                                          std::uint64_t whole_bytes) const override;
+    void pack_with(PartsOf parts_of) override;
+    std::size_t pack_now(PartsOf parts_of) override;
 
     Position last() const override {
         const std::lock_guard lock(mutex_);
@@ -174,7 +198,7 @@ class FileJournal final : public Journal {
     }
     std::uint64_t lost() const override {
         const std::lock_guard lock(mutex_);
-        return lost_ + unreadable_.size();
+        return lost_ + unreadable_count_;
     }
     Sentence out_of_place() const override {
         const std::lock_guard lock(mutex_);
@@ -189,12 +213,26 @@ class FileJournal final : public Journal {
     void take_lock(const fs::path& folder);
     void note_in_lock(const LockNote& note) const;
     void load_segments(const LockNote& note);
-    std::vector<std::uint32_t> segment_numbers(std::error_code& error) const;
+    struct SegmentFile {
+        std::uint32_t number = 0;
+        bool packed = false;
+        auto operator<=>(const SegmentFile&) const = default;
+    };
+    std::vector<SegmentFile> segment_files(std::error_code& error) const;
     void load_segment(std::uint32_t number, bool is_last);
+    void load_packed(std::uint32_t number);
+    void take_packed_link(const PackedIndex& index, std::uint32_t number);
+    void take_blocks(PackedIndex index, std::uint32_t number);
+    void put_blocks(PackedIndex index, std::uint32_t number) const;
+    void count_newer() const;
+    bool adopt_packed(std::uint32_t number) const;
     bool follow_segment(std::uint32_t number, bool is_last);
+    bool follow_packed(std::uint32_t number);
     void take_link(const SegmentScan& scan, std::uint32_t number);
     void take_records(const SegmentScan& scan, std::uint32_t number);
     void note_record(Position at);
+    bool pack_segment(std::uint32_t number, PartsOf parts_of);
+    void pack_regularly();
     std::uint64_t catch_up(const SegmentLink& link);
     void note_hole(Position until, std::uint64_t count);
     Sentence out_of_place_locked() const;
@@ -204,10 +242,22 @@ class FileJournal final : public Journal {
     void flush();
     std::vector<IndexEntry> entries_after(std::uint8_t channel, Position from, std::size_t max_records,
                                           std::size_t max_bytes) const;
+    /// What was asked for and could be read; `moved`: a file is packed by now, ask again.
     std::vector<Record> read_entries(const std::vector<IndexEntry>& entries, std::uint8_t channel, Position from,
-                                     std::vector<Hole>& holes) const;
+                                     std::vector<Hole>& holes, bool& moved) const;
+    std::vector<Record> read_block(const IndexEntry& entry, Position from, std::size_t max_records,
+                                   std::size_t max_bytes, std::vector<Hole>& holes) const;
+    std::shared_ptr<const PackedBlock> block_of(const IndexEntry& entry) const;
+    struct Unpacked;
+    /// The part of that place; `find` gives its place in an Unpacked, `make` unpacks it.
+    template <class Find, class Make>
+    auto unpacked(std::uint32_t segment, const PartPlace& place, Find find, Make make) const
+        -> std::remove_cvref_t<decltype(find(std::declval<Unpacked&>()))>;
+    std::shared_ptr<const Heads> heads_of(std::uint32_t segment, const PackedBlock& block) const;
+    std::shared_ptr<const Tails> tails_of(std::uint32_t segment, const TailPart& part,
+                                          std::span<const PackedRecord> records) const;
     void add_known_holes(std::uint8_t channel, Position from, Position to, std::vector<Hole>& holes) const;
-    void note_unreadable(const IndexEntry& entry) const;
+    void note_unreadable(std::uint32_t segment, std::uint64_t offset, std::uint64_t bytes, std::uint64_t records) const;
     void sync_regularly();
 
     const fs::path folder_;
@@ -217,10 +267,19 @@ class FileJournal final : public Journal {
     base::Descriptor lock_file_;
 
     mutable std::mutex mutex_;
-    std::array<std::vector<IndexEntry>, kChannelCount> index_;
+    mutable std::array<std::vector<IndexEntry>, kChannelCount> index_;  ///< a reader finds what was packed meanwhile
+    struct Block {
+        std::shared_ptr<const PackedBlock> block;
+        std::uint64_t newer = 0;  ///< packed bytes behind it, of the group of its records that has the fewest
+    };
+    mutable std::vector<Block> blocks_;
+    mutable std::set<std::uint32_t> packed_;  ///< segments whose blocks are in the index
+    std::uint32_t counted_packed_ = 0;        ///< the newest of them that records_ counts
     mutable std::vector<Damage> damage_;
-    std::vector<Hole> holes_;                                               ///< found on opening, in order
-    mutable std::set<std::pair<std::uint32_t, std::uint64_t>> unreadable_;  ///< segment and offset, found on reading
+    std::vector<Hole> holes_;  ///< found on opening, in order
+    mutable std::map<std::pair<std::uint32_t, std::uint64_t>, std::uint64_t>
+        unreadable_;  ///< segment and offset, found on reading; how many records
+    mutable std::uint64_t unreadable_count_ = 0;
     Position last_;
     Position seen_;              ///< as last_, lost records included
     std::uint64_t records_ = 0;  ///< ever appended, lost ones included
@@ -238,6 +297,23 @@ class FileJournal final : public Journal {
     Sentence sync_error_;
 
     bool stopping_ = false;
+    std::set<std::uint32_t> full_;  ///< segments that may be packed
+    PartsOf parts_of_ = nullptr;
+    std::condition_variable wake_packer_;
+    std::thread packer_;
+    std::mutex pack_mutex_;  ///< one at a time
+
+    /// Unpacked parts, the one that was used last in front.
+    struct Unpacked {
+        std::uint32_t segment = 0;
+        std::uint64_t offset = 0;
+        std::size_t bytes = 0;
+        std::shared_ptr<const Heads> heads;
+        std::shared_ptr<const Tails> tails;
+    };
+    mutable std::mutex unpacked_mutex_;
+    mutable std::list<Unpacked> unpacked_;
+
     std::condition_variable wake_syncer_;
     std::thread syncer_;
     std::mutex sync_mutex_;  ///< one fdatasync at a time
@@ -277,34 +353,44 @@ void FileJournal::take_lock(const fs::path& folder) {
 
 /// Only a note: a journal without it is whole.
 void FileJournal::note_in_lock(const LockNote& note) const {
-    const std::string line = encode_lock_note(note);
+    const auto line = encode_lock_note(note);
     (void)!::pwrite(lock_file_.get(), line.data(), line.size(), 0);
 }
 
-/// Of the files that are there, rising.
-std::vector<std::uint32_t> FileJournal::segment_numbers(std::error_code& error) const {
-    std::vector<std::uint32_t> numbers;
+/// Those that are there, rising. Of one that is there twice (its packing was interrupted) the one that is not packed.
+std::vector<FileJournal::SegmentFile> FileJournal::segment_files(std::error_code& error) const {
+    std::vector<SegmentFile> files;
     for (fs::directory_iterator it(folder_, error), end; !error && it != end; it.increment(error)) {
-        if (const auto number = segment_number(it->path().filename().string())) {
-            numbers.push_back(number);
+        const std::string name = it->path().filename().string();
+        if (const auto number = segment_number(name, ".wbj")) {
+            files.push_back({number, false});
+        } else if (const auto packed = segment_number(name, ".wbp")) {
+            files.push_back({packed, true});
         }
     }
-    std::sort(numbers.begin(), numbers.end());
-    return numbers;
+    std::sort(files.begin(), files.end());
+    const auto same = [](const SegmentFile& a, const SegmentFile& b) { return a.number == b.number; };
+    files.erase(std::unique(files.begin(), files.end(), same), files.end());
+    return files;
 }
 
 void FileJournal::load_segments(const LockNote& note) {
     std::error_code error;
-    const std::vector<std::uint32_t> numbers = segment_numbers(error);
+    const std::vector<SegmentFile> files = segment_files(error);
     if (error && error != std::errc::no_such_file_or_directory) {
         if (mode_ == Mode::read_write) {
             throw Error(say("the folder {} can't be read: {}", folder_, error));
         }
         damage_.push_back({folder_.string(), 0, 0, say("the folder can't be read: {}", error)});
     }
-    for (std::uint32_t number : numbers) {
-        load_segment(number, number == numbers.back());
+    for (const SegmentFile& file : files) {
+        if (file.packed) {
+            load_packed(file.number);
+        } else {
+            load_segment(file.number, file.number == files.back().number);
+        }
     }
+    count_newer();
     newest_epoch_ = std::max(newest_epoch_, note.epoch);
     if (const std::uint64_t missing = catch_up(note.end); missing > 0) {
         damage_.push_back({folder_.string(), 0, 0,
@@ -315,6 +401,10 @@ void FileJournal::load_segments(const LockNote& note) {
 void FileJournal::load_segment(std::uint32_t number, bool is_last) {
     const fs::path path = folder_ / segment_name(number);
     SegmentScan scan = scan_segment(path);
+    std::error_code ignored;
+    if (!scan.usable && !fs::exists(path, ignored) && fs::exists(folder_ / packed_name(number), ignored)) {
+        return load_packed(number);  // its writer has packed it just now
+    }
     if (is_last && scan.begun) {
         scan.damage.clear();
     }
@@ -330,6 +420,9 @@ void FileJournal::load_segment(std::uint32_t number, bool is_last) {
     bytes_ += scan.size;
     segment_end_ = scan.end;
     segment_size_ = scan.size;
+    if (mode_ == Mode::read_write && !scan.records.empty()) {
+        full_.insert(number);
+    }
     if (mode_ != Mode::read_write || !is_last || !scan.usable) {
         return;
     }
@@ -343,6 +436,90 @@ void FileJournal::load_segment(std::uint32_t number, bool is_last) {
         const base::Descriptor file(io_.open_for_writing(path));
         if (file && io_.truncate(file.get(), scan.end) == 0) {
             bytes_ -= scan.size - scan.end;
+        }
+    }
+}
+
+/// Nothing of its records is read, but what its index says of them.
+void FileJournal::load_packed(std::uint32_t number) {
+    PackedFile file = read_packed_file(folder_ / packed_name(number));
+    damage_.insert(damage_.end(), file.damage.begin(), file.damage.end());
+    bytes_ += file.size;
+    if (!file.index) {
+        newest_epoch_ = std::max(newest_epoch_, number);
+        segment_number_ = number;
+        segment_end_ = segment_size_ = 0;
+        return;
+    }
+    take_packed_link(*file.index, number);
+    segment_end_ = segment_size_ = file.size;
+    take_blocks(std::move(*file.index), number);
+}
+
+void FileJournal::take_packed_link(const PackedIndex& index, std::uint32_t number) {
+    SegmentScan scan;
+    scan.usable = true;
+    scan.epoch = index.epoch;
+    scan.link = index.link;
+    take_link(scan, number);
+}
+
+/// Those of a segment that is packed. What is known of it already, record by record, gives way (put_blocks).
+void FileJournal::take_blocks(PackedIndex index, std::uint32_t number) {
+    if (index.first > seen_) {
+        const std::uint64_t next = index.first.epoch == seen_.epoch ? seen_.sequence + 1 : 1;
+        if (index.first.sequence > next) {
+            note_hole({index.first.epoch, index.first.sequence - 1}, index.first.sequence - next);
+        }
+        records_ += index.last.sequence - index.first.sequence + 1;
+        seen_ = index.last;
+    } else if (index.last > seen_) {
+        records_ += index.last.sequence - seen_.sequence;
+        seen_ = index.last;
+    }
+    last_ = std::max(last_, index.last);
+    counted_packed_ = number;
+    put_blocks(std::move(index), number);
+}
+
+void FileJournal::put_blocks(PackedIndex index, std::uint32_t number) const {
+    if (!packed_.insert(number).second) {
+        return;
+    }
+    for (auto& entries : index_) {  // of every channel, whatever the index says: their file is gone
+        std::erase_if(entries, [&](const IndexEntry& entry) { return entry.segment == number; });
+    }
+    for (PackedBlock& block : index.blocks) {
+        auto& entries = index_[block.channel];
+        const auto place = std::upper_bound(
+            entries.begin(), entries.end(), block.last,
+            [](const Position& position, const IndexEntry& entry) { return position < entry.position; });
+        if (place != entries.begin() && std::prev(place)->position >= block.first) {
+            damage_.push_back({(folder_ / packed_name(number)).string(), block.heads.offset, block.heads.size,
+                               say("a record is out of order and was skipped")});
+            continue;
+        }
+        entries.insert(place, {block.last, blocks_.size(), kBlock, number});
+        blocks_.push_back({std::make_shared<const PackedBlock>(std::move(block)), 0});
+    }
+}
+
+/// Backwards, so that each block knows what is behind it.
+void FileJournal::count_newer() const {
+    for (auto& entries : index_) {
+        std::map<std::uint32_t, std::uint64_t> behind;
+        for (auto entry = entries.rbegin(); entry != entries.rend(); ++entry) {
+            if (entry->length != kBlock) {
+                continue;
+            }
+            Block& block = blocks_[entry->offset];
+            block.newer = std::numeric_limits<std::uint64_t>::max();
+            for (const GroupBytes& group : block.block->groups) {
+                block.newer = std::min(block.newer, behind[group.group]);
+            }
+            for (const GroupBytes& group : block.block->groups) {
+                behind[group.group] += group.bytes;
+            }
         }
     }
 }
@@ -388,11 +565,17 @@ bool FileJournal::follow() {
     }
     // The files that are there first: nothing comes any more to those before the newest of them.
     std::error_code error;
-    const std::vector<std::uint32_t> numbers = segment_numbers(error);
+    const std::vector<SegmentFile> files = segment_files(error);
     bool grew = false;
-    for (const std::uint32_t number : numbers) {
-        if (number >= segment_number_) {
-            grew = follow_segment(number, number == numbers.back()) || grew;
+    for (const SegmentFile& file : files) {
+        if (file.number < segment_number_) {
+            continue;
+        }
+        grew = (file.packed ? follow_packed(file.number)
+                            : follow_segment(file.number, file.number == files.back().number)) ||
+               grew;
+        if (!file.packed && !fs::exists(folder_ / segment_name(file.number), error)) {
+            break;  // packed just now: first the rest of it, the next time
         }
     }
     if (grew) {
@@ -442,6 +625,27 @@ bool FileJournal::follow_segment(std::uint32_t number, bool is_last) {
     bytes_ += scan.size - std::min(scan.size, segment_size_);
     segment_size_ = scan.size;
     segment_end_ = scan.end;
+    return last_ > before;
+}
+
+bool FileJournal::follow_packed(std::uint32_t number) {
+    if (number == segment_number_ && number == counted_packed_) {
+        return false;
+    }
+    PackedFile file = read_packed_file(folder_ / packed_name(number));
+    if (!file.index) {
+        return false;
+    }
+    const std::lock_guard lock(mutex_);
+    if (number != segment_number_) {
+        take_packed_link(*file.index, number);
+        segment_size_ = 0;
+    }
+    const Position before = last_;
+    take_blocks(std::move(*file.index), number);
+    count_newer();
+    bytes_ = bytes_ - std::min(bytes_, segment_size_) + file.size;
+    segment_end_ = segment_size_ = file.size;
     return last_ > before;
 }
 
@@ -539,11 +743,17 @@ std::uint64_t FileJournal::append_locked(std::uint16_t type, std::uint8_t channe
                     say("the journal in {} could not be made durable: {}", folder_, base::system_sentence(error));
             }
         }
+        const std::uint32_t full = segment_number_;
         begin_segment();
+        full_.insert(full);
+        wake_packer_.notify_all();
     }
     const Position position{epoch_, last_.epoch == epoch_ ? last_.sequence + 1 : 1};
     const auto bytes = encode_record(position, time_ns, type, channel, body);
+    // Known first: once it is in the file, nothing may fail any more.
+    index_[channel].push_back({position, segment_end_, static_cast<std::uint32_t>(body.size()), segment_number_});
     if (const int error = base::write_fully(io_, segment_.get(), bytes, segment_end_); error != 0) {
+        index_[channel].pop_back();
         // Take the part that was written away again. If even that fails, the file is left alone: the half record is
         // skipped on reading.
         if (io_.truncate(segment_.get(), segment_end_) != 0) {
@@ -552,7 +762,6 @@ std::uint64_t FileJournal::append_locked(std::uint16_t type, std::uint8_t channe
         throw Error(say("the journal in {} can't be written: {}; make room on the disk", folder_,
                         base::system_sentence(error)));
     }
-    index_[channel].push_back({position, segment_end_, static_cast<std::uint32_t>(body.size()), segment_number_});
     segment_end_ += bytes.size();
     bytes_ += bytes.size();
     last_ = seen_ = position;
@@ -610,7 +819,10 @@ std::vector<IndexEntry> FileJournal::entries_after(std::uint8_t channel, Positio
         std::upper_bound(entries.begin(), entries.end(), from,
                          [](const Position& position, const IndexEntry& entry) { return position < entry.position; });
     std::size_t total = 0;
-    for (; it != entries.end() && wanted.size() < max_records; ++it) {
+    if (it != entries.end() && it->length == kBlock) {
+        return {*it};  // one at a time
+    }
+    for (; it != entries.end() && wanted.size() < max_records && it->length != kBlock; ++it) {
         total += it->length + kRecordHeaderBytes;
         if (!wanted.empty() && total > max_bytes) {
             break;
@@ -620,8 +832,26 @@ std::vector<IndexEntry> FileJournal::entries_after(std::uint8_t channel, Positio
     return wanted;
 }
 
+/// The file was packed since its records were looked up, by this journal or by the one that writes.
+bool FileJournal::adopt_packed(std::uint32_t number) const {
+    {
+        const std::lock_guard lock(mutex_);
+        if (packed_.contains(number)) {
+            return true;
+        }
+    }
+    PackedFile file = read_packed_file(folder_ / packed_name(number));
+    if (!file.index) {
+        return false;
+    }
+    const std::lock_guard lock(mutex_);
+    put_blocks(std::move(*file.index), number);
+    count_newer();
+    return true;
+}
+
 std::vector<Record> FileJournal::read_entries(const std::vector<IndexEntry>& entries, std::uint8_t channel,
-                                              Position from, std::vector<Hole>& holes) const {
+                                              Position from, std::vector<Hole>& holes, bool& moved) const {
     std::vector<Record> records;
     records.reserve(entries.size());
     base::Descriptor file;
@@ -632,6 +862,10 @@ std::vector<Record> FileJournal::read_entries(const std::vector<IndexEntry>& ent
         if (entry.segment != open_segment) {
             file = base::open_for_reading(folder_ / segment_name(entry.segment));
             open_segment = entry.segment;
+            if (!file && adopt_packed(entry.segment)) {
+                moved = true;
+                return records;
+            }
         }
         bytes.resize(kRecordOverhead + entry.length);
         std::optional<Record> record;
@@ -641,7 +875,7 @@ std::vector<Record> FileJournal::read_entries(const std::vector<IndexEntry>& ent
         if (record) {
             records.push_back(std::move(*record));
         } else {
-            note_unreadable(entry);
+            note_unreadable(entry.segment, entry.offset, kRecordOverhead + entry.length, 1);
             if (!in_hole) {
                 holes.push_back({from, entry.position, 0, channel});
             }
@@ -654,13 +888,262 @@ std::vector<Record> FileJournal::read_entries(const std::vector<IndexEntry>& ent
     return records;
 }
 
-void FileJournal::note_unreadable(const IndexEntry& entry) const {
+std::shared_ptr<const PackedBlock> FileJournal::block_of(const IndexEntry& entry) const {
+    const std::lock_guard lock(mutex_);
+    return blocks_[entry.offset].block;
+}
+
+template <class Find, class Make>
+auto FileJournal::unpacked(std::uint32_t segment, const PartPlace& place, Find find, Make make) const
+    -> std::remove_cvref_t<decltype(find(std::declval<Unpacked&>()))> {
+    {
+        const std::lock_guard lock(unpacked_mutex_);
+        for (auto part = unpacked_.begin(); part != unpacked_.end(); ++part) {
+            if (part->segment == segment && part->offset == place.offset) {
+                unpacked_.splice(unpacked_.begin(), unpacked_, part);
+                return find(unpacked_.front());
+            }
+        }
+    }
+    const base::Descriptor file = base::open_for_reading(folder_ / packed_name(segment));
+    const auto bytes = file ? read_part(file.get(), place) : std::nullopt;
+    if (!bytes) {
+        return {};
+    }
+    auto made = make(*bytes);
+    if (!made) {
+        return {};
+    }
+    Unpacked part{segment, place.offset, made->bytes.size(), {}, {}};
+    find(part) = std::make_shared<std::remove_reference_t<decltype(*made)>>(std::move(*made));
+    const auto result = find(part);
+    const std::lock_guard lock(unpacked_mutex_);
+    std::size_t total = part.bytes;
+    unpacked_.push_front(std::move(part));
+    for (auto old = std::next(unpacked_.begin()); old != unpacked_.end();) {
+        total += old->bytes;
+        old = total > kMostUnpackedKept ? unpacked_.erase(old) : std::next(old);
+    }
+    return result;
+}
+
+std::shared_ptr<const Heads> FileJournal::heads_of(std::uint32_t segment, const PackedBlock& block) const {
+    const auto make = [&](const std::vector<std::byte>& bytes) {
+        auto heads = unpack_heads(bytes);
+        const bool fits = heads && heads->records.size() == block.records && heads->records.front().at == block.first &&
+                          heads->records.back().at == block.last;
+        return fits ? std::move(heads) : std::nullopt;
+    };
+    return unpacked(
+        segment, block.heads, [](Unpacked & part) -> auto& { return part.heads; }, make);
+}
+
+std::shared_ptr<const Tails> FileJournal::tails_of(std::uint32_t segment, const TailPart& part,
+                                                   std::span<const PackedRecord> records) const {
+    return unpacked(
+        segment, part.place, [](Unpacked & unpacked) -> auto& { return unpacked.tails; },
+        [&](const std::vector<std::byte>& bytes) { return unpack_tails(bytes, records); });
+}
+
+std::vector<Record> FileJournal::read_block(const IndexEntry& entry, Position from, std::size_t max_records,
+                                            std::size_t max_bytes, std::vector<Hole>& holes) const {
+    const auto block = block_of(entry);
+    const auto lose = [&](const PartPlace& part, Position after, Position until, std::uint64_t count) {
+        note_unreadable(entry.segment, part.offset, part.size, count);
+        holes.push_back({after, until, count, block->channel});
+    };
+    const auto heads = heads_of(entry.segment, *block);
+    if (!heads) {
+        lose(block->heads, from, block->last, block->records);
+        return {};
+    }
+    std::vector<Record> records;
+    std::size_t total = 0, begin = 0;
+    // One part without tails when every head is whole.
+    const std::size_t parts = std::max<std::size_t>(block->tails.size(), 1);
+    for (std::size_t p = 0; p < parts && records.size() < max_records; ++p) {
+        const std::size_t count = block->tails.empty() ? block->records : block->tails[p].records;
+        const auto of_part = std::span(heads->records).subspan(begin, count);
+        begin += count;
+        if (of_part.back().at <= from) {
+            continue;
+        }
+        if (!records.empty() && total >= max_bytes) {
+            break;
+        }
+        const auto tails = block->tails.empty() ? nullptr : tails_of(entry.segment, block->tails[p], of_part);
+        if (!block->tails.empty() && !tails) {
+            if (!records.empty()) {
+                break;  // the hole is met the next time
+            }
+            lose(block->tails[p].place, from, of_part.back().at, count);
+            from = of_part.back().at;
+            continue;
+        }
+        for (std::size_t i = 0; i < count; ++i) {
+            const PackedRecord& packed = of_part[i];
+            if (packed.at <= from) {
+                continue;
+            }
+            total += kRecordHeaderBytes + packed.length;
+            if (!records.empty() && (total > max_bytes || records.size() == max_records)) {
+                return records;
+            }
+            if (!tails && packed.head.size() != packed.length) {
+                continue;  // of an index that says something else than its block; nothing of ours
+            }
+            Record record{packed.at.epoch, packed.at.sequence, packed.time_ns, packed.type, block->channel, {}};
+            record.body.reserve(packed.length);
+            record.body.assign(packed.head.begin(), packed.head.end());
+            if (tails) {
+                record.body.insert(record.body.end(), tails->of[i].begin(), tails->of[i].end());
+            }
+            records.push_back(std::move(record));
+        }
+    }
+    return records;
+}
+
+std::optional<PackedHeads> FileJournal::read_heads(std::uint8_t channel, Position from,
+                                                   std::uint64_t whole_bytes) const {
+    std::shared_ptr<const PackedBlock> block;
+    std::uint32_t segment = 0;
+    {
+        const std::lock_guard lock(mutex_);
+        const auto& entries = index_[channel];
+        const auto entry = std::upper_bound(
+            entries.begin(), entries.end(), from,
+            [](const Position& position, const IndexEntry& other) { return position < other.position; });
+        if (entry == entries.end() || entry->length != kBlock) {
+            return std::nullopt;
+        }
+        const Block& known = blocks_[entry->offset];
+        if (known.newer < whole_bytes || known.block->first <= from || known.block->heads.size > kRecordLimit) {
+            return std::nullopt;
+        }
+        block = known.block;
+        segment = entry->segment;
+    }
+    const base::Descriptor file = base::open_for_reading(folder_ / packed_name(segment));
+    auto bytes = file ? read_part(file.get(), block->heads) : std::nullopt;
+    if (!bytes) {
+        return std::nullopt;  // read() meets the damage and tells of it
+    }
+    return PackedHeads{block->first, block->last, block->records, std::move(*bytes)};
+}
+
+void FileJournal::note_unreadable(std::uint32_t segment, std::uint64_t offset, std::uint64_t bytes,
+                                  std::uint64_t records) const {
     constexpr std::size_t kMost = 1000;
     const std::lock_guard lock(mutex_);
-    if (unreadable_.emplace(entry.segment, entry.offset).second && damage_.size() < kMost) {
-        damage_.push_back({(folder_ / segment_name(entry.segment)).string(), entry.offset,
-                           kRecordOverhead + entry.length, say("a record could not be read back")});
+    if (!unreadable_.emplace(std::pair(segment, offset), records).second) {
+        return;
     }
+    unreadable_count_ += records;
+    if (damage_.size() < kMost) {
+        const std::string name = packed_.contains(segment) ? packed_name(segment) : segment_name(segment);
+        damage_.push_back({(folder_ / name).string(), offset, bytes,
+                           records == 1 ? say("a record could not be read back")
+                                        : say("{} records could not be read back", records)});
+    }
+}
+
+void FileJournal::pack_with(PartsOf parts_of) {
+    const std::lock_guard lock(mutex_);
+    if (mode_ == Mode::read_write && parts_of != nullptr && !packer_.joinable()) {
+        parts_of_ = parts_of;
+        packer_ = std::thread(&FileJournal::pack_regularly, this);
+    }
+}
+
+void FileJournal::pack_regularly() {
+    std::unique_lock lock(mutex_);
+    for (;;) {
+        wake_packer_.wait(lock, [&] { return stopping_ || !full_.empty(); });
+        if (stopping_) {
+            return;
+        }
+        const std::uint32_t number = *full_.begin();
+        full_.erase(full_.begin());
+        lock.unlock();
+        pack_segment(number, parts_of_);
+        lock.lock();
+    }
+}
+
+std::size_t FileJournal::pack_now(PartsOf parts_of) {
+    std::size_t packed = 0;
+    std::unique_lock lock(mutex_);
+    while (mode_ == Mode::read_write && !full_.empty()) {
+        const std::uint32_t number = *full_.begin();
+        full_.erase(full_.begin());
+        lock.unlock();
+        packed += pack_segment(number, parts_of) ? 1 : 0;
+        lock.lock();
+    }
+    return packed;
+}
+
+/// False when it stays as it is: it is short, damaged, records are missing in it, or the disk took no more.
+bool FileJournal::pack_segment(std::uint32_t number, PartsOf parts_of) {
+    const std::lock_guard one_at_a_time(pack_mutex_);
+    const fs::path path = folder_ / segment_name(number), packed = folder_ / packed_name(number);
+    std::error_code error;
+    if (const auto size = fs::file_size(path, error); error || size < options_.pack_bytes) {
+        return false;
+    }
+    SegmentScan scan = scan_segment(path);
+    if (!scan.usable || !scan.damage.empty() || !scan.link || scan.epoch == 0 || scan.records.empty()) {
+        return false;
+    }
+    PackedIndex index{scan.epoch, *scan.link, scan.records.front().position, scan.records.back().position, 0, {}};
+    for (std::size_t i = 0; i < scan.records.size(); ++i) {
+        if (scan.records[i].position != Position{scan.epoch, index.first.sequence + i}) {
+            return false;
+        }
+        index.bytes += kRecordOverhead + scan.records[i].length;
+    }
+    std::stable_sort(scan.records.begin(), scan.records.end(),
+                     [](const RecordPlace& a, const RecordPlace& b) { return a.channel < b.channel; });
+    std::optional<std::vector<std::byte>> bytes;
+    {
+        const base::Descriptor file = base::open_for_reading(path);
+        SegmentPacker packer(parts_of);
+        std::vector<std::byte> piece;
+        for (const RecordPlace& place : scan.records) {
+            piece.resize(kRecordOverhead + place.length);
+            auto record =
+                file && base::read_exactly(file.get(), piece, place.offset) ? decode_record(piece) : std::nullopt;
+            if (!record || !packer.add(std::move(*record))) {
+                return false;
+            }
+        }
+        bytes = packer.finish(index);
+    }
+    if (!bytes || bytes->size() >= scan.size) {
+        return false;
+    }
+    const fs::path part = packed.string() + ".part";
+    base::Descriptor file(io_.open_for_writing(part));
+    const bool written = file && io_.truncate(file.get(), 0) == 0 &&
+                         base::write_fully(io_, file.get(), *bytes, 0) == 0 && io_.sync_data(file.get()) == 0;
+    file.close();
+    if (written) {
+        fs::rename(part, packed, error);
+    }
+    if (!written || error || io_.sync_folder(folder_) != 0) {
+        fs::remove(part, error);
+        return false;
+    }
+    {
+        const std::lock_guard lock(mutex_);
+        put_blocks(std::move(index), number);
+        count_newer();
+        bytes_ = bytes_ - std::min(bytes_, scan.size) + bytes->size();
+    }
+    // Whoever reads it now finds its place empty and looks again.
+    fs::remove(path, error);
+    return true;
 }
 
 void FileJournal::add_known_holes(std::uint8_t channel, Position from, Position to, std::vector<Hole>& holes) const {
@@ -683,7 +1166,13 @@ std::vector<Record> FileJournal::read(std::uint8_t channel, Position from, std::
     std::vector<Hole> met;
     for (;;) {
         const auto wanted = entries_after(channel, from, std::max<std::size_t>(max_records, 1), max_bytes);
-        auto records = read_entries(wanted, channel, from, met);
+        bool moved = false;
+        auto records = !wanted.empty() && wanted.front().length == kBlock
+                           ? read_block(wanted.front(), from, std::max<std::size_t>(max_records, 1), max_bytes, met)
+                           : read_entries(wanted, channel, from, met, moved);
+        if (moved && records.empty()) {
+            continue;
+        }
         if (!records.empty() || wanted.empty()) {
             if (holes != nullptr) {
                 Position to;

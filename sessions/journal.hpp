@@ -7,7 +7,8 @@
 // sequence u64, time_ns u64, crc32c u32 over header and body, epoch u32), body. The first record of a segment is its
 // link (segment.hpp): how many records there were before it. journal.lock, which the writer locks, says how many there
 // are (as of the last time that they were made durable). So a journal knows how many are missing, whatever file is
-// gone.
+// gone. A segment that is full is packed (packed_segment.hpp) when the writer asked for that: its records stay the
+// same.
 #pragma once
 
 #include <cstdint>
@@ -61,6 +62,20 @@ struct Hole {
 /// The largest body of a record.
 inline constexpr std::size_t kRecordLimit = 1024 * 1024;
 
+/// What whoever packs records must know of one, and this folder does not.
+struct RecordParts {
+    std::size_t head = 0;     ///< so many bytes of the body are wanted by who reads the heads of a long session only
+    std::uint32_t group = 0;  ///< the run that it belongs to
+};
+using PartsOf = RecordParts (*)(std::uint16_t type, std::span<const std::byte> body);
+
+/// Records of one channel, none missing between them, as they are packed in the files; without their tails.
+struct PackedHeads {
+    Position first, last;
+    std::uint32_t records = 0;
+    std::vector<std::byte> bytes;  ///< for unpack_heads() of packed_records.hpp
+};
+
 /// Another program writes to the session.
 class InUse : public Error {
  public:
@@ -72,6 +87,7 @@ struct JournalOptions {
     base::FileIo* io = nullptr;                         ///< nullptr: the system's calls. Must outlive the journal
     std::uint64_t segment_bytes = 64ull * 1024 * 1024;  ///< a new segment file begins beyond this
     int sync_milliseconds = 500;                        ///< of the background thread; 0: none
+    std::uint64_t pack_bytes = 1024 * 1024;             ///< a full segment of fewer bytes is not packed
 };
 
 class Journal {
@@ -100,6 +116,22 @@ class Journal {
     /// known belongs to channel 1.
     virtual std::vector<Record> read(std::uint8_t channel, Position from, std::size_t max_records,
                                      std::size_t max_bytes, std::vector<Hole>* holes = nullptr) const = 0;
+    /// The heads of the records that come next after `from`, when these are packed and at least `whole_bytes` of
+    /// records of each of their groups are packed behind them; else nothing, and read() gives them. For who has no use
+    /// for whole records but the newest ones. Thread safe.
+    virtual std::optional<PackedHeads> read_heads(std::uint8_t channel, Position from,
+                                                  std::uint64_t whole_bytes) const {
+        (void)channel, (void)from, (void)whole_bytes;
+        return std::nullopt;
+    }
+    /// In read-write mode: from now on a thread packs each segment that is full, those of earlier starts too; what
+    /// can't be packed stays as it is. `parts_of` is called by that thread.
+    virtual void pack_with(PartsOf parts_of) { (void)parts_of; }
+    /// The same by the calling thread, now, of all that are full. Gives how many were packed.
+    virtual std::size_t pack_now(PartsOf parts_of) {
+        (void)parts_of;
+        return 0;
+    }
     virtual Position last() const = 0;  ///< of any channel
     virtual std::uint32_t epoch() const = 0;
     virtual std::uint64_t bytes() const = 0;  ///< of all segments

@@ -322,6 +322,9 @@ void OutputFolder::commit() {
             throw Error(say("{} {}: {}", it->path(), say("could not be made durable"), base::system_sentence(failure)));
         }
     }
+    if (const int failure = base::FileIo::system().sync_folder(temporary_); failure != 0) {
+        throw Error(say("{} {}: {}", temporary_, say("could not be made durable"), base::system_sentence(failure)));
+    }
     const bool replaces = fs::exists(fs::symlink_status(final_, error));
     if (::renameat2(AT_FDCWD, temporary_.c_str(), AT_FDCWD, final_.c_str(),
                     replaces ? RENAME_EXCHANGE : RENAME_NOREPLACE) != 0) {
@@ -330,7 +333,9 @@ void OutputFolder::commit() {
             throw Error(say("{} can't be written: {}", final_, base::system_sentence(errno)));
         }
     }
-    (void)base::FileIo::system().sync_folder(final_.parent_path());
+    if (const int failure = base::FileIo::system().sync_folder(final_.parent_path()); failure != 0) {
+        throw Error(say("{} {}: {}", final_, say("could not be made durable"), base::system_sentence(failure)));
+    }
 }
 
 }  // namespace moescope::sessions

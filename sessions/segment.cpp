@@ -6,6 +6,7 @@
 #include <stdexcept>
 #include <sys/stat.h>
 
+#include "base/checksums.hpp"
 #include "base/crc32c.hpp"
 #include "base/file_io.hpp"
 
@@ -53,8 +54,8 @@ std::optional<RecordPlace> check_record(std::span<const std::byte> bytes) {
     if (place.length > kRecordLimit || place.length > bytes.size() - kRecordOverhead) {
         return std::nullopt;
     }
-    if (get<std::uint32_t>(header.data() + kCrcOffset) !=
-        record_checksum(header, bytes.subspan(kRecordOverhead, place.length))) {
+    if (base::kChecksumsCount && get<std::uint32_t>(header.data() + kCrcOffset) !=
+                                     record_checksum(header, bytes.subspan(kRecordOverhead, place.length))) {
         return std::nullopt;
     }
     place.type = get<std::uint16_t>(header.data() + 4);
@@ -234,7 +235,7 @@ SegmentScan scan_segment(const std::filesystem::path& file, std::uint64_t from) 
     scan.usable = problem.empty();
     scan.end = kSegmentHeaderBytes;
     if (std::memcmp(bytes.data(), kSegmentMagic, sizeof kSegmentMagic) == 0 &&
-        get<std::uint32_t>(bytes.data() + 12) == base::crc32c(std::span(bytes).first(12))) {
+        (!base::kChecksumsCount || get<std::uint32_t>(bytes.data() + 12) == base::crc32c(std::span(bytes).first(12)))) {
         scan.epoch = get<std::uint32_t>(bytes.data() + 8);
     } else {
         report(0, kSegmentHeaderBytes, say("the header of the file is damaged; its records are read all the same"));

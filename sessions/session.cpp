@@ -142,8 +142,8 @@ bool has_journal(const fs::path& folder) {
     for (fs::directory_iterator it(folder / "segments", error), end; !error && it != end; it.increment(error)) {
         std::error_code ignored;
         const std::string name = it->path().filename().string();
-        if (name.starts_with("seg-") && name.ends_with(".wbj") && it->is_regular_file(ignored) &&
-            it->file_size(ignored) > kSegmentBeginBytes) {
+        if (name.starts_with("seg-") && (name.ends_with(".wbj") || name.ends_with(".wbp")) &&
+            it->is_regular_file(ignored) && it->file_size(ignored) > kSegmentBeginBytes) {
             return true;
         }
     }
@@ -467,13 +467,14 @@ void FolderSession::move_database_aside(const Sentence& why) {
     const fs::path file = folder_ / "session.db";
     const std::string aside = base::damaged_name(file).string();
     std::error_code error;
-    fs::rename(file, aside, error);
-    if (error) {
-        throw Error(say("{}; it can't be moved aside: {}", why, error));
-    }
-    for (const char* suffix : {"-wal", "-shm", "-journal"}) {
-        if (fs::exists(fs::symlink_status(file.string() + suffix, error))) {
+    // What stays behind would be taken for that of the next database.
+    for (const char* suffix : {"-wal", "-shm", "-journal", ""}) {
+        error.clear();
+        if (fs::exists(fs::symlink_status(file.string() + suffix))) {
             fs::rename(file.string() + suffix, aside + suffix, error);
+        }
+        if (error) {
+            throw Error(say("{}; it can't be moved aside: {}", why, error));
         }
     }
     problems_.push_back(
@@ -499,6 +500,10 @@ std::unique_ptr<Database> FolderSession::rebuilt_database(Database::Access acces
     {
         Database database(unfinished, access, network_folder);
         fill_from_journal(database);
+    }
+    // Of a database that was removed, or moved aside by somebody who was killed: SQLite would add it to this one.
+    for (const char* suffix : {"-wal", "-shm", "-journal"}) {
+        fs::remove(file.string() + suffix, error);
     }
     fs::rename(unfinished, file, error);
     if (error) {

@@ -5,6 +5,7 @@
 #include <iostream>
 
 #include "base/error.hpp"
+#include "base/installation.hpp"
 #include "bench/gpu/measure.hpp"
 #include "kernels/cuda/emulated_ops.hpp"
 #include "kernels/cuda/plugin.hpp"
@@ -56,10 +57,7 @@ int run(int argc, char** argv) {
     CLI11_PARSE(app, argc, argv);
 
     kernels::DevicePlaces places;
-    std::error_code ignored;
-    places.plugin = plugin.empty() ? std::filesystem::read_symlink("/proc/self/exe", ignored).parent_path() /
-                                         kernels::cuda::kPluginFile
-                                   : std::filesystem::path(plugin);
+    places.plugin = plugin.empty() ? base::own_part(kernels::cuda::kPluginFile) : std::filesystem::path(plugin);
     places.emulated = [] { return kernels::cuda::emulated_ops(); };
     kernels::Devices devices(places);
     if (settings.emulated) {

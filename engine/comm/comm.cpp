@@ -4,6 +4,7 @@
 #include <cstring>
 #include <numeric>
 
+#include "base/foreign_text.hpp"
 #include "base/sha256.hpp"
 
 namespace moescope::engine::comm {
@@ -279,6 +280,22 @@ void require_same(Comm& world, std::span<const Agreed> texts) {
                         "files",
                         r, texts[i].what));
             }
+        }
+    }
+}
+
+void require_all(Comm& world, const std::string& problem) {
+    struct Told {
+        char text[512] = "";
+    };
+    Told mine;
+    std::strncpy(mine.text, problem.c_str(), sizeof mine.text - 1);
+    std::vector<Told> all(static_cast<std::size_t>(world.size()));
+    world.all_gather(all.data(), &mine, sizeof mine);
+    for (std::size_t r = 0; r < all.size(); ++r) {
+        if (all[r].text[0] != '\0') {
+            throw Error(say("rank {} can't take part: {}", r,
+                            base::one_line({all[r].text, ::strnlen(all[r].text, sizeof all[r].text)})));
         }
     }
 }

@@ -123,6 +123,9 @@ struct Agreed {
     base::Marked what;  ///< "configuration"
     std::string text;
 };
+/// Every rank calls it with what keeps it from going on, empty: nothing. Throws Error on all when one has something.
+void require_all(Comm& world, const std::string& problem);
+
 /// Which rank differs from rank 0, and in what. Every rank knows it.
 class Disagreement : public Error {
  public:

@@ -2,15 +2,15 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <cstring>
 #include <dlfcn.h>
 #include <fmt/format.h>
 #include <sched.h>
 #include <thread>
-#include <unistd.h>
 
-#include "base/process_life.hpp"
+#include "base/installation.hpp"
 #include "engine/comm/mpi_plugin.hpp"
+#include "engine/comm/own_parts.hpp"
+#include "engine/comm/rank_places.hpp"
 
 namespace moescope::engine::comm {
 namespace {
@@ -23,13 +23,6 @@ int number_in(const char* variable) {
     const char* text = std::getenv(variable);
     return text == nullptr ? 0 : std::atoi(text);
 }
-
-/// Where a rank runs, as all are told.
-struct Place {
-    char host[256] = "";
-    std::int32_t process = 0;
-    std::uint64_t began = 0;
-};
 
 class MpiComm final : public ExchangeComm {
  public:
@@ -57,7 +50,7 @@ class MpiComm final : public ExchangeComm {
         failed_ = false;
         rank_ = own;
         size_ = all;
-        meet();
+        places_ = RankPlaces(*this);
     }
 
     ~MpiComm() override {
@@ -68,7 +61,7 @@ class MpiComm final : public ExchangeComm {
 
     int rank() const override { return rank_; }
     int size() const override { return size_; }
-    int neighbours() const override { return neighbours_; }
+    int neighbours() const override { return places_.neighbours(); }
     void abort() noexcept override { failed_ = true; }
 
  private:
@@ -77,7 +70,7 @@ class MpiComm final : public ExchangeComm {
             throw Error(say("the ranks of this run no longer work together; go on from its last checkpoint"));
         }
         failed_ = true;  // until it is done
-        copy_own(out, in);
+        copy_own_parts(rank_, out, in);
         out_.clear();
         in_.clear();
         for (const Outgoing& part : out) {
@@ -100,51 +93,6 @@ class MpiComm final : public ExchangeComm {
         failed_ = false;
     }
 
-    void copy_own(std::span<const Outgoing> out, std::span<const Incoming> in) const {
-        std::size_t from = 0;
-        for (const Incoming& part : in) {
-            if (part.rank != rank_) {
-                continue;
-            }
-            while (out[from].rank != rank_) {
-                ++from;
-            }
-            if (part.bytes > 0 && part.data != out[from].data) {
-                std::memmove(part.data, out[from].data, part.bytes);
-            }
-            ++from;
-        }
-    }
-
-    /// Who is where; ranks on this machine are looked after, because a launcher takes its time to tell of one that
-    /// ended.
-    void meet() {
-        Place mine;
-        gethostname(mine.host, sizeof mine.host - 1);
-        mine.process = getpid();
-        mine.began = base::process_start(getpid());
-        places_.resize(static_cast<std::size_t>(size_));
-        all_gather(places_.data(), &mine, sizeof mine);
-        neighbours_ = static_cast<int>(std::count_if(places_.begin(), places_.end(), [&](const Place& place) {
-            return std::strncmp(place.host, mine.host, sizeof mine.host) == 0;
-        }));
-        for (Place& place : places_) {
-            if (base::process_start(place.process) != place.began) {
-                place.process = 0;  // on another machine, or in a container of its own
-            }
-        }
-    }
-
-    /// Throws Error when a rank that can be seen from here has ended.
-    void look_after() const {
-        for (std::size_t r = 0; r < places_.size(); ++r) {
-            if (places_[r].process != 0 && base::process_start(places_[r].process) != places_[r].began) {
-                throw Error(say("rank {} has ended (process {}), and the others stop; go on from the last checkpoint",
-                                r, places_[r].process));
-            }
-        }
-    }
-
     void wait(Patience patience) {
         const auto begin = Clock::now();
         auto looked = begin;
@@ -165,7 +113,7 @@ class MpiComm final : public ExchangeComm {
                 std::this_thread::sleep_for(now - begin > 1s ? 1ms : 100us);
             }
             if (now - looked > 100ms) {
-                look_after();
+                places_.look_after();
                 looked = now;
             }
             if (patience == Patience::step && now - begin > patience_) {
@@ -179,8 +127,8 @@ class MpiComm final : public ExchangeComm {
 
     const MpiPlugin* plugin_ = nullptr;
     const std::chrono::milliseconds patience_;
-    int rank_ = 0, size_ = 1, neighbours_ = 1;
-    std::vector<Place> places_;
+    int rank_ = 0, size_ = 1;
+    RankPlaces places_;
     std::vector<MpiTransfer> out_, in_;
     bool failed_ = false;
     char text_[512] = "";
@@ -197,8 +145,7 @@ int launched_ranks() {
 }
 
 std::filesystem::path mpi_plugin_here() {
-    std::error_code ignored;
-    return std::filesystem::read_symlink("/proc/self/exe", ignored).parent_path() / kMpiPluginFile;
+    return base::own_part(kMpiPluginFile);
 }
 
 std::unique_ptr<Comm> open_mpi(const MpiSettings& settings) {

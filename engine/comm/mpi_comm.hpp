@@ -23,7 +23,7 @@ struct MpiSettings {
 /// process ends. Throws Error.
 std::unique_ptr<Comm> open_mpi(const MpiSettings& settings);
 
-/// The plugin beside this program.
+/// The plugin of this program.
 std::filesystem::path mpi_plugin_here();
 
 }  // namespace moescope::engine::comm

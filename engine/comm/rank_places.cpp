@@ -15,9 +15,11 @@ RankPlaces::RankPlaces(Comm& world) {
     mine.began = base::process_start(getpid());
     places_.resize(static_cast<std::size_t>(world.size()));
     world.all_gather(places_.data(), &mine, sizeof mine);
-    neighbours_ = static_cast<int>(std::count_if(places_.begin(), places_.end(), [&](const Place& place) {
+    const auto here = [&mine](const Place& place) {
         return std::strncmp(place.host, mine.host, sizeof mine.host) == 0;
-    }));
+    };
+    neighbours_ = static_cast<int>(std::count_if(places_.begin(), places_.end(), here));
+    neighbour_ = static_cast<int>(std::count_if(places_.begin(), places_.begin() + world.rank(), here));
     for (Place& place : places_) {
         if (base::process_start(place.process) != place.began) {
             place.process = 0;  // on another machine, or in a container of its own

@@ -16,6 +16,8 @@ class RankPlaces {
     explicit RankPlaces(Comm& world);
     /// Ranks on this machine, this one included.
     int neighbours() const { return neighbours_; }
+    /// Of them those of lower number.
+    int neighbour() const { return neighbour_; }
     /// Throws Error when a rank on this machine has ended. Cheap enough for ten times a second.
     void look_after() const;
 
@@ -26,7 +28,7 @@ class RankPlaces {
         std::uint64_t began = 0;
     };
     std::vector<Place> places_;
-    int neighbours_ = 1;
+    int neighbours_ = 1, neighbour_ = 0;
 };
 
 }  // namespace moescope::engine::comm

@@ -23,6 +23,8 @@ struct RankShape {
     int expert_ranks = 1, expert_rank = 0;  ///< neighbours that share the experts
     bool own_sequences = false;  ///< those neighbours take different sequences, and tokens go to their experts
     bool together() const { return ranks > 1 || expert_ranks > 1; }
+    int processes() const { return own_sequences ? ranks : ranks * expert_ranks; }
+    int process() const { return own_sequences ? rank : rank * expert_ranks + expert_rank; }
     /// Rows of tokens come from other processes.
     bool tokens_travel() const { return expert_ranks > 1 && own_sequences; }
 };

@@ -67,6 +67,8 @@ template <class... Functions>
 struct Overloaded : Functions... {
     using Functions::operator()...;
 };
+template <class... Functions>
+Overloaded(Functions...) -> Overloaded<Functions...>;
 
 void read(const Row& row, const Json& value, const Sentence& where, RunConfig& into) {
     std::visit(

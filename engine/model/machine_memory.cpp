@@ -75,10 +75,10 @@ std::uint64_t available_memory(const fs::path& root) {
 }
 
 std::string memory_text(std::uint64_t bytes) {
-    const bool large = bytes >= std::uint64_t{1} << 30;
+    const bool large = bytes >= 1'000'000'000;
     std::array<char, 32> text{};
-    std::snprintf(text.data(), text.size(), "%.1f %s", static_cast<double>(bytes) / (large ? 1 << 30 : 1 << 20),
-                  large ? "GiB" : "MiB");
+    std::snprintf(text.data(), text.size(), "%.1f %s", static_cast<double>(bytes) / (large ? 1e9 : 1e6),
+                  large ? "GB" : "MB");
     return text.data();
 }
 

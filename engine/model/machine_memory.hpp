@@ -12,7 +12,7 @@ namespace moescope::engine {
 /// /proc and /sys are looked for.
 std::uint64_t available_memory(const std::filesystem::path& root = "/");
 
-/// "1.5 GiB", "12.0 MiB".
+/// "1.5 GB", "12.0 MB": of 1000, as the window counts.
 std::string memory_text(std::uint64_t bytes);
 
 }  // namespace moescope::engine

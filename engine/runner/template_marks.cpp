@@ -350,7 +350,8 @@ void mark_literals(jinja::program& program) {
 }
 
 void follow_marks() {
-    const jinja::func_builtins& strings = jinja::value_string_t().get_builtins();
+    const jinja::value_string_t any;
+    const jinja::func_builtins& strings = any.get_builtins();  // of all of them
     entry(strings, "split") = split;
     entry(strings, "rsplit") = rsplit;
     entry(strings, "replace") = replace;

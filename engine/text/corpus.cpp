@@ -7,6 +7,7 @@
 #include <unordered_set>
 
 #include "base/input_file.hpp"
+#include "base/installation.hpp"
 #include "base/json_fields.hpp"
 #include "base/json_guard.hpp"
 #include "base/sha256.hpp"
@@ -300,7 +301,9 @@ void check_exists(const std::string& data) {
 
 Corpus read_corpus(const std::string& data, const fs::path& cache, const StopCheck& check) {
     std::vector<Sentence> notes;
-    Corpus corpus = data == kManpages ? read_manpages(cache / "corpus", check)
+    const fs::path made = cache / "corpus", brought = base::own_assets() / "corpus";  // by ./run, by a bundle
+    const bool bundled = !base::is_there(made) && base::is_there(brought);
+    Corpus corpus = data == kManpages ? read_manpages(bundled ? brought : made, check)
                                       : read_files(text_files(data, check, notes), {}, data, check);
     corpus.notes = std::move(notes);
     if (corpus.documents.empty()) {

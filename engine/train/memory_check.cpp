@@ -108,6 +108,16 @@ void check_rank_memory(const RunConfig& config, const TrainingRanks& ranks, std:
     check_share(plan_run(config, *ops, shape_of(ranks, config)).memory_bytes, ranks.world->neighbours(), available);
 }
 
+void check_rank_memory(const RunConfig& config, const RankShape& ranks, kernels::Ops& ops) {
+    const std::uint64_t bytes = plan_run(config, ops, ranks).memory_bytes, there = ops.available_memory();
+    if (!ops.host_memory() && bytes > there) {
+        throw Error(
+            say("it needs {} of memory on {}, and {} can be had there: choose a smaller model, batch or context, "
+                "or more processes",
+                memory_text(bytes), ops.device(), memory_text(there)));
+    }
+}
+
 void check_rank_memory(const RunConfig& config, std::uint64_t available) {
     validate(config, title_of(config));
     const auto ops = kernels::cpu_ops(threads_of(config));

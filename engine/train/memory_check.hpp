@@ -18,6 +18,8 @@ void check_memory(const RunConfig& config, std::uint64_t available);
 void check_rank_memory(const RunConfig& config, const TrainingRanks& ranks, std::uint64_t available);
 /// The same of a run whose configuration gives it several processes, all on this machine.
 void check_rank_memory(const RunConfig& config, std::uint64_t available);
+/// On the device of `ops`, which this rank has alone. Throws Error.
+void check_rank_memory(const RunConfig& config, const RankShape& ranks, kernels::Ops& ops);
 /// The same for a run with these operations: what its device has of its own is compared with the device's memory, the
 /// rest with `available` bytes of this machine.
 void check_memory(const RunConfig& config, kernels::Ops& ops, std::uint64_t available);

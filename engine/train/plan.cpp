@@ -7,6 +7,7 @@
 #include "engine/generate/decoder.hpp"
 #include "engine/model/rank_work.hpp"
 #include "engine/text/dataset.hpp"
+#include "engine/train/optimizer_share.hpp"
 #include "kernels/cpu/cpu_ops.hpp"
 
 namespace moescope::engine {
@@ -21,8 +22,9 @@ RunBuffers RunBuffers::place(Arena& arena, kernels::Ops& ops, const RunConfig& c
     RunBuffers b;
     b.parameters = arena.take<float>(layout.floats);
     b.gradients = arena.take<float>(layout.floats);
-    b.first_moment = arena.take<float>(layout.floats);
-    b.second_moment = arena.take<float>(layout.floats);
+    const std::uint64_t moments = optimizer_share(config, layout, ranks).floats;
+    b.first_moment = arena.take<float>(moments);
+    b.second_moment = arena.take<float>(moments);
     std::uint64_t largest = 0;
     for (const TensorSpec& tensor : layout.tensors) {
         largest = std::max(largest, tensor.count);
@@ -87,7 +89,7 @@ RunPlan plan_run(const RunConfig& config, kernels::Ops& ops, const RankShape& ra
     constexpr std::uint64_t kMost = std::uint64_t{1} << 46;
     const std::uint64_t all = checked_sum(arena.used(), samples.used(), marked("the run"));
     if (all > kMost) {
-        throw Error(say("{}: the run would need {} GiB of memory: choose smaller sizes", title_of(config), all >> 30));
+        throw Error(say("{}: the run would need {} GB of memory: choose smaller sizes", title_of(config), all / 1'000'000'000));
     }
     RunPlan plan;
     plan.training_bytes = arena.used();

@@ -29,10 +29,10 @@ struct RunBuffers {
     static RunBuffers place(Arena& arena, kernels::Ops& ops, const RunConfig& config, const ParameterLayout& layout,
                             const RankShape& ranks = {});
 
-    float *parameters = nullptr, *gradients = nullptr, *first_moment = nullptr,
-          *second_moment = nullptr;  ///< [layout.floats]
-    float* sum = nullptr;            ///< [layout.floats], gradients over micro-batches; null without accumulation
-    double* square_sums = nullptr;   ///< of each tensor's gradient
+    float *parameters = nullptr, *gradients = nullptr;        ///< [layout.floats]
+    float *first_moment = nullptr, *second_moment = nullptr;  ///< [optimizer_share().floats]
+    float* sum = nullptr;           ///< [layout.floats], gradients over micro-batches; null without accumulation
+    double* square_sums = nullptr;  ///< of each tensor's gradient
     double* square_scratch = nullptr;
     float* muon = nullptr;                ///< scratch of Muon; null with AdamW
     std::uint16_t* operands = nullptr;    ///< rounded copies for products; null in single precision

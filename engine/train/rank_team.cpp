@@ -63,7 +63,12 @@ RankShape shape_of(const TrainingRanks& ranks, const RunConfig& config) {
 RankTeam::RankTeam(const TrainingRanks& ranks, const RunConfig& config, const std::string& start_from)
     : world_(ranks.world),
       model_(config.model),
-      work_(agreed(*ranks.world, ranks, config, start_from), shape_of(ranks, config), config.model) {}
+      work_(agreed(*ranks.world, ranks, config, start_from), shape_of(ranks, config), config.model) {
+    for (int rank = 0; rank < world_->size(); ++rank) {
+        const RankShape shape = shape_of_process(work_.shape(), rank);
+        shares_.push_back(optimizer_share(config, make_layout(model_, expert_share(model_, shape)), shape));
+    }
+}
 
 RankTeam::~RankTeam() {
     if (lost_) {
@@ -141,6 +146,68 @@ void RankTeam::add_square_sums(std::vector<double>& sums, const ParameterLayout&
         }
     }
     work_.group().all_reduce(std::span(sums));
+}
+
+void RankTeam::share_parameters(kernels::Ops& ops, float* parameters, const ParameterLayout& layout) {
+    const int own = world_->rank(), groups = work_.shape().expert_ranks;
+    const auto place = [&](const OptimizerPiece& piece) {
+        return parameters + layout.tensors[piece.tensor].offset + piece.begin;
+    };
+    std::uint64_t floats = 0;
+    const auto each = [&](int owner, int to, const auto& take) {
+        for (const OptimizerPiece& piece : shares_[static_cast<std::size_t>(owner)].pieces) {
+            if (!piece.experts || owner % groups == to % groups) {
+                take(piece);
+            }
+        }
+    };
+    const bool here = ops.host_memory();
+    if (!here) {
+        each(own, own, [&](const OptimizerPiece& piece) { floats += piece.count; });
+        for (int rank = 0; rank < world_->size(); ++rank) {
+            each(rank, own, [&](const OptimizerPiece& piece) { floats += rank == own ? 0 : piece.count; });
+        }
+        moved_.resize(floats);
+    }
+    // What this rank gives is fetched once, and goes to all.
+    float* next = moved_.data();
+    each(own, own, [&](const OptimizerPiece& piece) {
+        if (!here) {
+            ops.download(next, place(piece), piece.count * sizeof(float));
+            next += piece.count;
+        }
+    });
+    out_.clear();
+    in_.clear();
+    for (int rank = 0; rank < world_->size(); ++rank) {
+        if (rank == own) {
+            continue;
+        }
+        const float* given = moved_.data();
+        each(own, own, [&](const OptimizerPiece& piece) {
+            if (!piece.experts || own % groups == rank % groups) {
+                out_.push_back({rank, here ? place(piece) : given, piece.count * sizeof(float)});
+            }
+            given += piece.count;
+        });
+        each(rank, own, [&](const OptimizerPiece& piece) {
+            in_.push_back({rank, here ? place(piece) : next, piece.count * sizeof(float)});
+            next += here ? 0 : piece.count;
+        });
+    }
+    world_->exchange(out_, in_);
+    if (here) {
+        return;
+    }
+    auto arrived = in_.begin();
+    for (int rank = 0; rank < world_->size(); ++rank) {
+        each(rank, own, [&](const OptimizerPiece& piece) {
+            if (rank != own) {
+                ops.upload(place(piece), arrived->data, arrived->bytes);
+                ++arrived;
+            }
+        });
+    }
 }
 
 void RankTeam::begin_step() {
@@ -223,15 +290,15 @@ const float* RankTeam::whole(const float* mine, const ParameterLayout& layout) {
         return nullptr;  // the others have the same experts
     }
     const ParameterLayout all = make_layout(model_);
-    std::vector<comm::Outgoing> out;
-    std::vector<comm::Incoming> in;
+    out_.clear();
+    in_.clear();
     if (!leads()) {
         for (const HeldTensor& tensor : held_tensors(all, layout)) {
             if (tensor.experts) {
-                out.push_back({0, mine + tensor.here, tensor.count * sizeof(float)});
+                out_.push_back({0, mine + tensor.here, tensor.count * sizeof(float)});
             }
         }
-        work_.group().exchange(out, in);
+        work_.group().exchange(out_, in_);
         return nullptr;
     }
     whole_.assign(all.floats, 0.0f);
@@ -243,11 +310,40 @@ const float* RankTeam::whole(const float* mine, const ParameterLayout& layout) {
         other.expert_rank = rank;
         for (const HeldTensor& tensor : held_tensors(all, make_layout(model_, expert_share(model_, other)))) {
             if (tensor.experts) {
-                in.push_back({rank, whole_.data() + tensor.whole, tensor.count * sizeof(float)});
+                in_.push_back({rank, whole_.data() + tensor.whole, tensor.count * sizeof(float)});
             }
         }
     }
-    work_.group().exchange(out, in);
+    work_.group().exchange(out_, in_);
+    return whole_.data();
+}
+
+const float* RankTeam::whole_moment(const float* mine) {
+    const auto own = static_cast<std::size_t>(world_->rank());
+    out_.clear();
+    in_.clear();
+    if (!leads()) {
+        for (const OptimizerPiece& piece : shares_[own].pieces) {
+            out_.push_back({0, mine + piece.here, piece.count * sizeof(float)});
+        }
+        world_->exchange(out_, in_);
+        return nullptr;
+    }
+    const ParameterLayout all = make_layout(model_);
+    whole_.assign(all.floats, 0.0f);
+    for (std::size_t rank = 0; rank < shares_.size(); ++rank) {
+        const RankShape shape = shape_of_process(work_.shape(), static_cast<int>(rank));
+        const std::vector<HeldTensor> held = held_tensors(all, make_layout(model_, expert_share(model_, shape)));
+        for (const OptimizerPiece& piece : shares_[rank].pieces) {
+            float* into = whole_.data() + held[piece.tensor].whole + piece.begin;
+            if (rank == own) {
+                std::copy_n(mine + piece.here, piece.count, into);
+            } else {
+                in_.push_back({static_cast<int>(rank), into, piece.count * sizeof(float)});
+            }
+        }
+    }
+    world_->exchange(out_, in_);
     return whole_.data();
 }
 

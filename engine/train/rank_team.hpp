@@ -12,6 +12,7 @@
 
 #include "engine/model/parameters.hpp"
 #include "engine/model/rank_work.hpp"
+#include "engine/train/optimizer_share.hpp"
 #include "engine/train/trainer.hpp"
 #include "kernels/ops.hpp"
 
@@ -62,11 +63,15 @@ class RankTeam {
     /// Of each tensor; those of shared experts become sums over the ranks that share them.
     void add_square_sums(std::vector<double>& sums, const ParameterLayout& layout);
     void add(std::vector<double>& values) { work_.batch().all_reduce(std::span(values)); }
+    /// The parameters that each rank has moved, to all that have them.
+    void share_parameters(kernels::Ops& ops, float* parameters, const ParameterLayout& layout);
     /// Before and after what all ranks do in a step; rank 0 gets what each of them did.
     void begin_step();
     void end_step(RankStep& into);
     /// On rank 0 a flat buffer of the whole model, until the next call; null on the others. `mine` is the host's.
     const float* whole(const float* mine, const ParameterLayout& layout);
+    /// The same of a moment, of which each rank keeps a share.
+    const float* whole_moment(const float* mine);
 
  private:
     /// The team is lost when this goes by an exception.
@@ -87,10 +92,12 @@ class RankTeam {
     std::shared_ptr<comm::Comm> world_;
     const ModelConfig model_;
     RankWork work_;
-    std::vector<float> whole_, part_;
+    std::vector<OptimizerShare> shares_;  ///< of each rank
+    std::vector<float> whole_, part_, moved_;
     std::chrono::steady_clock::time_point begin_;  ///< of the step
     comm::CommCounters before_;                    ///< at that time
     std::vector<double> figures_;                  ///< of each rank, in a row
+    std::vector<comm::Outgoing> out_;
     std::vector<comm::Incoming> in_;
     bool lost_ = false;
 };

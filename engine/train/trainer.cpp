@@ -17,6 +17,7 @@
 #include "engine/model/transformer.hpp"
 #include "engine/train/batches.hpp"
 #include "engine/train/fork.hpp"
+#include "engine/train/optimizer_share.hpp"
 #include "engine/train/plan.hpp"
 #include "engine/train/rank_team.hpp"
 #include "kernels/cpu/cpu_ops.hpp"
@@ -110,7 +111,7 @@ double rate_share(const TrainConfig& train, std::uint64_t step) {
 
 /// With what really computes, and who trains together.
 RunConfig as_it_trains(RunConfig config, const kernels::Ops* ops, const TrainingRanks& ranks) {
-    config.train.device = ops == nullptr ? kernels::kProcessor : ops->device();
+    config.train.device = ops == nullptr ? kernels::kProcessor : !ranks.device.empty() ? ranks.device : ops->device();
     config.train.processes = ranks.world == nullptr ? 1 : ranks.world->size();
     config.train.expert_parallel = ranks.expert_ranks;
     config.train.all_to_all = ranks.own_sequences;
@@ -133,6 +134,7 @@ struct Trainer::Impl {
                          ranks, config, fmt::format("{} {} {}", data->sha256, data->train_tokens.size(), start_from))),
           whole(make_layout(config.model)),
           layout(make_layout(config.model, expert_share(config.model, shape))),
+          kept(optimizer_share(config, layout, shape)),
           ops(device != nullptr ? std::move(device)
                                 : kernels::cpu_ops(ranks.threads > 0 ? ranks.threads : threads_of(config))),
           memory(*ops, plan_run(config, *ops, shape).training_bytes, check),
@@ -350,8 +352,7 @@ struct Trainer::Impl {
         }
     }
 
-    /// One block, or a part of it.
-    void apply_adamw(const TensorSpec& tensor, std::uint64_t begin, std::uint64_t count) {
+    void apply_adamw(const TensorSpec& tensor, const OptimizerPiece& piece) {
         const TrainConfig& train = now.train;
         kernels::AdamWStep step;
         step.learning_rate = stats.learning_rate;
@@ -361,56 +362,66 @@ struct Trainer::Impl {
         step.gradient_scale = gradient_scale();
         step.update = updates;
         step.weight_decay = tensor.decay ? train.weight_decay : 0.0;
-        const std::uint64_t at = tensor.offset + begin;
-        ops->adamw(buffers.parameters + at, buffers.first_moment + at, buffers.second_moment + at,
-                   buffers.gradients + at, static_cast<std::int64_t>(count), step);
+        const std::uint64_t at = tensor.offset + piece.begin;
+        ops->adamw(buffers.parameters + at, buffers.first_moment + piece.here, buffers.second_moment + piece.here,
+                   buffers.gradients + at, static_cast<std::int64_t>(piece.count), step);
     }
 
-    void apply_muon(const TensorSpec& tensor, std::uint64_t first, std::uint64_t count) {
+    void apply_muon(const TensorSpec& tensor, const OptimizerPiece& piece) {
         kernels::MuonStep step;
         step.learning_rate = now.train.muon_learning_rate * rate_share(now.train, steps - 1);
         step.momentum = now.train.muon_momentum;
         step.weight_decay = now.train.weight_decay;
-        const std::uint64_t at = tensor.offset + first * tensor.rows * tensor.columns;
-        ops->muon(buffers.parameters + at, buffers.first_moment + at, buffers.gradients + at,
-                  static_cast<std::int64_t>(count), static_cast<std::int64_t>(tensor.rows),
-                  static_cast<std::int64_t>(tensor.columns), buffers.muon, step);
+        const std::uint64_t at = tensor.offset + piece.begin;
+        ops->muon(buffers.parameters + at, buffers.first_moment + piece.here, buffers.gradients + at,
+                  static_cast<std::int64_t>(piece.count / (tensor.rows * tensor.columns)),
+                  static_cast<std::int64_t>(tensor.rows), static_cast<std::int64_t>(tensor.columns), buffers.muon,
+                  step);
     }
 
     double gradient_scale() const {
         return stats.gradient_norm > now.train.gradient_clip ? now.train.gradient_clip / stats.gradient_norm : 1.0;
     }
 
-    /// `pieces` of equal size, [first, first + count) of them.
-    void apply_pieces(const TensorSpec& tensor, std::uint64_t pieces, std::uint64_t first, std::uint64_t count) {
+    void apply(const OptimizerPiece& piece) {
+        const TensorSpec& tensor = layout.tensors[piece.tensor];
         if (now.train.optimizer == Optimizer::muon && tensor.matrices > 0) {
-            const std::uint64_t each = tensor.matrices / pieces;
-            apply_muon(tensor, first * each, count * each);
+            apply_muon(tensor, piece);
         } else {
-            const std::uint64_t each = tensor.count / pieces;
-            apply_adamw(tensor, first * each, count * each);
+            apply_adamw(tensor, piece);
         }
+    }
+
+    /// What a piece has of one of the experts here.
+    OptimizerPiece part_of_expert(const OptimizerPiece& piece, std::uint64_t expert) const {
+        const std::uint64_t each = layout.tensors[piece.tensor].count / static_cast<std::uint64_t>(layout.experts);
+        OptimizerPiece part = piece;
+        part.begin = std::clamp(expert * each, piece.begin, piece.begin + piece.count);
+        part.count = std::clamp((expert + 1) * each, piece.begin, piece.begin + piece.count) - part.begin;
+        part.here = piece.here + part.begin - piece.begin;
+        return part;
     }
 
     void apply() {
         ++updates;
         const auto E = static_cast<std::uint64_t>(layout.experts);
-        for (const TensorSpec& tensor : layout.tensors) {
-            if (!tensor.trainable) {
-                continue;
-            }
-            const std::uint8_t* frozen = tensor.part == TensorPart::experts
-                                             ? frozen_LE.data() + expert_index(tensor.layer, layout.first_expert)
-                                             : nullptr;
+        for (const OptimizerPiece& piece : kept.pieces) {
+            const std::uint8_t* frozen =
+                piece.experts ? frozen_LE.data() + expert_index(layout.tensors[piece.tensor].layer, layout.first_expert)
+                              : nullptr;
             if (frozen == nullptr || std::count(frozen, frozen + E, 1) == 0) {
-                apply_pieces(tensor, 1, 0, 1);
+                apply(piece);
                 continue;
             }
             for (std::uint64_t e = 0; e < E; ++e) {
-                if (frozen[e] == 0) {
-                    apply_pieces(tensor, E, e, 1);
+                const OptimizerPiece part = part_of_expert(piece, e);
+                if (frozen[e] == 0 && part.count > 0) {
+                    apply(part);
                 }
             }
+        }
+        if (team != nullptr) {
+            team->share_parameters(*ops, buffers.parameters, layout);
         }
         move_selection_biases();
     }
@@ -697,12 +708,12 @@ struct Trainer::Impl {
     }
 
     /// A flat buffer as the host can read it, until the next operation or call.
-    const float* on_host(const float* values) const {
+    const float* on_host(const float* values, std::uint64_t floats) const {
         if (const void* view = ops->host_view(values); view != nullptr) {
             return static_cast<const float*>(view);
         }
-        host_copy.resize(layout.floats);
-        ops->download(host_copy.data(), values, layout.floats * sizeof(float));
+        host_copy.resize(floats);
+        ops->download(host_copy.data(), values, floats * sizeof(float));
         return host_copy.data();
     }
     const float* values_of(FlatBuffer buffer) const {
@@ -725,10 +736,20 @@ struct Trainer::Impl {
     }
     /// The whole model's, by rank 0: until the next operation or call.
     const float* whole_of(FlatBuffer buffer) {
-        const float* mine = values_of(buffer);
-        return team == nullptr ? on_host(mine) : lead({.task = RankTask::whole, .buffer = buffer, .settings = {}}, [&] {
-            return team->whole(on_host(mine), layout);
-        });
+        return team == nullptr ? on_host(values_of(buffer), layout.floats)
+                               : lead({.task = RankTask::whole, .buffer = buffer, .settings = {}},
+                                      [&] { return gather_whole(buffer); });
+    }
+    const float* gather_whole(FlatBuffer buffer) {
+        switch (buffer) {
+            case FlatBuffer::parameters:
+            case FlatBuffer::gradients:
+                break;
+            case FlatBuffer::first_moment:
+            case FlatBuffer::second_moment:
+                return team->whole_moment(on_host(values_of(buffer), kept.floats));
+        }
+        return team->whole(on_host(values_of(buffer), layout.floats), layout);
     }
     void follow() {
         for (;;) {
@@ -751,7 +772,7 @@ struct Trainer::Impl {
                 evaluate();
                 return;
             case RankTask::whole:
-                team->whole(on_host(values_of(next.buffer)), layout);
+                gather_whole(next.buffer);
                 return;
             case RankTask::set:
                 set(base::parse_object(next.settings, next.settings.size()).value().get<LiveValues>());
@@ -779,6 +800,20 @@ struct Trainer::Impl {
         write(host_copy.data());
         ops->upload(values, host_copy.data(), layout.floats * sizeof(float));
     }
+    /// A moment: `write` gives those of all parameters here, of which this rank keeps its share.
+    template <class Write>
+    void fill_moment(float* values, const Write& write) {
+        if (team == nullptr) {
+            fill(values, write);
+            return;
+        }
+        host_copy.assign(layout.floats, 0.0f);
+        write(host_copy.data());
+        for (const OptimizerPiece& piece : kept.pieces) {
+            ops->upload(values + piece.here, host_copy.data() + layout.tensors[piece.tensor].offset + piece.begin,
+                        piece.count * sizeof(float));
+        }
+    }
     /// The same for a part of it: `write` finds the old values.
     template <class Write>
     void change(float* values, const Write& write) {
@@ -795,8 +830,8 @@ struct Trainer::Impl {
         const CheckpointTensors moments(folder / kOptimizerFile, config.model, whole, {"m.", "v."});
         const std::vector<NamedTensor> names = name_tensors(config.model, layout);
         fill(buffers.parameters, [&](float* values) { model.read("", names, values, check); });
-        fill(buffers.first_moment, [&](float* values) { moments.read("m.", names, values, check); });
-        fill(buffers.second_moment, [&](float* values) { moments.read("v.", names, values, check); });
+        fill_moment(buffers.first_moment, [&](float* values) { moments.read("m.", names, values, check); });
+        fill_moment(buffers.second_moment, [&](float* values) { moments.read("v.", names, values, check); });
         steps = state.step;
         updates = state.updates;
         sequences = state.sequences;
@@ -840,13 +875,12 @@ struct Trainer::Impl {
         const auto at = static_cast<std::size_t>(layer);
         change(buffers.parameters,
                [&](float* values) { initialise_expert(values, layout, config.model, at, expert, now.train.seed); });
-        for (const TensorSpec& tensor : layout.tensors) {
-            const int here = expert - layout.first_expert;
-            if (tensor.layer == layer && tensor.part == TensorPart::experts && here >= 0 && here < layout.experts) {
-                const std::uint64_t each = tensor.count / static_cast<std::uint64_t>(layout.experts);
-                const std::uint64_t first = tensor.offset + static_cast<std::uint64_t>(here) * each;
-                ops->zero(buffers.first_moment + first, each * sizeof(float));
-                ops->zero(buffers.second_moment + first, each * sizeof(float));
+        const int here = expert - layout.first_expert;
+        for (const OptimizerPiece& piece : kept.pieces) {
+            if (piece.experts && layout.tensors[piece.tensor].layer == layer && here >= 0 && here < layout.experts) {
+                const OptimizerPiece part = part_of_expert(piece, static_cast<std::uint64_t>(here));
+                ops->zero(buffers.first_moment + part.here, part.count * sizeof(float));
+                ops->zero(buffers.second_moment + part.here, part.count * sizeof(float));
             }
         }
     }
@@ -904,7 +938,8 @@ struct Trainer::Impl {
     const RankShape shape;
     const std::unique_ptr<RankTeam> team;  ///< null: this process alone
     const ParameterLayout whole;
-    ParameterLayout layout;  ///< of what this rank keeps
+    ParameterLayout layout;     ///< of what this rank keeps
+    const OptimizerShare kept;  ///< of that, what it moves
     std::unique_ptr<kernels::Ops> ops;
     Block memory;
     Block decoder_memory;  ///< for samples

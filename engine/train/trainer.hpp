@@ -62,6 +62,7 @@ struct TrainingRanks {
     int expert_ranks = 1;               ///< ranks that share the experts
     bool own_sequences = false;         ///< see engine/model/rank_work.hpp
     int threads = 0;                    ///< of this rank, on the processor; 0: as the configuration says
+    std::string device = {};            ///< as the run's configuration has it; empty: this rank's
 };
 /// The ranks as plans know them. Throws Error when the run can't be divided so.
 RankShape shape_of(const TrainingRanks& ranks, const RunConfig& config);

@@ -24,6 +24,7 @@
 #include "nodes/client/child_process.hpp"
 #include "nodes/client/node_view.hpp"
 #include "nodes/client/runtime_folder.hpp"
+#include "nodes/client/transfers.hpp"
 #include "nodes/protocol/viewer_session.hpp"
 #include "nodes/security/identity.hpp"
 #include "nodes/security/known_nodes.hpp"
@@ -51,10 +52,13 @@ constexpr double kMeasureSeconds = 3;   ///< between two looks at our own memory
 constexpr double kPatienceSeconds = 5;  ///< then the person is told that the start takes long
 constexpr double kFirstRetrySeconds = 0.02, kLastRetrySeconds = 2;
 constexpr double kFirstRemoteRetrySeconds = 0.5, kLastRemoteRetrySeconds = 30;
+/// A connection that has held for so long was cut, not refused: the node is there again in a moment.
+constexpr double kSteadySeconds = 2, kCutRetrySeconds = 0.1;
 constexpr double kEndSeconds = 3;       ///< for the child, between SIGTERM and SIGKILL
 constexpr double kConnectSeconds = 10;  ///< for each of the steps of a connection over a network
 constexpr std::size_t kResultsKept = 256;
 constexpr std::size_t kCommandsUnderWay = protocol::kMaximumRequests - 4;
+constexpr int kPiecesAtOnce = 4;  // of a file, in one write; what is more urgent waits for these
 constexpr auto kNoThrow = asio::as_tuple(asio::use_awaitable);
 
 std::string random_id() {
@@ -78,10 +82,27 @@ struct Command {
     CommandId id = 0;  ///< 0: the client's own, without a result to show
     std::string wire_id, name;
     nlohmann::json parameters;
-    double waits_since = 0;  ///< for a connection
-    bool sent = false;       ///< on the connection that exists now
-    bool ever_sent = false;  ///< the node may have carried it out
+    double waits_since = 0;            ///< for a connection
+    bool sent = false;                 ///< on the connection that exists now
+    bool ever_sent = false;            ///< the node may have carried it out
+    Transfers::Host::Answered then{};  ///< of a transfer's own
+    std::string fetched_to{};          ///< what the node writes for it comes here
 };
+
+protocol::Task task_of(const Transfer& transfer) {
+    protocol::Task task;
+    task.id = transfer.task;
+    task.kind = transfer.push ? protocol::TaskKind::send : protocol::TaskKind::fetch;
+    task.title = transfer.name;
+    task.cancel_command = "transfer.cancel";
+    if (transfer.bytes > 0) {
+        task.fraction = static_cast<double>(transfer.done) / static_cast<double>(transfer.bytes);
+    }
+    if (transfer.bytes_per_second > 0) {
+        task.seconds_left = static_cast<double>(transfer.bytes - transfer.done) / transfer.bytes_per_second;
+    }
+    return task;
+}
 
 Link::Obstacle obstacle_named(const std::string& why) {
     return why == "in_use"         ? Link::Obstacle::in_use
@@ -116,7 +137,7 @@ std::string shown_node_address(const std::string& address) {
     }
 }
 
-class NodeClient::Impl {
+class NodeClient::Impl final : private Transfers::Host {
  public:
     Impl(ClientOptions options, std::function<void()> wake)
         : options_(std::move(options)), wake_(std::move(wake)), published_(first_snapshot(session_)) {
@@ -124,7 +145,7 @@ class NodeClient::Impl {
         thread_ = std::thread(&Impl::run, this);
     }
 
-    ~Impl() {
+    ~Impl() override {
         asio::post(io_, [this] {
             stopping_ = true;
             happened();
@@ -163,6 +184,14 @@ class NodeClient::Impl {
 
  private:
     class ServerPeer;
+
+    void write_there_first(Command& command);
+    void ask_node(const std::string& name, nlohmann::json parameters, Answered then) override;
+    void pull_range(const protocol::RangeOrder& order) override;
+    void push_range(protocol::PushBody push, std::vector<std::byte> bytes) override;
+    void transfer_ended(CommandId id, CommandResult result) override { set_result(id, std::move(result)); }
+    void transfers_changed() override { changed(); }
+    void post(std::function<void()> work) override { asio::post(io_, std::move(work)); }
 
     static std::shared_ptr<const Snapshot> first_snapshot(std::uint64_t session) {
         auto snapshot = std::make_shared<Snapshot>();
@@ -252,9 +281,11 @@ class NodeClient::Impl {
     Sentence closed_reason_;
 
     NodeView model_;
+    std::string node_session_;  ///< the folder of its session, on its machine
     Link link_;
     std::map<CommandId, CommandResult> results_;
     std::vector<Command> commands_;  ///< without an answer, oldest first
+    Transfers transfers_{*this};
     std::array<protocol::StreamPosition, protocol::kChannels> positions_;
     std::array<std::uint8_t, 16> node_id_{};  ///< of the latest greeting
     std::uint64_t version_ = 0;
@@ -307,6 +338,11 @@ class NodeClient::Impl::ServerPeer final : public transport::Peer, public std::e
     }
     bool fill(std::vector<std::byte>& out) override {
         out.swap(out_);
+        if (out.empty()) {
+            for (int pieces = 0; pieces < kPiecesAtOnce && session_.has_pieces(); ++pieces) {
+                protocol::append_frame(out, session_.next_piece());
+            }
+        }
         client_.sent_bytes_ += out.size();
         return !out.empty();
     }
@@ -346,14 +382,22 @@ void NodeClient::Impl::ServerPeer::perform(Actions actions) {
             }
         } else if (auto* record = std::get_if<protocol::RecordReceived>(&action)) {
             client_.positions_[record->frame.channel] = {record->frame.epoch, record->frame.sequence};
-            ++client_.link_.records;
-            client_.model_.apply(record->frame);
+            client_.link_.records += client_.model_.apply(record->frame);
         } else if (auto* state = std::get_if<protocol::StateReceived>(&action)) {
             client_.model_.apply_state(state->state);
+            if (const auto& node = base::member(state->state, "node"); node.is_object()) {
+                client_.node_session_ = base::text_of(node, "session");
+            }
         } else if (auto* response = std::get_if<protocol::ResponseReceived>(&action)) {
             client_.answered(std::move(*response));
+        } else if (auto* range = std::get_if<protocol::RangeReceived>(&action)) {
+            client_.transfers_.range_received(std::move(*range));
         } else if (auto* gap = std::get_if<protocol::GapReceived>(&action)) {
             client_.model_.apply_gap(gap->gap, 0);
+        } else if (std::get_if<protocol::MoreWanted>(&action)) {
+            if (connection_) {
+                connection_->notify_output();
+            }
         } else if (auto* trip = std::get_if<protocol::RoundTrip>(&action)) {
             client_.link_.round_trip_ms = trip->seconds * 1000;
         } else if (auto* greeting = std::get_if<protocol::Greeted>(&action)) {
@@ -416,8 +460,15 @@ asio::awaitable<void> NodeClient::Impl::supervise(Impl* self) {
         self->give_up_late_commands();
         const bool connected = co_await connect_once(self);
         if (connected) {
+            const double since = steady_seconds();
             co_await stay_connected(self);
             if (self->remote_) {
+                const bool was_cut = self->greeted_this_time_ && steady_seconds() - since > kSteadySeconds;
+                if (was_cut) {
+                    retry = kFirstRemoteRetrySeconds;
+                    co_await self->wait_before_retry(kCutRetrySeconds);
+                    continue;
+                }
                 retry = self->greeted_this_time_ ? kFirstRemoteRetrySeconds : std::max(retry, kFirstRemoteRetrySeconds);
                 co_await self->wait_before_retry(retry);
                 retry = std::min(retry * 1.5, kLastRemoteRetrySeconds);
@@ -586,18 +637,7 @@ bool NodeClient::Impl::connect_ssh() {
             throw Error(say("no private folder for the messages of ssh can be made in $XDG_RUNTIME_DIR or /tmp"));
         }
         log_file_ = folder_.path() / "ssh.log";
-        std::vector<std::string> arguments{"-T", "-x",
-                                           "-o", "BatchMode=yes",
-                                           "-o", "ConnectTimeout=10",
-                                           "-o", "ServerAliveInterval=15",
-                                           "-o", "ClearAllForwardings=yes"};
-        if (address.port != 0) {
-            arguments.insert(arguments.end(), {"-p", std::to_string(address.port)});
-        }
-        if (!address.user.empty()) {
-            arguments.insert(arguments.end(), {"-l", address.user});
-        }
-        arguments.insert(arguments.end(), {"--", address.host, ssh_command(address.path)});
+        const auto arguments = ssh_arguments(address, ssh_command(address.path));
         std::error_code error;
         const auto log_size = fs::file_size(log_file_, error);
         log_start_ = error ? 0 : log_size;
@@ -687,6 +727,9 @@ bool NodeClient::Impl::child_ended() {
 void NodeClient::Impl::ssh_ended(const Sentence& how) {
     const Sentence why = ssh_problem(where(), child_.last_status(), how, last_line(log_file_, log_start_));
     if (!ever_connected_) {
+        if (is_program_missing(child_.last_status())) {
+            link_.obstacle = Link::Obstacle::no_program;
+        }
         refuse(why);
         return;
     }
@@ -834,8 +877,8 @@ void NodeClient::Impl::greeted(const protocol::Hello& peer) {
     node_id_ = peer.node_id;
     model_.node_came(static_cast<std::uint32_t>(peer.epoch));
     set_link(Link::State::connected, {});
-    for (std::uint8_t channel = 1; channel < protocol::kChannels; ++channel) {
-        peer_->perform(peer_->session().subscribe(channel, positions_[channel]));
+    for (std::uint8_t channel = 1; options_.follow && channel < protocol::kChannels; ++channel) {
+        peer_->perform(peer_->session().subscribe(channel, positions_[channel], options_.whole_bytes));
     }
     // Each start of a node may offer other things.
     std::erase_if(commands_, [](const Command& command) { return command.id == 0; });
@@ -845,6 +888,7 @@ void NodeClient::Impl::greeted(const protocol::Hello& peer) {
     catalogue.parameters = nlohmann::json::object();
     commands_.insert(commands_.begin(), std::move(catalogue));
     send_commands();
+    transfers_.greeted(peer.features);
 }
 
 /// An invitation was taken: from now on the node knows our key, and we know its.
@@ -874,6 +918,48 @@ void NodeClient::Impl::start_over() {
 void NodeClient::Impl::closed(const protocol::Close& close) {
     closed_reason_ = close.reason;
     refused_ = close.why == protocol::Close::Why::refused;
+    if (close.version && remote_ && remote_->kind == transport::NodeAddress::Kind::ssh) {
+        link_.obstacle = Link::Obstacle::other_version;
+    }
+}
+
+/// A person who saves a report of a node elsewhere means a place on this machine: the node writes it into its folder
+/// for that, and it is fetched from there.
+void NodeClient::Impl::write_there_first(Command& command) {
+    const bool writes =
+        command.name == "report.write" || command.name == "route.export" || command.name == "models.export";
+    const std::string path = base::text_of(command.parameters, "path");
+    if (!writes || !remote_ || !transfers_.possible() || !path.starts_with("/")) {
+        return;
+    }
+    const std::string name = fs::path(path).filename().string();
+    command.fetched_to = path;
+    command.parameters["path"] =
+        remote_->kind == transport::NodeAddress::Kind::tls ? name : (fs::path(node_session_) / "files" / name).string();
+    command.parameters["replace"] = true;  // of an earlier one that was fetched
+}
+
+void NodeClient::Impl::ask_node(const std::string& name, nlohmann::json parameters, Answered then) {
+    Command command;
+    command.wire_id = random_id();
+    command.name = name;
+    command.parameters = std::move(parameters);
+    command.waits_since = steady_seconds();
+    command.then = std::move(then);
+    commands_.push_back(std::move(command));
+    send_commands();
+}
+
+void NodeClient::Impl::pull_range(const protocol::RangeOrder& order) {
+    if (peer_) {
+        peer_->perform(peer_->session().pull(order));
+    }
+}
+
+void NodeClient::Impl::push_range(protocol::PushBody push, std::vector<std::byte> bytes) {
+    if (peer_) {
+        peer_->perform(peer_->session().push(std::move(push), std::move(bytes)));
+    }
 }
 
 void NodeClient::Impl::take_commands() {
@@ -883,6 +969,10 @@ void NodeClient::Impl::take_commands() {
         incoming.swap(incoming_);
     }
     for (Command& command : incoming) {
+        if (is_transfer_command(command.name) && !node_is_down()) {
+            transfers_.command(command.id, command.name, command.parameters);
+            continue;
+        }
         if (node_is_down()) {
             const bool refused = link_.state == Link::State::refused;
             give_up(command, refused ? say("the node does not accept this workbench") : say("the node is not running"));
@@ -890,6 +980,7 @@ void NodeClient::Impl::take_commands() {
         }
         command.wire_id = random_id();
         command.waits_since = steady_seconds();
+        write_there_first(command);
         const bool ready = peer_ && peer_->ready();
         set_pending(command, ready ? Sentence()
                                    : say("there is no connection to the node; the command is sent when it is back"));
@@ -931,10 +1022,15 @@ void NodeClient::Impl::answered(protocol::ResponseReceived response) {
     }
     const Command command = std::move(*found);
     commands_.erase(found);
-    if (command.id == 0) {
+    if (command.then) {
+        command.then(response);
+    } else if (command.id == 0) {
         if (response.done) {
             model_.set_catalogue(std::move(response.value));
         }
+    } else if (response.done && !command.fetched_to.empty()) {
+        transfers_.fetch_output(command.id, command.name, base::text_of(command.parameters, "path"),
+                                std::move(response.value), command.fetched_to);
     } else {
         const auto state = response.done      ? CommandResult::State::done
                            : response.unknown ? CommandResult::State::unknown
@@ -946,6 +1042,8 @@ void NodeClient::Impl::answered(protocol::ResponseReceived response) {
 
 /// The commands stay: a node that carried one out knows its id and only answers again.
 void NodeClient::Impl::connection_lost() {
+    transfers_.connection_lost();
+    std::erase_if(commands_, [](const Command& command) { return command.then != nullptr; });
     for (Command& command : commands_) {
         command.waits_since = steady_seconds();
         if (std::exchange(command.sent, false)) {
@@ -967,6 +1065,7 @@ void NodeClient::Impl::give_up(const Command& command, const Sentence& reason) {
 }
 
 void NodeClient::Impl::give_up_commands(const Sentence& reason) {
+    transfers_.give_up(reason);
     for (const Command& command : std::exchange(commands_, {})) {
         give_up(command, reason);
     }
@@ -1008,7 +1107,7 @@ void NodeClient::Impl::set_result(CommandId id, CommandResult result) {
 
 void NodeClient::Impl::set_link(Link::State state, Sentence message) {
     link_.state = state;
-    if (state != Link::State::unopened) {
+    if (state != Link::State::unopened && state != Link::State::refused) {
         link_.obstacle = Link::Obstacle::none;
     }
     link_.message = std::move(message);
@@ -1060,6 +1159,10 @@ void NodeClient::Impl::publish() {
     snapshot->session = session_;
     snapshot->link = link_;
     snapshot->results = results_;
+    snapshot->transfers = transfers_.list();
+    for (const Transfer& transfer : snapshot->transfers) {
+        snapshot->tasks.push_back(task_of(transfer));
+    }
     published_at_ = steady_seconds();
     if (window_memory_ == 0 || published_at_ - measured_at_ > kMeasureSeconds) {
         window_memory_ = base::process_memory(::getpid());

@@ -27,7 +27,11 @@ struct ClientOptions {
     std::string node{};
     std::filesystem::path keys{};  ///< tls: folder of our own key and of the list of known nodes
     std::filesystem::path ssh = ssh_program();
+    bool follow = true;            ///< read the records of the session; else snapshots have gauges and results alone
     double command_patience = 60;  ///< seconds that a command waits for a lost connection to come back
+    /// Steps are read whole, with their counts, as far back as so many bytes of each run reach; before that by their
+    /// heads where these are packed. A little more than what is kept of counts.
+    std::uint64_t whole_bytes = history::kCountBytes + history::kCountBytes / 4;
 };
 
 /// Why that is no address of a node on another machine; empty when it is one.

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/json_fields.hpp"
+#include "nodes/protocol/record_heads.hpp"
 
 namespace moescope::client {
 
@@ -65,7 +66,10 @@ bool NodeView::is_orphan(const history::Session::Run<T>& run) const {
     return !protocol::ended(run.value.state) && (gone_ || run.epoch < epoch_);
 }
 
-void NodeView::apply(const protocol::Frame& record) {
+std::size_t NodeView::apply(const protocol::Frame& record) {
+    if (record.type == protocol::kPackedHeads) {
+        return history_.apply_heads(record.body, record.time_ns);
+    }
     const auto type = static_cast<protocol::RecordType>(record.type);
     const std::uint32_t run = history_.apply({type, {record.epoch, record.sequence}, record.time_ns, record.body});
     sets_changed_ = sets_changed_ || type == protocol::RecordType::intervention_set;
@@ -80,6 +84,7 @@ void NodeView::apply(const protocol::Frame& record) {
             state_of_run(gauges->second);
         }
     }
+    return 1;
 }
 
 void NodeView::apply_state(const json& state) {
@@ -215,6 +220,12 @@ std::shared_ptr<Snapshot> NodeView::snapshot() {
     publish(history_.answers(), head_.generations);
     publish(history_.probes(), head_.probes);
     publish(history_.routes(), head_.routes);
+    for (auto& [id, run] : history_.imports()) {
+        if (run.changed) {
+            history::fit_columns(run.value);
+        }
+    }
+    publish(history_.imports(), head_.imports);
     for (auto& [id, run] : history_.routing()) {
         if (std::exchange(run.changed, false)) {
             head_.routing[id] = std::make_shared<const history::RunRouting>(run.value);

@@ -16,8 +16,9 @@ namespace moescope::client {
 
 class NodeView {
  public:
-    /// A record from the journal (Frame::type without 0x8000). A body that can't be read becomes a line of the log.
-    void apply(const protocol::Frame& record);
+    /// A record from the journal, or many packed ones (Frame::type without 0x8000). A body that can't be read becomes a
+    /// line of the log. How many records.
+    std::size_t apply(const protocol::Frame& record);
     /// Records that will not come.
     void apply_gap(const nlohmann::json& gap, std::uint64_t time_ns) { history_.add_gap(gap, time_ns); }
     /// Gauges, any subset of the keys.

@@ -12,6 +12,7 @@
 
 #include "base/sentence.hpp"
 #include "nodes/history/experiments.hpp"
+#include "nodes/history/imported_run.hpp"
 #include "nodes/history/routing.hpp"
 #include "nodes/history/runs.hpp"
 #include "nodes/protocol/gauges.hpp"
@@ -40,10 +41,11 @@ struct Link {
         refused,   ///< the node speaks another version, or does not accept us
         unopened,  ///< the node could not open the session and ended; `message` says why, `obstacle` what may help
     };
-    /// Of a session that could not be opened. In use, or not writable: it can be opened for reading.
-    enum class Obstacle { none, in_use, not_writable, no_session, newer, other };
+    /// Of a session that could not be opened: in use, or not writable: it can be opened for reading. Of a node that was
+    /// to be reached over ssh: it is not there, or of a version that does not fit (node_copy.hpp helps).
+    enum class Obstacle { none, in_use, not_writable, no_session, newer, other, no_program, other_version };
     State state = State::starting;
-    Obstacle obstacle = Obstacle::none;  ///< while `unopened`
+    Obstacle obstacle = Obstacle::none;  ///< while `unopened` or `refused`
     base::Sentence message;              ///< for a person, empty while all is well
     std::string address;                 ///< of a node on another machine; empty: it is here
     double last_data_time = 0;  ///< seconds of steady clock (client::now_seconds()) at which the last frame came
@@ -60,6 +62,23 @@ struct Link {
 
 using protocol::ModelEntry;
 using protocol::Task;
+
+/// Files that come from the node or go to it, see transfers.hpp.
+struct Transfer {
+    enum class Phase {
+        waiting,  ///< for its turn, or for the connection
+        opening,  ///< the node looks for it, or packs it
+        moving,
+        checking,  ///< all bytes are there; the whole is compared
+    };
+    CommandId command = 0;
+    std::string task;  ///< id of its Task
+    bool push = false;
+    std::string name, place;  ///< there; and here
+    Phase phase = Phase::waiting;
+    std::uint64_t done = 0, bytes = 0;  ///< verified; of all, 0 while that is not known
+    double bytes_per_second = 0;
+};
 
 struct NodeInfo {
     std::string name, version, address, session, cpu;
@@ -89,11 +108,13 @@ struct Snapshot {
     NodeInfo node;
     std::uint64_t window_memory = 0;  ///< bytes of this program, see base::process_memory()
     std::vector<ModelEntry> models;
-    std::vector<Task> tasks;
+    std::vector<Task> tasks;  ///< of the node, and the transfers
+    std::vector<Transfer> transfers;
     std::map<std::uint32_t, std::shared_ptr<const history::TrainingRun>> training;
     std::map<std::uint32_t, std::shared_ptr<const history::Generation>> generations;
     std::map<std::uint32_t, std::shared_ptr<const history::ProbeRun>> probes;
     std::map<std::uint32_t, std::shared_ptr<const history::RouteRun>> routes;
+    std::map<std::uint32_t, std::shared_ptr<const history::ImportedRun>> imports;
     /// Of every run that was watched: answers and runs of `routes` alike.
     std::map<std::uint32_t, std::shared_ptr<const history::RunRouting>> routing;
     /// Named sets of changes to routers: name -> items (routing::interventions_from_json). Never a null pointer.

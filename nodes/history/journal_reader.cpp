@@ -25,6 +25,27 @@ sessions::Position beginning_of(const Session& history, std::uint32_t run) {
     return {found->second->started.epoch, found->second->started.sequence - 1};
 }
 
+/// Without counts: of what is packed the heads.
+void read_metrics(const sessions::Journal& journal, sessions::Position from, Session& history) {
+    constexpr auto kChannel = static_cast<std::uint8_t>(Channel::metrics);
+    for (;;) {
+        if (const auto heads = journal.read_heads(kChannel, from, 0)) {
+            history.apply_heads(heads->bytes, 0);
+            from = heads->last;
+            continue;
+        }
+        const auto records = journal.read(kChannel, from, kRecordsAtOnce, kBytesAtOnce);
+        if (records.empty()) {
+            return;
+        }
+        for (const sessions::Record& record : records) {
+            history.apply(
+                {static_cast<RecordType>(record.type), {record.epoch, record.sequence}, record.time_ns, record.body});
+        }
+        from = {records.back().epoch, records.back().sequence};
+    }
+}
+
 }  // namespace
 
 void for_each_record(const sessions::Journal& journal, Channel channel, sessions::Position from,
@@ -46,12 +67,17 @@ void for_each_record(const sessions::Journal& journal, Channel channel, sessions
 Session read_session(const sessions::Journal& journal, const ReadOptions& options) {
     Session history(options.keep);
     for (const Channel channel : options.channels) {
-        if (channel == Channel::metrics && options.keep.run != 0 && !history.trainings().contains(options.keep.run)) {
-            continue;  // only training runs have steps and evaluations
+        if (channel == Channel::metrics && options.keep.run != 0 && !history.trainings().contains(options.keep.run) &&
+            !history.imports().contains(options.keep.run)) {
+            continue;  // only these have steps, evaluations and curves
         }
         const sessions::Position from = options.keep.run != 0 && channel != Channel::events
                                             ? beginning_of(history, options.keep.run)
                                             : sessions::Position{};
+        if (channel == Channel::metrics && options.keep.counts == 0 && !options.seen) {
+            read_metrics(journal, from, history);
+            continue;
+        }
         for_each_record(journal, channel, from, [&](const sessions::Record& record) {
             const std::uint32_t run = history.apply(
                 {static_cast<RecordType>(record.type), {record.epoch, record.sequence}, record.time_ns, record.body});
@@ -60,6 +86,9 @@ Session read_session(const sessions::Journal& journal, const ReadOptions& option
             }
             return true;
         });
+    }
+    for (auto& [id, run] : history.imports()) {
+        fit_columns(run.value);
     }
     return history;
 }
@@ -70,7 +99,9 @@ Session read_runs(const sessions::Journal& journal) {
 
 Session read_run(sessions::Session& session, std::uint32_t run) {
     Session history =
-        read_session(session.journal(), {.keep = {.counts = std::numeric_limits<std::size_t>::max(), .run = run}});
+        read_session(session.journal(), {.keep = {.counts = std::numeric_limits<std::size_t>::max(),
+                                                  .run = run,
+                                                  .count_bytes = std::numeric_limits<std::size_t>::max()}});
     add_stored_labels(history, session);
     return history;
 }

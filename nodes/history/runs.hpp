@@ -74,7 +74,8 @@ struct TrainingRun : RunHeader {
     Column evaluation_step, evaluation_english, evaluation_chinese;
 
     std::uint16_t layers = 0, experts = 0, top_k = 0;
-    /// The latest steps, oldest first, at most so many as the reader keeps (kCountHistory in the window).
+    /// The latest steps, oldest first, at most so many as the reader keeps (in the window kCountHistory, and no more
+    /// than fit into kCountBytes).
     SharedList<std::shared_ptr<const StepCounts>> counts;
     /// What each process did, of a run of several: the latest steps, oldest first, as many as of `counts` and no more
     /// than fit into kRankBytes.
@@ -87,6 +88,7 @@ struct TrainingRun : RunHeader {
     SharedList<TextSample> samples;
 };
 inline constexpr std::size_t kCountHistory = 4096;
+inline constexpr std::size_t kCountBytes = std::size_t{64} << 20;
 inline constexpr std::size_t kRankBytes = std::size_t{64} << 20;
 
 /// One answer of one model: a column of the Compare panel.

@@ -14,8 +14,10 @@
 #include "base/text.hpp"
 #include "nodes/history/checkpoint_name.hpp"
 #include "nodes/history/event_log.hpp"
+#include "nodes/protocol/record_heads.hpp"
 #include "probes/probes.hpp"
 #include "routing/interventions.hpp"
+#include "sessions/packed_records.hpp"
 
 namespace moescope::history {
 
@@ -43,6 +45,7 @@ bool is_known(RecordType type) {
         case RecordType::step:
         case RecordType::evaluation:
         case RecordType::ranks:
+        case RecordType::curve:
         case RecordType::tokens:
         case RecordType::generation_ended:
         case RecordType::routing_started:
@@ -267,6 +270,13 @@ Session::Route& Session::route(std::uint32_t id) {
     return run;
 }
 
+Session::Import& Session::imported(std::uint32_t id) {
+    Import& run = imports_[id];
+    run.value.id = id;
+    run.changed = true;
+    return run;
+}
+
 std::map<std::uint32_t, const RunHeader*> Session::runs() const {
     std::map<std::uint32_t, const RunHeader*> all;
     const auto add = [&](const auto& runs) {
@@ -280,6 +290,7 @@ std::map<std::uint32_t, const RunHeader*> Session::runs() const {
     add(answers_);
     add(probes_);
     add(routes_);
+    add(imports_);
     return all;
 }
 
@@ -300,6 +311,13 @@ std::uint32_t Session::apply(const RecordView& record) {
                 ranks(record, std::move(*decoded));
             }
             return run;
+        }
+    } else if (record.type == RecordType::curve) {
+        if (const auto piece = protocol::decode_curve(record.body); piece && piece->run != 0) {
+            if (wanted(piece->run)) {
+                curve(record, *piece);
+            }
+            return piece->run;
         }
     } else if (record.type == RecordType::tokens) {
         if (auto decoded = protocol::decode_tokens(record.body); decoded && decoded->run != 0) {
@@ -331,6 +349,26 @@ std::uint32_t Session::apply(const RecordView& record) {
              base::say("record {} of type {} can't be read and is left out", record.at.sequence,
                        static_cast<int>(record.type))});
     return 0;
+}
+
+std::size_t Session::apply_heads(std::span<const std::byte> packed, std::uint64_t time_ns) {
+    const auto heads = sessions::unpack_heads(packed);
+    if (!heads || heads->records.empty()) {
+        add_log({time_ns, "warning", "workbench", base::say("packed records can't be read and are left out")});
+        return 0;
+    }
+    for (const sessions::PackedRecord& packed_record : heads->records) {
+        const auto type = static_cast<RecordType>(packed_record.type);
+        const RecordView record{
+            type, {packed_record.at.epoch, packed_record.at.sequence}, packed_record.time_ns, packed_record.head};
+        if (packed_record.head.size() == packed_record.length) {
+            apply(record);
+        } else if (const auto head = type == RecordType::step ? protocol::decode_step_head(record.body) : std::nullopt;
+                   head && head->run != 0 && (keep_.run == 0 || head->run == keep_.run)) {
+            step(record, *head);
+        }
+    }
+    return heads->records.size();
 }
 
 void Session::json_record(const RecordView& record, const json& body) {
@@ -366,6 +404,7 @@ void Session::json_record(const RecordView& record, const json& body) {
             return add_gap(body, record.time_ns);
         case RecordType::step:
         case RecordType::ranks:
+        case RecordType::curve:
         case RecordType::tokens:
         case RecordType::routing_chunk:
         case RecordType::routing_scores:
@@ -411,6 +450,13 @@ void Session::run_started(const RecordView& record, const json& body) {
             run.group = text_of(run.manifest, "group");
             break;
         }
+        case RunKind::imported: {
+            ImportedRun& run = announced(imported(id), record, body);
+            run.message = {};
+            run.source = base::shown_name(text_of(run.manifest, "source"));
+            run.format = base::shown_name(text_of(run.manifest, "format"));
+            break;
+        }
     }
 }
 
@@ -436,6 +482,8 @@ void Session::run_ended(const RecordView& record, const json& body) {
         end(probe(id));
     } else if (routes_.contains(id)) {
         end(route(id));
+    } else if (imports_.contains(id)) {
+        end(imported(id));
     }
 }
 
@@ -541,8 +589,10 @@ void Session::step(const RecordView& record, const protocol::StepRecord& step) {
                 value.counts.truncate(value.counts.size() - 1);
             }
             value.counts.push_back(std::make_shared<StepCounts>(StepCounts{step.step, step.counts}));
-            if (value.counts.size() > keep_.counts) {
-                value.counts.drop_front(value.counts.size() - keep_.counts);
+            const std::size_t bytes = step.counts.size() * sizeof step.counts.front();
+            const std::size_t most = std::clamp<std::size_t>(keep_.count_bytes / bytes, 1, keep_.counts);
+            if (value.counts.size() > most) {
+                value.counts.drop_front(value.counts.size() - most);
             }
         }
     }
@@ -575,6 +625,14 @@ void Session::evaluation(const RecordView& record, const json& body) {
     const json& loss = member(body, "loss");
     const std::array values = {static_cast<double>(step), number_of(loss, "en"), number_of(loss, "zh")};
     evaluations_of(run.value, run.evaluation_rows).add(values, {record.at, 0, false});
+}
+
+void Session::curve(const RecordView& record, const protocol::CurveRecord& piece) {
+    Import& run = imported(piece.run);
+    run.epoch = std::max(run.epoch, record.at.epoch);
+    if (keep_.values) {
+        add_piece(run.value, piece);
+    }
 }
 
 void Session::tokens(const RecordView& record, protocol::TokenBatch batch) {

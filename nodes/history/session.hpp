@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "nodes/history/experiments.hpp"
+#include "nodes/history/imported_run.hpp"
 #include "nodes/history/routing.hpp"
 #include "nodes/history/run_table.hpp"
 #include "nodes/history/runs.hpp"
@@ -39,6 +40,7 @@ struct Keep {
     /// Of packed traces, all runs together. Above it those of the oldest run are given up first, and of a run alone
     /// what comes last.
     std::uint64_t routing_bytes = kRoutingBytes;
+    std::size_t count_bytes = kCountBytes;  ///< of each run's expert counts, but those of one step at least
 };
 
 /// "item/model/language/draw", the key of a probe answer and its labels.
@@ -81,6 +83,8 @@ class Session {
     };
 
     struct Route : Run<RouteRun> {};
+    /// Its columns are made by fit_columns(), of who looks at them.
+    struct Import : Run<ImportedRun> {};
     /// Of one run, whatever its kind.
     struct Routing {
         RunRouting value;
@@ -103,6 +107,9 @@ class Session {
     /// The run that the record belongs to, 0 when it belongs to none. A body that can't be read becomes a line of the
     /// log; a type that is not known says nothing.
     std::uint32_t apply(const RecordView& record);
+    /// Records that come packed and without their tails (sessions/packed_records.hpp): of a step what its head holds,
+    /// and no counts. How many there were; 0 and a line of the log when they can't be read.
+    std::size_t apply_heads(std::span<const std::byte> packed, std::uint64_t time_ns);
     /// Records that will not come.
     void add_gap(const nlohmann::json& gap, std::uint64_t time_ns);
     void add_log(LogLine line);
@@ -115,11 +122,13 @@ class Session {
     std::map<std::uint32_t, Answer>& answers() { return answers_; }
     std::map<std::uint32_t, Probe>& probes() { return probes_; }
     std::map<std::uint32_t, Route>& routes() { return routes_; }
+    std::map<std::uint32_t, Import>& imports() { return imports_; }
     std::map<std::uint32_t, Routing>& routing() { return routing_; }
     const std::map<std::uint32_t, Training>& trainings() const { return trainings_; }
     const std::map<std::uint32_t, Answer>& answers() const { return answers_; }
     const std::map<std::uint32_t, Probe>& probes() const { return probes_; }
     const std::map<std::uint32_t, Route>& routes() const { return routes_; }
+    const std::map<std::uint32_t, Import>& imports() const { return imports_; }
     const std::map<std::uint32_t, Routing>& routing() const { return routing_; }
     /// Items by name, all of them readable (routing::interventions_from_json).
     const std::map<std::string, nlohmann::json>& intervention_sets() const { return intervention_sets_; }
@@ -143,6 +152,9 @@ class Session {
         for (auto& [id, run] : routes_) {
             function(run);
         }
+        for (auto& [id, run] : imports_) {
+            function(run);
+        }
     }
 
  private:
@@ -155,6 +167,7 @@ class Session {
     void step(const RecordView& record, const protocol::StepRecord& step);
     void ranks(const RecordView& record, protocol::RankRecord ranks);
     void evaluation(const RecordView& record, const nlohmann::json& body);
+    void curve(const RecordView& record, const protocol::CurveRecord& piece);
     void tokens(const RecordView& record, protocol::TokenBatch batch);
     void generation_ended(const RecordView& record, const nlohmann::json& body);
     void probe_draw(const RecordView& record, const nlohmann::json& body);
@@ -173,12 +186,14 @@ class Session {
     Answer& answer(std::uint32_t id);
     Probe& probe(std::uint32_t id);
     Route& route(std::uint32_t id);
+    Import& imported(std::uint32_t id);
 
     Keep keep_;
     std::map<std::uint32_t, Training> trainings_;
     std::map<std::uint32_t, Answer> answers_;
     std::map<std::uint32_t, Probe> probes_;
     std::map<std::uint32_t, Route> routes_;
+    std::map<std::uint32_t, Import> imports_;
     std::map<std::uint32_t, Routing> routing_;
     std::uint64_t routing_bytes_ = 0;  ///< of all traces
     std::map<std::string, nlohmann::json> intervention_sets_;

@@ -39,6 +39,11 @@ enum class FrameType : std::uint16_t {
     ping = 18,
     pong = 19,
     bye = 20,
+    // Files in pieces, see ranges.hpp.
+    pull = 21,
+    push = 22,
+    chunk = 23,
+    range = 24,
 };
 
 struct Frame {

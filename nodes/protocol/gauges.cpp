@@ -50,6 +50,14 @@ const char* task_kind_name(TaskKind kind) {
             return "task.sweep";
         case TaskKind::model_export:
             return "task.export";
+        case TaskKind::archive:
+            return "task.archive";
+        case TaskKind::fetch:
+            return "task.fetch";
+        case TaskKind::send:
+            return "task.send";
+        case TaskKind::curves:
+            return "task.curves";
     }
     return "";
 }

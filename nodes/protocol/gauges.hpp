@@ -24,9 +24,13 @@ enum class TaskKind : std::uint8_t {
     route,
     effect,
     sweep,
-    model_export
+    model_export,
+    archive,  ///< a session is packed
+    fetch,    ///< files come from a node
+    send,     ///< files go to one
+    curves    ///< of other tools, in or out
 };
-inline constexpr int kTaskKinds = 12;
+inline constexpr int kTaskKinds = 16;
 /// "task.train", ...: a language key.
 const char* task_kind_name(TaskKind kind);
 std::optional<TaskKind> task_kind_named(std::string_view name);

@@ -17,7 +17,7 @@ using base::say;
 using base::Sentence;
 
 inline constexpr std::uint16_t kMajor = 2;        ///< rises when an older peer can't understand us
-inline constexpr std::uint16_t kMinor = 1;        ///< rises with every addition
+inline constexpr std::uint16_t kMinor = 2;        ///< rises with every addition
 inline constexpr std::uint16_t kOldestMajor = 2;  ///< the oldest major that we still speak
 
 enum class Role : std::uint8_t { node = 0, viewer = 1 };

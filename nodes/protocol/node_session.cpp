@@ -82,6 +82,12 @@ Actions NodeSession::on_frame(Frame frame, double now) {
             return on_unsubscribe(frame);
         case FrameType::credit:
             return on_credit(frame);
+        case FrameType::pull:
+            return on_pull(frame);
+        case FrameType::push:
+            return on_push(frame);
+        case FrameType::chunk:
+            return on_chunk(frame);
         case FrameType::ping:
         case FrameType::pong:
             if (auto actions = Heartbeat::on_ping_or_pong(std::move(frame), now)) {
@@ -204,7 +210,7 @@ Actions NodeSession::on_subscribe(const Frame& frame) {
         return close(Close::Why::broken_rule, say("a subscription must name a channel from 1 to 4 and a position"));
     }
     Subscription& subscription = subscriptions_[body->channel];
-    subscription = {true, false, body->after, kInitialCredit, body->after};
+    subscription = {true, false, body->after, kInitialCredit, body->after, body->whole_bytes};
     Actions actions;
     if (body->after > last_) {
         // Records that this journal does not know: the viewer must be told, never left with a silent hole.
@@ -241,6 +247,56 @@ Actions NodeSession::on_credit(const Frame& frame) {
     return {MoreWanted{}};
 }
 
+bool NodeSession::may_begin(std::uint32_t number) const {
+    return ranges_.size() < kMaximumRanges && !ranges_.contains(number);
+}
+
+Actions NodeSession::on_pull(const Frame& frame) {
+    const auto order = decode_range_order(frame.body);
+    if (!order) {
+        return close(Close::Why::broken_rule, say("PULL must name a range of 1 byte to 4 MiB"));
+    }
+    if (!may_begin(order->number)) {
+        return close(Close::Why::broken_rule, say("more than {} ranges of files are under way", kMaximumRanges));
+    }
+    ranges_.emplace(order->number, *order);
+    return {PullReceived{*order}};
+}
+
+Actions NodeSession::on_push(const Frame& frame) {
+    auto push = decode_push(frame.body);
+    if (!push) {
+        return close(Close::Why::broken_rule, say("PUSH must name a range of 1 byte to 4 MiB and its hash"));
+    }
+    if (!may_begin(push->order.number) || !assembly_.begin(push->order, std::move(push->sha256))) {
+        return close(Close::Why::broken_rule, say("more than {} ranges of files are under way", kMaximumRanges));
+    }
+    ranges_.emplace(push->order.number, push->order);
+    return {};
+}
+
+Actions NodeSession::on_chunk(const Frame& frame) {
+    const auto chunk = decode_chunk(frame.body);
+    if (!chunk || !assembly_.add(*chunk)) {
+        return close(Close::Why::broken_rule, say("the viewer sent a piece of a file that is not the next one"));
+    }
+    if (!assembly_.whole(chunk->number)) {
+        return {};
+    }
+    return {PushReceived{*assembly_.take(chunk->number)}};
+}
+
+Actions NodeSession::answer_range(const RangeEnd& end, std::vector<std::byte> bytes) {
+    const auto found = ranges_.find(end.number);
+    if (closed_ || found == ranges_.end()) {
+        return {};
+    }
+    const RangeOrder order = found->second;
+    ranges_.erase(found);
+    sender_.add(order, std::move(bytes), std::nullopt, make_frame(FrameType::range, encode_range_end(end)));
+    return {MoreWanted{}};
+}
+
 Actions NodeSession::on_time(double now) {
     if (closed_) {
         return {};
@@ -270,7 +326,7 @@ std::optional<NodeSession::Read> NodeSession::next_read() const {
             return std::nullopt;
         }
         return Read{static_cast<std::uint8_t>(channel), subscription.after,
-                    std::min(kReadBytes, static_cast<std::size_t>(subscription.credit))};
+                    std::min(kReadBytes, static_cast<std::size_t>(subscription.credit)), subscription.whole_bytes};
     };
     if (const auto events = wanted(Channel::events)) {
         return events;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <map>
 #include <optional>
 #include <set>
 
@@ -41,6 +42,7 @@ class NodeSession {
         std::uint8_t channel = 0;
         StreamPosition after;
         std::size_t max_bytes = 0;
+        std::optional<std::uint64_t> whole_bytes{};  ///< packed heads serve, see SubscribeBody
     };
     /// The channel whose turn it is: events before all others, these one after the other, so that none of them waits
     /// for another to end. Nothing when all have caught up or have no credit.
@@ -57,12 +59,19 @@ class NodeSession {
     void on_journal_grew();
     std::int64_t credit(std::uint8_t channel) const;  ///< 0 when not subscribed
 
+    /// After PullReceived or PushReceived; dropped when that range is not under way. `bytes`: of a PULL that is whole.
+    Actions answer_range(const RangeEnd& end, std::vector<std::byte> bytes = {});
+    /// Pieces of files that wait to be sent: behind everything else, or one between two reads of the journal.
+    bool has_pieces() const { return greeted() && !sender_.empty(); }
+    Frame next_piece() { return sender_.next(); }
+
  private:
     struct Subscription {
         bool active = false, caught_up = false;
         StreamPosition after;
         std::int64_t credit = 0;
         StreamPosition told;  ///< up to here the viewer knows what is missing
+        std::optional<std::uint64_t> whole_bytes{};
     };
     Actions close(Close::Why why, const Sentence& reason);
     Actions on_hello(const Frame& frame);
@@ -71,6 +80,10 @@ class NodeSession {
     Actions on_subscribe(const Frame& frame);
     Actions on_unsubscribe(const Frame& frame);
     Actions on_credit(const Frame& frame);
+    Actions on_pull(const Frame& frame);
+    Actions on_push(const Frame& frame);
+    Actions on_chunk(const Frame& frame);
+    bool may_begin(std::uint32_t number) const;
 
     Hello ours_;
     StreamPosition last_;
@@ -84,6 +97,9 @@ class NodeSession {
     std::array<Subscription, kChannels> subscriptions_;
     std::size_t turn_ = 0;  ///< of the channels other than events
     std::set<std::string> pending_;
+    std::map<std::uint32_t, RangeOrder> ranges_;  ///< without an answer, by number
+    RangeAssembly assembly_;                      ///< of those that are pushed
+    RangeSender sender_;
 };
 
 }  // namespace moescope::protocol

@@ -9,6 +9,7 @@
 #include "base/little_endian.hpp"
 #include "nodes/protocol/frame.hpp"
 #include "nodes/protocol/old_layouts.hpp"
+#include "nodes/protocol/record_heads.hpp"
 #include "nodes/protocol/tagged_fields.hpp"
 
 namespace moescope::protocol {
@@ -263,6 +264,7 @@ Channel channel_of(RecordType type) {
         case RecordType::step:
         case RecordType::evaluation:
         case RecordType::ranks:
+        case RecordType::curve:
             return Channel::metrics;
         case RecordType::sample:
         case RecordType::tokens:
@@ -312,7 +314,10 @@ std::vector<std::byte> encode_step(const StepRecord& record) {
     return body;
 }
 
-std::optional<StepRecord> decode_step(std::span<const std::byte> body) {
+namespace {
+
+/// `cut`: it may end after any field.
+std::optional<StepRecord> read_step(std::span<const std::byte> body, bool cut) {
     FieldReader reader(body);
     if (reader.layout() == kOldLayout) {
         return decode_step_1(body);
@@ -321,18 +326,60 @@ std::optional<StepRecord> decode_step(std::span<const std::byte> body) {
         return std::nullopt;
     }
     StepRecord record;
-    while (const auto field = reader.next()) {
+    while (!(cut && reader.left() == 0)) {
+        const auto field = reader.next();
+        if (!field) {
+            break;
+        }
         if (!take_step_field(*field, record)) {
             return std::nullopt;
         }
     }
-    if (!reader.complete() || !fits(record, record.counts.size(), record.router_entropy.size())) {
+    if (!(reader.complete() || (cut && reader.good() && reader.left() == 0)) ||
+        !fits(record, record.counts.size(), record.router_entropy.size())) {
         return std::nullopt;
     }
     if (std::isnan(record.router_entropy_mean)) {
         record.router_entropy_mean = base::mean_router_entropy(record.router_entropy);
     }
     return record;
+}
+
+}  // namespace
+
+std::optional<StepRecord> decode_step(std::span<const std::byte> body) {
+    return read_step(body, false);
+}
+
+std::optional<StepRecord> decode_step_head(std::span<const std::byte> head) {
+    return read_step(head, true);
+}
+
+RecordHead head_of(RecordType type, std::span<const std::byte> body) {
+    RecordHead head{body.size(), 0};
+    FieldReader reader(body);
+    if (type != RecordType::step || reader.layout() != kLayout) {
+        return head;
+    }
+    constexpr std::uint16_t kMean =
+        base::kStepValues[base::step_value_index(&base::StepValues::router_entropy_mean)].tag;
+    std::size_t at = body.size() - reader.left();
+    std::optional<std::size_t> layers_at;
+    bool has_mean = false, has_entropies = false;
+    while (const auto field = reader.next()) {
+        if (field->tag == kRun && !field->get(head.run)) {
+            return {body.size(), 0};
+        }
+        if (!layers_at && (field->tag == kCounts || field->tag == kRouterEntropy)) {
+            layers_at = at;
+        }
+        has_mean = has_mean || (field->tag == kMean && !layers_at);
+        has_entropies = has_entropies || (field->tag == kRouterEntropy && field->count > 0);
+        at = body.size() - reader.left();
+    }
+    // Where the mean of the entropies is no value of its own (older records), it is taken from them.
+    const bool is_cut = reader.complete() && layers_at && (has_mean || !has_entropies);
+    return is_cut ? RecordHead{*layers_at, head.run} : RecordHead{body.size(), 0};
 }
 
 std::uint64_t RankRecord::rows_between(std::size_t from, std::size_t to, std::optional<std::size_t> layer) const {

@@ -30,6 +30,7 @@ enum class RecordType : std::uint16_t {
     evaluation =
         11,       ///< JSON, metrics: {"run","step","loss":{"en":x,"zh":y},"tokens":{"en":n,"zh":n}} loss in nats/token
     ranks = 12,   ///< binary RankRecord, metrics: what each process of a run did, behind the step record
+    curve = 13,   ///< binary CurveRecord (curve_record.hpp), metrics: of a run of kind imported
     tokens = 20,  ///< binary TokenBatch, text
     generation_ended =
         21,  ///< JSON, text:

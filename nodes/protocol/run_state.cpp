@@ -51,6 +51,8 @@ const char* run_kind_name(RunKind kind) {
             return "probe";
         case RunKind::route:
             return "route";
+        case RunKind::imported:
+            return "imported";
     }
     return "";
 }

@@ -39,9 +39,10 @@ enum class RunKind : std::uint8_t {
     train,
     generate,
     probe,
-    route,  ///< texts are read, and what the routers decide is recorded
+    route,     ///< texts are read, and what the routers decide is recorded
+    imported,  ///< curves that another program recorded
 };
-inline constexpr int kRunKinds = 4;
+inline constexpr int kRunKinds = 5;
 const char* run_kind_name(RunKind kind);
 std::optional<RunKind> run_kind_named(std::string_view name);
 

@@ -25,6 +25,9 @@ std::vector<std::byte> encode_subscribe(const SubscribeBody& body) {
     writer.put_bytes(reserved, sizeof reserved);
     writer.put(body.after.epoch);
     writer.put(body.after.sequence);
+    if (body.whole_bytes) {
+        writer.put(*body.whole_bytes);
+    }
     return bytes;
 }
 
@@ -35,6 +38,9 @@ std::optional<SubscribeBody> decode_subscribe(std::span<const std::byte> body) {
     reader.skip(3);
     result.after.epoch = reader.get<std::uint32_t>();
     result.after.sequence = reader.get<std::uint64_t>();
+    if (reader.good() && reader.left() > 0) {
+        result.whole_bytes = reader.get<std::uint64_t>();
+    }
     if (!reader.good() || reader.left() != 0) {
         return std::nullopt;
     }

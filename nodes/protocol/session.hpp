@@ -7,12 +7,14 @@
 
 #include <cstdint>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
 
 #include "nodes/protocol/frame.hpp"
 #include "nodes/protocol/hello.hpp"
+#include "nodes/protocol/ranges.hpp"
 #include "nodes/protocol/rights.hpp"
 
 namespace moescope::protocol {
@@ -40,6 +42,7 @@ struct Close {
     enum class Why { clean, lost, broken_rule, refused };  ///< clean: a BYE; lost: silence; refused: versions or rights
     Why why = Why::clean;
     base::Sentence reason;
+    bool version = false;  ///< refused because the two sides speak no common version
 };
 /// Both sides know each other; limits for bodies rise.
 struct Greeted {
@@ -57,6 +60,14 @@ struct RequestReceived {
 };
 /// A subscription began or got credit: look at NodeSession::next_read().
 struct MoreWanted {};
+/// Answer with NodeSession::answer_range().
+struct PullReceived {
+    RangeOrder order;
+};
+/// All chunks of a PUSH are there; whether they have the hash has not been looked at. Answer as of PullReceived.
+struct PushReceived {
+    RangeAssembly::Range range;
+};
 
 // Of the viewer's side.
 struct RecordReceived {
@@ -79,9 +90,16 @@ struct StateReceived {
 struct RoundTrip {
     double seconds = 0;
 };
+/// How a range ended that was asked for or sent.
+struct RangeReceived {
+    RangeOrder order;
+    RangeEnd end;
+    std::vector<std::byte> bytes;  ///< of a PULL that is whole; they have the order's length, and perhaps not the hash
+};
 
-using Action = std::variant<SendFrame, Close, Greeted, ProofReceived, RequestReceived, MoreWanted, RecordReceived,
-                            ResponseReceived, GapReceived, StateReceived, RoundTrip>;
+using Action =
+    std::variant<SendFrame, Close, Greeted, ProofReceived, RequestReceived, MoreWanted, PullReceived, PushReceived,
+                 RecordReceived, ResponseReceived, GapReceived, StateReceived, RoundTrip, RangeReceived>;
 using Actions = std::vector<Action>;
 
 /// {"state": "failed", "error", "error_id"}: the answer to a command that could not be carried out.
@@ -98,6 +116,9 @@ inline bool is_data_channel(std::uint8_t channel) {
 struct SubscribeBody {
     std::uint8_t channel = 0;
     StreamPosition after;
+    /// Since version 2.2: the heads of records that are packed serve, but for the newest so many bytes of each run.
+    std::optional<std::uint64_t> whole_bytes{};
+    bool operator==(const SubscribeBody&) const = default;
 };
 struct CreditBody {
     std::uint8_t channel = 0;

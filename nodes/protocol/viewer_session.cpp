@@ -71,6 +71,10 @@ Actions ViewerSession::on_frame(Frame frame, double now) {
             }
             return {GapReceived{frame.channel, std::move(*gap)}};
         }
+        case FrameType::chunk:
+            return on_chunk(frame);
+        case FrameType::range:
+            return on_range(frame);
         case FrameType::ping:
         case FrameType::pong:
             if (auto actions = Heartbeat::on_ping_or_pong(std::move(frame), now)) {
@@ -95,7 +99,8 @@ Actions ViewerSession::on_greeting(const Frame& frame, double now) {
     if (type == FrameType::refuse) {
         const auto refuse = decode_refuse(frame.body);
         phase_ = Phase::closed;
-        return {Close{Close::Why::refused, refuse ? spoken(refuse->text) : say("the node refused the connection")}};
+        return {Close{Close::Why::refused, refuse ? spoken(refuse->text) : say("the node refused the connection"),
+                      refuse && refuse->code == RefuseCode::version}};
     }
     if (type == FrameType::bye) {
         phase_ = Phase::closed;
@@ -111,7 +116,7 @@ Actions ViewerSession::on_greeting(const Frame& frame, double now) {
             phase_ = Phase::closed;
             return {SendFrame{make_frame(FrameType::refuse, encode_refuse({RefuseCode::version, ours_.major,
                                                                            ours_.minor, text.english()}))},
-                    Close{Close::Why::refused, text}};
+                    Close{Close::Why::refused, text, true}};
         }
         theirs_ = *hello;
         phase_ = Phase::hello_received;
@@ -183,6 +188,51 @@ Actions ViewerSession::on_response(const Frame& frame) {
     return {std::move(response)};
 }
 
+Actions ViewerSession::on_chunk(const Frame& frame) {
+    const auto chunk = decode_chunk(frame.body);
+    if (!chunk || !assembly_.add(*chunk)) {
+        return close(Close::Why::broken_rule, say("the node sent a piece of a file that is not the next one"));
+    }
+    return {};
+}
+
+Actions ViewerSession::on_range(const Frame& frame) {
+    auto end = decode_range_end(frame.body);
+    if (!end) {
+        return close(Close::Why::broken_rule, say("the node ended a range of a file in a way that can't be read"));
+    }
+    if (const auto pushed = pushed_.find(end->number); pushed != pushed_.end()) {
+        const RangeOrder order = pushed->second;
+        pushed_.erase(pushed);
+        return {RangeReceived{order, std::move(*end), {}}};
+    }
+    const bool whole = assembly_.whole(end->number);
+    auto range = assembly_.take(end->number);
+    if (!range || (end->state == RangeEnd::State::whole && !whole)) {
+        return close(Close::Why::broken_rule, say("the node ended a range of a file that is not under way"));
+    }
+    if (end->state != RangeEnd::State::whole) {
+        range->bytes.clear();
+    }
+    return {RangeReceived{range->order, std::move(*end), std::move(range->bytes)}};
+}
+
+Actions ViewerSession::pull(const RangeOrder& order) {
+    if (!ready() || !assembly_.begin(order)) {
+        return {};
+    }
+    return {SendFrame{make_frame(FrameType::pull, encode_range_order(order))}};
+}
+
+Actions ViewerSession::push(PushBody push, std::vector<std::byte> bytes) {
+    if (!ready() || bytes.size() != push.order.length) {
+        return {};
+    }
+    pushed_.emplace(push.order.number, push.order);
+    sender_.add(push.order, std::move(bytes), make_frame(FrameType::push, encode_push(push)), std::nullopt);
+    return {MoreWanted{}};
+}
+
 Actions ViewerSession::on_time(double now) {
     if (phase_ == Phase::closed || phase_ == Phase::new_) {
         return {};
@@ -199,12 +249,15 @@ Actions ViewerSession::on_time(double now) {
     return heartbeat_.ping_when_due(now);
 }
 
-Actions ViewerSession::subscribe(std::uint8_t channel, StreamPosition after) {
+Actions ViewerSession::subscribe(std::uint8_t channel, StreamPosition after, std::optional<std::uint64_t> whole_bytes) {
     if (!ready() || !is_data_channel(channel)) {
         return {};
     }
     subscriptions_[channel] = {true, after, kInitialCredit, 0};
-    return {SendFrame{make_frame(FrameType::subscribe, encode_subscribe({channel, after}))}};
+    if (theirs_.major == 2 && theirs_.minor < 2) {
+        whole_bytes.reset();
+    }
+    return {SendFrame{make_frame(FrameType::subscribe, encode_subscribe({channel, after, whole_bytes}))}};
 }
 
 Actions ViewerSession::unsubscribe(std::uint8_t channel) {

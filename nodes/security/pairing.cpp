@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <charconv>
 #include <fcntl.h>
 #include <nlohmann/json.hpp>
 #include <openssl/evp.h>
@@ -17,6 +16,7 @@
 #include "base/json_fields.hpp"
 #include "base/json_guard.hpp"
 #include "base/text.hpp"
+#include "nodes/security/host_port.hpp"
 
 namespace moescope::security {
 
@@ -27,23 +27,14 @@ using nlohmann::json;
 namespace {
 
 constexpr std::string_view kScheme = "tls://";
-constexpr std::size_t kLongestHost = 253, kMostInvitations = 32, kMostViewers = 1000, kLongestName = 100;
+constexpr std::size_t kMostInvitations = 32, kMostViewers = 1000, kLongestName = 100;
 constexpr std::uint64_t kLongestFile = 1 << 20;
-
-bool is_host(std::string_view host) {
-    return !host.empty() && host.size() <= kLongestHost && host.front() != '-' &&
-           std::all_of(host.begin(), host.end(), [](unsigned char c) {
-               return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
-                      c == '-' || c == ':' || c == '_';
-           });
-}
 
 }  // namespace
 
 std::string to_text(const Invitation& invitation) {
-    const bool six = invitation.host.find(':') != std::string::npos;
-    return std::string(kScheme) + (six ? "[" : "") + invitation.host + (six ? "]" : "") + ":" +
-           std::to_string(invitation.port) + "#" + to_text(invitation.node) + "." + url_text(invitation.secret);
+    return std::string(kScheme) + bracketed(invitation.host) + ":" + std::to_string(invitation.port) + "#" +
+           to_text(invitation.node) + "." + url_text(invitation.secret);
 }
 
 std::optional<Invitation> invitation_from(std::string_view text) {
@@ -57,26 +48,15 @@ std::optional<Invitation> invitation_from(std::string_view text) {
     if (dot == std::string_view::npos) {
         return std::nullopt;
     }
-    const std::string_view place = rest.substr(0, hash);
-    const auto colon = place.rfind(':');
-    if (colon == std::string_view::npos) {
-        return std::nullopt;
-    }
-    std::string_view host = place.substr(0, colon);
-    if (host.size() > 2 && host.front() == '[' && host.back() == ']') {
-        host = host.substr(1, host.size() - 2);
-    } else if (host.find(':') != std::string_view::npos) {
-        return std::nullopt;
-    }
+    const auto place = host_port_from(rest.substr(0, hash));
     Invitation invitation;
-    const std::string_view port = place.substr(colon + 1);
-    const auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), invitation.port);
-    if (!is_host(host) || error != std::errc() || end != port.data() + port.size() || invitation.port == 0 ||
+    if (!place || !place->port || *place->port == 0 ||
         !from_url_text(rest.substr(hash + 1, dot - hash - 1), invitation.node) ||
         !from_url_text(rest.substr(dot + 1), invitation.secret)) {
         return std::nullopt;
     }
-    invitation.host = host;
+    invitation.host = place->host;
+    invitation.port = *place->port;
     return invitation;
 }
 

@@ -19,6 +19,7 @@
 #include "base/foreign_text.hpp"
 #include "base/json_guard.hpp"
 #include "nodes/protocol/node_session.hpp"
+#include "nodes/protocol/record_heads.hpp"
 #include "nodes/security/pairing.hpp"
 #include "nodes/security/unix_time.hpp"
 #include "nodes/transport/attempts.hpp"
@@ -34,6 +35,8 @@ using Socket = asio::local::stream_protocol::socket;
 using Bytes = std::vector<std::byte>;
 
 constexpr std::size_t kPieceBytes = 256 * 1024;  ///< of one write
+// Of files beside records in one write: enough that a journal that never ends does not keep them from coming.
+constexpr std::size_t kFileBytes = 64 * 1024;
 constexpr std::size_t kRecordsAtOnce = 4096;
 constexpr double kPairedSeconds = 5;  ///< a viewer whose pairing was taken away stays no longer
 
@@ -142,6 +145,7 @@ class NodeServer::Impl : public std::enable_shared_from_this<NodeServer::Impl> {
     void viewer_closed(const std::shared_ptr<Viewer>& viewer);
     void request(const std::shared_ptr<Viewer>& viewer, protocol::RequestReceived request);
     void answer(const std::string& id, const nlohmann::json& response);
+    void range(const std::shared_ptr<Viewer>& viewer, RangeRequest request);
     void abandon_commands(const Viewer& gone);
     protocol::Hello hello() const;
 
@@ -213,6 +217,9 @@ class NodeServer::Impl::Viewer final : public Peer, public std::enable_shared_fr
     void respond(const std::string& id, const nlohmann::json& response) {
         perform(session_.respond(id, response), control_);
     }
+    void answer_range(RangeAnswer answer) {
+        perform(session_.answer_range(answer.end, std::move(answer.bytes)), control_);
+    }
     void bye() { perform(session_.bye(base::say("the node ends")), control_); }
     const std::optional<Guest>& guest() const { return guest_; }
     void admit(protocol::Right right) {
@@ -275,6 +282,10 @@ class NodeServer::Impl::Viewer final : public Peer, public std::enable_shared_fr
         if (out.empty()) {
             fill_from_journal(out);
         }
+        const std::size_t most = out.empty() ? kPieceBytes : out.size() + kFileBytes;
+        while (out.size() < most && session_.has_pieces()) {
+            protocol::append_frame(out, session_.next_piece());
+        }
         return !out.empty();
     }
 
@@ -316,11 +327,36 @@ class NodeServer::Impl::Viewer final : public Peer, public std::enable_shared_fr
         }
     }
 
+    /// As they are stored; false when the next records are not packed or are wanted whole.
+    bool send_heads(const protocol::NodeSession::Read& read, Bytes& out) {
+        if (read.channel == static_cast<std::uint8_t>(protocol::Channel::events)) {
+            return false;  // on which holes are told
+        }
+        auto heads =
+            server_.journal_.read_heads(read.channel, {read.after.epoch, read.after.sequence}, *read.whole_bytes);
+        if (!heads) {
+            return false;
+        }
+        protocol::Frame frame;
+        frame.type = protocol::kPackedHeads;
+        frame.channel = read.channel;
+        frame.sequence = heads->last.sequence;
+        frame.epoch = heads->last.epoch;
+        frame.body = std::move(heads->bytes);
+        std::vector<protocol::Frame> frames;
+        frames.push_back(std::move(frame));
+        perform(session_.on_records(read.channel, std::move(frames)), out);
+        return true;
+    }
+
     void fill_from_journal(Bytes& out) {
         while (out.size() < kPieceBytes) {
             const auto read = session_.next_read();
             if (!read) {
                 break;
+            }
+            if (read->whole_bytes && send_heads(*read, out)) {
+                continue;
             }
             std::vector<sessions::Hole> holes;
             auto records = server_.journal_.read(read->channel, {read->after.epoch, read->after.sequence},
@@ -355,6 +391,11 @@ class NodeServer::Impl::Viewer final : public Peer, public std::enable_shared_fr
                 server_.admit(*this, proof->auth);
             } else if (auto* request = std::get_if<protocol::RequestReceived>(&action)) {
                 server_.request(shared_from_this(), std::move(*request));
+            } else if (const auto* pull = std::get_if<protocol::PullReceived>(&action)) {
+                server_.range(shared_from_this(), {pull->order, false, {}, {}});
+            } else if (auto* push = std::get_if<protocol::PushReceived>(&action)) {
+                server_.range(shared_from_this(),
+                              {push->range.order, true, std::move(push->range.sha256), std::move(push->range.bytes)});
             }
         }
         if (!actions.empty()) {
@@ -705,6 +746,28 @@ void NodeServer::Impl::answer(const std::string& id, const nlohmann::json& respo
         if (const auto viewer = weak.lock()) {
             viewer->respond(id, response);
         }
+    }
+}
+
+void NodeServer::Impl::range(const std::shared_ptr<Viewer>& viewer, RangeRequest request) {
+    auto reply = [weak = weak_from_this(), to = std::weak_ptr<Viewer>(viewer),
+                  number = request.order.number](RangeAnswer answer) {
+        const auto self = weak.lock();
+        if (!self) {
+            return;
+        }
+        answer.end.number = number;
+        asio::post(self->io_, [weak, to, answer = std::move(answer)]() mutable {
+            const auto alive = weak.lock();
+            if (const auto waiting = to.lock(); alive && waiting) {
+                waiting->answer_range(std::move(answer));
+            }
+        });
+    };
+    try {
+        handler_.on_range(viewer->asker(), std::move(request), reply);
+    } catch (const std::exception& error) {
+        reply({{0, protocol::RangeEnd::State::failed, {}, base::sentence_of(error)}, {}});
     }
 }
 

@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "nodes/protocol/ranges.hpp"
 #include "nodes/protocol/rights.hpp"
 #include "nodes/security/identity.hpp"
 #include "nodes/transport/node_address.hpp"
@@ -53,7 +54,19 @@ struct Asker {
     bool remote = false;  ///< over a network: what it names must lie inside the session
 };
 
-/// What the node does with commands. Both functions are called on the server's I/O thread and must return at once.
+/// A range of a file that a viewer asks for, or has sent.
+struct RangeRequest {
+    protocol::RangeOrder order;
+    bool pushed = false;
+    std::string sha256;            ///< of a pushed one: what its bytes should have, which nobody has looked at yet
+    std::vector<std::byte> bytes;  ///< of a pushed one: as many as the order says
+};
+struct RangeAnswer {
+    protocol::RangeEnd end;        ///< its number is filled in here
+    std::vector<std::byte> bytes;  ///< of one that was asked for and is whole
+};
+
+/// What the node does with commands. Its functions are called on the server's I/O thread and must return at once.
 class RequestHandler {
  public:
     virtual ~RequestHandler() = default;
@@ -68,6 +81,12 @@ class RequestHandler {
     /// {"state": "done", "value": {...}} or {"state": "failed", "error": "one sentence"}; the id is added here.
     virtual void on_request(const Asker& asker, std::string id, std::string command, nlohmann::json parameters,
                             std::function<void(nlohmann::json)> reply) = 0;
+
+    /// A range, of an object that a command has opened. `reply` as of on_request().
+    virtual void on_range(const Asker& asker, RangeRequest request, std::function<void(RangeAnswer)> reply) {
+        (void)asker, (void)request;
+        reply({{0, protocol::RangeEnd::State::failed, {}, base::say("this node sends and takes no files")}, {}});
+    }
 
     /// Nobody waits for the answers to these commands any more: their viewers have gone. Gives those that were not
     /// begun and now will not be; their `reply` is never called. One of them that comes again is a new command.

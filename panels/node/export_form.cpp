@@ -178,7 +178,9 @@ void ExportForm::take_exported(const ui::Context& ctx) {
         notes_.push_back(base::sentence_in(note, "text"));
     }
     if (add_it_) {
-        adding_ = ctx.client.send("models.add", {{"path", saved_as_}});
+        // The node's own copy, where what it wrote was fetched from another machine.
+        const std::string there = base::text_of(answer->value, "node_path");
+        adding_ = ctx.client.send("models.add", {{"path", there.empty() ? saved_as_ : there}});
     }
 }
 

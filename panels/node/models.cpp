@@ -2,6 +2,7 @@
 // address, remove.
 #include <algorithm>
 #include <array>
+#include <filesystem>
 #include <imgui.h>
 #include <imgui_stdlib.h>
 #include <numeric>
@@ -114,6 +115,16 @@ void state_badge(const ui::Context& ctx, const ModelEntry& model) {
     if (!model.message.empty()) {
         ui::tooltip(ctx.text.message(model.message));
     }
+}
+
+/// Asks for a folder on this machine, and fetches the model from the node's into it.
+void ask_to_fetch(const ui::Context& ctx, const ModelEntry& model) {
+    std::string name = model.trained_here ? model.name : std::filesystem::path(model.path).filename().string();
+    std::replace(name.begin(), name.end(), ':', '-');
+    ctx.choose_folder(ctx.text.format("models.fetch_title", {{"name", name}}), "export",
+                      [&client = ctx.client, model = model.name, name](const std::string& folder) {
+                          client.send("transfer.pull", {{"model", model}, {"to", folder + "/" + name}});
+                      });
 }
 
 int compare_by(const ui::Context& ctx, const ModelEntry& a, const ModelEntry& b, ImGuiID column) {
@@ -353,6 +364,13 @@ void ModelsPanel::draw_actions(ui::Context& ctx, const ModelEntry& model) {
         if (ui::button(label, can_export(model) && ctx.connected(),
                        text(can_export(model) ? "servers.offline" : "models.export.missing"))) {
             export_.open(ctx, model.name);
+        }
+        if (const char* fetch = text.label("models.fetch"); !ctx.snapshot.link.address.empty()) {
+            ui::flow(ui::button_width(fetch));
+            if (ui::button(fetch, can_export(model) && ctx.connected(),
+                           text(can_export(model) ? "servers.offline" : "models.export.missing"))) {
+                ask_to_fetch(ctx, model);
+            }
         }
         ui::flow(ui::button_width(text.label("models.copy_hash")));
         if (ui::button(text.label("models.copy_hash"), !model.sha256.empty())) {

@@ -83,8 +83,9 @@ void OverlayPlot::refresh(RunFigure figure, const std::vector<const ShownRun*>& 
     for (std::size_t i = 0; i < drawn.size(); ++i) {
         const history::RunCurve curve = curve_of(*drawn[i], figure);
         Shape& shape = shapes_[i];
-        const auto buckets =
-            split(curve.step, key_.x_min, key_.x_max, key_.pixels, is_sparse(figure) ? kInfinity : kStepGap);
+        // What another tool logs it need not log at every step.
+        const bool any_gap = is_sparse(figure) || drawn[i]->run->kind == history::RunKind::imported;
+        const auto buckets = split(curve.step, key_.x_min, key_.x_max, key_.pixels, any_gap ? kInfinity : kStepGap);
         if (is_sparse(figure)) {
             shape.points = extremes(buckets, curve.step, curve.value);
         } else {

@@ -50,7 +50,8 @@ bool in_experiment(const client::Snapshot& snapshot, const TrainingRun& run) {
 }  // namespace
 
 bool RunChoice::any(const Context& ctx) const {
-    return !ctx.snapshot.training.empty() || !others_.empty() || !reading_.empty() || !ctx.sessions.beside.empty();
+    return !ctx.snapshot.training.empty() || !ctx.snapshot.imports.empty() || !others_.empty() || !reading_.empty() ||
+           !ctx.sessions.beside.empty();
 }
 
 bool RunChoice::is_chosen(const client::Snapshot& snapshot, const std::string& id) const {
@@ -171,6 +172,12 @@ std::vector<ShownRun> RunChoice::shown(Context& ctx) {
     std::vector<ShownRun> runs;
     for (const auto& [number, run] : ctx.snapshot.training) {
         if (const std::string id = id_of(number); is_chosen(ctx.snapshot, id)) {
+            runs.push_back(
+                {id, {}, {}, run, loads_of(ctx, {ctx.snapshot.session, number}, run), 0, hidden_.count(id) != 0});
+        }
+    }
+    for (const auto& [number, run] : ctx.snapshot.imports) {
+        if (const std::string id = id_of(number); is_chosen(ctx.snapshot, id) && !run->step.empty()) {
             runs.push_back(
                 {id, {}, {}, run, loads_of(ctx, {ctx.snapshot.session, number}, run), 0, hidden_.count(id) != 0});
         }
@@ -345,6 +352,18 @@ void RunChoice::draw_this_session(Context& ctx) {
     }
 }
 
+void RunChoice::draw_imported(Context& ctx) {
+    if (ctx.snapshot.imports.empty()) {
+        return;
+    }
+    ui::section(ctx, ctx.text("runs.imported"));
+    for (auto entry = ctx.snapshot.imports.rbegin(); entry != ctx.snapshot.imports.rend(); ++entry) {
+        if (!entry->second->step.empty()) {
+            draw_run(ctx, id_of(entry->first), *entry->second, entry->second->name);
+        }
+    }
+}
+
 void RunChoice::draw_other_sessions(Context& ctx) {
     fs::path gone, again;
     for (const auto& other : others_) {
@@ -421,6 +440,7 @@ void RunChoice::draw(Context& ctx, std::size_t count) {
     if (ImGui::BeginChild(
             "runs", {std::min(24 * ctx.em, room.x - 3 * ctx.em), std::min(22 * ctx.em, 0.7f * room.y - 3 * ctx.em)})) {
         draw_this_session(ctx);
+        draw_imported(ctx);
         draw_open_sessions(ctx);
         draw_other_sessions(ctx);
         draw_adding(ctx);

@@ -53,6 +53,7 @@ class RunChoice {
     void draw_open_sessions(ui::Context& ctx);
     void draw_experiment(ui::Context& ctx, const history::Experiment& experiment);
     void draw_this_session(ui::Context& ctx);
+    void draw_imported(ui::Context& ctx);
     void draw_other_sessions(ui::Context& ctx);
     void draw_adding(ui::Context& ctx);
     void find_neighbours(ui::Context& ctx);

@@ -2,14 +2,18 @@
 // new training run is in run_form.hpp.
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
+#include <utility>
 
 #include "base/json_fields.hpp"
+#include "base/numbers.hpp"
 #include "nodes/history/comparisons.hpp"
 #include "nodes/history/main_loss.hpp"
 #include "panels/node/library.hpp"
 #include "panels/panels.hpp"
 #include "panels/runs/experiment_values.hpp"
+#include "panels/runs/imported_runs.hpp"
 #include "panels/runs/run_form.hpp"
 #include "panels/runs/run_tools.hpp"
 #include "panels/runs/session_tabs.hpp"
@@ -33,6 +37,8 @@ class RunsPanel final : public ui::Panel {
     void draw(ui::Context& ctx) override;
     void draw_above(ui::Context& ctx) override;
     /// runs.new opens the form, run.experiment opens it for an experiment, run.fork for a fork of the selected run.
+    /// curves.import and curves.import_folder ask for a file or a folder, curves.import=PATH takes that one;
+    /// curves.export=csv and =tensorboard write the selected run.
     bool act(const std::string& action, ui::Context& ctx) override;
 
  private:
@@ -40,10 +46,12 @@ class RunsPanel final : public ui::Panel {
     void draw_training_row(ui::Context& ctx, const history::TrainingRun& run, bool chosen);
     void draw_training_menu(ui::Context& ctx, const history::TrainingRun& run);
     void draw_experiment_menu(ui::Context& ctx, const history::TrainingRun& run);
+    void draw_imported(ui::Context& ctx);
     void draw_others(ui::Context& ctx);
     void draw_answers(ui::Context& ctx);
 
     RunForm form_;
+    std::optional<std::string> import_next_;  ///< file or folder that was chosen, to be sent in the next frame
 };
 
 const char* state_icon(RunState state) {
@@ -177,6 +185,7 @@ void RunsPanel::draw_training_menu(Context& ctx, const TrainingRun& run) {
     }
     ui::tooltip(ctx.text(several ? "runs.beside.help" : "runs.beside.none"));
     ImGui::Separator();
+    draw_export_curves(ctx, run);
     if (ImGui::MenuItem(ctx.text.label("runs.copy_manifest"))) {
         ImGui::SetClipboardText(run.manifest.dump(2, ' ', false, json::error_handler_t::replace).c_str());
     }
@@ -232,6 +241,15 @@ void RunsPanel::draw_training_row(Context& ctx, const TrainingRun& run, bool cho
             "\n" + ctx.text.format("runs.loss", {{"loss", ctx.text.number(history::main_loss(run).back(), 5)},
                                                  {"total", ctx.text.number(run[&base::StepValues::loss].back(), 5)}});
     }
+    if (const json& build = base::member(run.manifest, "build"); build.is_object()) {
+        constexpr std::size_t kShownHash = 12;
+        const std::string revision = base::text_of(build, "revision").substr(0, kShownHash);
+        hint += "\n" +
+                ctx.text.format("runs.built", {{"version", base::text_of(build, "version")},
+                                               {"revision", revision.empty() ? base::kNoNumber : revision},
+                                               {"compiler", base::text_of(build, "compiler")},
+                                               {"cpu", base::text_of(base::member(run.manifest, "machine"), "cpu")}});
+    }
     if (!run.message.empty()) {
         hint += "\n" + ctx.text.message(run.message);
     }
@@ -244,6 +262,32 @@ void RunsPanel::draw_training(Context& ctx) {
     const TrainingRun* chosen = selected_run(ctx);
     for (auto entry = ctx.snapshot.training.rbegin(); entry != ctx.snapshot.training.rend(); ++entry) {
         draw_training_row(ctx, *entry->second, entry->second.get() == chosen);
+    }
+}
+
+/// A click draws a run beside trainings, or no longer.
+void RunsPanel::draw_imported(Context& ctx) {
+    if (ctx.snapshot.imports.empty()) {
+        return;
+    }
+    ui::section(ctx, ctx.text("runs.imported"));
+    for (auto entry = ctx.snapshot.imports.rbegin(); entry != ctx.snapshot.imports.rend(); ++entry) {
+        const history::ImportedRun& run = *entry->second;
+        const std::string id = "###import" + std::to_string(run.id);
+        const std::string right =
+            ctx.text.format("runs.imported.row", {{"curves", ctx.text.number(std::uint64_t{run.curves.size()})}});
+        ImGui::PushID(static_cast<int>(run.id));
+        if (row(ctx, id.c_str(), run.state, run.name, right, is_import_shown(ctx, run.id))) {
+            toggle_import(ctx, run.id);
+        }
+        if (ui::tooltip_due()) {
+            ui::tooltip(run.name + "\n" + import_details(ctx, run) + "\n" + ctx.text("runs.imported.help"));
+        }
+        if (ImGui::BeginPopupContextItem("menu")) {
+            draw_export_curves(ctx, run);
+            ImGui::EndPopup();
+        }
+        ImGui::PopID();
     }
 }
 
@@ -322,6 +366,25 @@ bool RunsPanel::act(const std::string& action, Context& ctx) {
         form_.open_experiment(ctx);
         return true;
     }
+    const auto take = [this](const std::string& path) { import_next_ = path; };
+    if (action == "curves.import") {
+        ctx.choose_file(ctx.text("command.curves.import"), "curves", take);
+        return true;
+    }
+    if (action == "curves.import_folder") {
+        ctx.choose_folder(ctx.text("command.curves.import_folder"), "curves", take);
+        return true;
+    }
+    if (const char* path = ui::action_value(action, "curves.import")) {
+        import_next_ = path;
+        return true;
+    }
+    if (const char* format = ui::action_value(action, "curves.export")) {
+        if (const TrainingRun* run = selected_run(ctx)) {
+            export_curves(ctx, *run, format);
+        }
+        return true;
+    }
     if (action != "runs.new") {
         return false;
     }
@@ -339,11 +402,15 @@ void RunsPanel::draw(Context& ctx) {
     if (connected) {
         ui::command_tooltip(ctx, ctx.text("runs.new.help"), "runs.new");
     }
+    if (import_next_) {
+        import_curves(ctx, *std::exchange(import_next_, std::nullopt));
+    }
     if (ctx.snapshot.training.empty()) {
         ui::text_wrapped(ctx.text("runs.empty"), ctx.theme.text_dim);
     } else {
         draw_training(ctx);
     }
+    draw_imported(ctx);
     draw_others(ctx);
 }
 
@@ -371,7 +438,15 @@ ui::PanelDescription describe_runs() {
                          {.key = "run.experiment",
                           .menu = {"menu.run", 0, 2},
                           .available = [](const Context& ctx) { return ctx.connected(); }},
-                         {.key = "run.fork", .menu = {"menu.run", 1, 1}, .available = can_fork_selected}}};
+                         {.key = "run.fork", .menu = {"menu.run", 1, 1}, .available = can_fork_selected},
+                         {.key = "curves.import",
+                          .menu = {"menu.file", 1},
+                          .available = [](const Context& ctx) { return ctx.connected(); },
+                          .opens = true},
+                         {.key = "curves.import_folder",
+                          .menu = {"menu.file", 1},
+                          .available = [](const Context& ctx) { return ctx.connected(); },
+                          .opens = true}}};
 }
 
 }  // namespace moescope::panels

@@ -388,7 +388,7 @@ void StepPlot::draw(Context& ctx, const TrainingRun& run, const StepPlotSpec& sp
     }
     std::size_t hidden_mask = 0, evaluations = 0;
     for (std::size_t i = 0; i < spec.curves.size(); ++i) {
-        hidden_mask |= hidden(spec.curves[i]) ? std::size_t{1} << i : 0;
+        hidden_mask = 31 * hidden_mask + (hidden(spec.curves[i]) ? 1 : 0);
         const Curve::Style style = spec.curves[i].style;
         const bool grows_apart = style == Curve::Style::points || style == Curve::Style::earlier;
         evaluations += grows_apart ? spec.curves[i].x->size() : 0;

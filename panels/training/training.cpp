@@ -11,6 +11,7 @@
 #include "nodes/history/main_loss.hpp"
 #include "panels/panels.hpp"
 #include "panels/runs/experiment_values.hpp"
+#include "panels/runs/imported_runs.hpp"
 #include "panels/runs/run_tools.hpp"
 #include "panels/training/continue_form.hpp"
 #include "panels/training/step_plot.hpp"
@@ -38,7 +39,7 @@ class TrainingPanel final : public ui::Panel {
     bool act(const std::string& action, ui::Context& ctx) override;
 
  private:
-    enum Plot { kLoss, kParts, kSpeed, kTime, kGradient, kMemory, kPlots };
+    enum Plot { kLoss, kParts, kSpeed, kTime, kGradient, kMemory, kImported, kPlots };
     /// Of the columns that are drawn as means.
     using Sums = std::array<RunningSum, base::kStepValueCount>;
 
@@ -61,9 +62,34 @@ class TrainingPanel final : public ui::Panel {
     /// Which runs, up to which step, and how many steps they had.
     using EarlierKey = std::vector<std::array<std::uint64_t, 3>>;
 
+    /// A curve of another tool, of a run that is drawn beside the shown one.
+    struct Beside {
+        std::string key;   ///< of its own, for what is switched off
+        std::string name;  ///< "RUN: CURVE"
+        history::ImportedCurve curve;
+        std::size_t color = 0;
+        Plot plot = kImported;
+        bool right = false;
+        bool points = false;  ///< has values at some steps only
+        double scale = 1;
+        const char* unit_key = nullptr;
+    };
+    /// Which runs, how many curves and points they had.
+    using BesideKey = std::vector<std::array<std::uint64_t, 3>>;
+
     void update_earlier(const ui::Context& ctx, const history::TrainingRun& run);
+    void update_beside(ui::Context& ctx);
+    void add_beside(const ui::Context& ctx, Plot plot, StepPlotSpec& spec) const;
+    /// Of the plots in kTabs.
+    std::vector<const char*> tab_labels(const ui::Context& ctx) const;
+    static constexpr std::array<Plot, 6> kTabs = {kSpeed, kTime, kParts, kGradient, kMemory, kImported};
+    static Plot plot_of(base::StepPlot plot, const std::string& key);
+    bool has_others() const;  ///< imported curves that mean nothing of ours
+    void draw_imports_alone(ui::Context& ctx);
     void update_sums(const history::TrainingRun& run);
     StepPlotSpec spec(const ui::Context& ctx, const history::TrainingRun& run, Plot plot) const;
+    /// Without what is drawn beside.
+    StepPlotSpec own_spec(const ui::Context& ctx, const history::TrainingRun& run, Plot plot) const;
     Curve curve_of(const ui::Context& ctx, const history::TrainingRun& run, std::size_t i, Curve::Style style) const;
     void add_curves(const ui::Context& ctx, const history::TrainingRun& run, base::StepPlot plot,
                     StepPlotSpec& spec) const;
@@ -72,6 +98,9 @@ class TrainingPanel final : public ui::Panel {
     std::array<StepPlot, kPlots> plots_;
     std::vector<Earlier> earlier_;
     EarlierKey earlier_key_;
+    std::vector<Beside> beside_;
+    BesideKey beside_key_;
+    history::TrainingRun imports_alone_;  ///< the steps of imported runs where there is no training
     Sums sums_{};
     std::uint32_t sums_run_ = 0;
     std::size_t window_ = 20;    ///< steps in the running mean
@@ -81,7 +110,10 @@ class TrainingPanel final : public ui::Panel {
 };
 
 constexpr const char* kPreset = "workshop";
-constexpr double kMebibyte = 1024.0 * 1024.0;
+constexpr std::size_t kFirstBesideColor = 1;  ///< of the palette: the first one is that of our own loss
+constexpr std::size_t kMostOthers = 40;       ///< in the legend
+constexpr std::size_t kOthersDrawn = 3;       ///< of the curves that mean nothing of ours
+constexpr double kMegabyte = 1e6;
 constexpr float kLeastWidth = 12, kLeastHeight = 14, kLeastPlot = 9;  ///< em
 
 /// A command of the program with the text and picture of its button.
@@ -141,7 +173,7 @@ ShownUnit shown_unit(const base::StepValue& row) {
         return {"training.unit.ms", 1};
     }
     if (unit == "bytes") {
-        return {"training.unit.mib", 1 / kMebibyte};
+        return {"training.unit.mb", 1 / kMegabyte};
     }
     return {};
 }
@@ -164,6 +196,30 @@ bool has_other_device(const Context& ctx, const TrainingRun& run) {
 }
 
 }  // namespace
+
+/// Where a curve of another tool stands that means a value of ours. All its losses stand beside ours.
+TrainingPanel::Plot TrainingPanel::plot_of(base::StepPlot plot, const std::string& key) {
+    if (key == "cross_entropy") {
+        return kLoss;
+    }
+    switch (plot) {
+        case base::StepPlot::loss:
+            return kLoss;
+        case base::StepPlot::terms:
+            return kParts;
+        case base::StepPlot::speed:
+            return kSpeed;
+        case base::StepPlot::time:
+            return kTime;
+        case base::StepPlot::gradient:
+            return kGradient;
+        case base::StepPlot::memory:
+            return kMemory;
+        case base::StepPlot::none:
+            break;
+    }
+    return kImported;
+}
 
 void TrainingPanel::draw_buttons(Context& ctx, const TrainingRun& run) {
     const bool paused = run.state == RunState::paused;
@@ -319,6 +375,75 @@ void TrainingPanel::update_earlier(const Context& ctx, const TrainingRun& run) {
     }
 }
 
+void TrainingPanel::update_beside(Context& ctx) {
+    const auto runs = shown_imports(ctx);
+    BesideKey key;
+    for (const auto& run : runs) {
+        std::uint64_t points = 0;
+        for (const history::ImportedCurve& curve : run->curves) {
+            points += curve.step.size();
+        }
+        key.push_back({run->id, run->curves.size(), points});
+    }
+    if (key == beside_key_) {
+        return;
+    }
+    beside_key_ = std::move(key);
+    beside_.clear();
+    std::size_t color = kFirstBesideColor;
+    for (const auto& run : runs) {
+        for (std::size_t i = 0; i < run->curves.size(); ++i) {
+            const history::ImportedCurve& curve = run->curves[i];
+            Beside beside{
+                .key = "training.imported." + std::to_string(run->id) + "." + std::to_string(i),
+                .name = run->name + ctx.text("common.colon") + curve.name +
+                        (curve.key.empty() && !curve.unit.empty() ? ui::in_brackets(ctx.text, curve.unit) : ""),
+                .curve = curve};
+            if (curve.key.starts_with(protocol::kEvaluationAny)) {
+                beside.plot = kLoss;
+                beside.points = true;
+                beside.unit_key = "training.unit.nats";
+            }
+            for (const base::StepValue& row : base::kStepValues) {
+                if (curve.key != row.key) {
+                    continue;
+                }
+                const ShownUnit unit = shown_unit(row);
+                beside.plot = plot_of(row.plot, curve.key);
+                beside.right = row.right && beside.plot != kLoss && beside.plot != kImported;
+                beside.scale = unit.scale;
+                beside.unit_key = unit.key;
+            }
+            beside.color = beside.plot == kImported ? beside_.size() : color;
+            beside_.push_back(std::move(beside));
+        }
+        ++color;
+    }
+}
+
+bool TrainingPanel::has_others() const {
+    return std::any_of(beside_.begin(), beside_.end(), [](const Beside& one) { return one.plot == kImported; });
+}
+
+/// Of those that mean nothing of ours the first few are drawn until a person chooses others in the legend.
+void TrainingPanel::add_beside(const Context& ctx, Plot plot, StepPlotSpec& spec) const {
+    std::size_t others = 0;
+    for (const Beside& one : beside_) {
+        if (one.plot == plot && (plot != kImported || others++ < kMostOthers)) {
+            spec.curves.push_back({.key = one.key.c_str(),
+                                   .style = Curve::Style::points,
+                                   .color = ctx.theme.series_color(one.color),
+                                   .x = &one.curve.step,
+                                   .y = &one.curve.value,
+                                   .unit_key = one.unit_key,
+                                   .scale = one.scale,
+                                   .right = one.right,
+                                   .name = one.name,
+                                   .optional = plot == kImported && others > kOthersDrawn});
+        }
+    }
+}
+
 Curve TrainingPanel::curve_of(const Context& ctx, const TrainingRun& run, std::size_t i, Curve::Style style) const {
     const base::StepValue& row = base::kStepValues[i];
     const ShownUnit unit = shown_unit(row);
@@ -367,12 +492,21 @@ void TrainingPanel::add_losses(const Context& ctx, const TrainingRun& run, StepP
 }
 
 StepPlotSpec TrainingPanel::spec(const Context& ctx, const TrainingRun& run, Plot plot) const {
+    StepPlotSpec result = own_spec(ctx, run, plot);
+    add_beside(ctx, plot, result);
+    return result;
+}
+
+StepPlotSpec TrainingPanel::own_spec(const Context& ctx, const TrainingRun& run, Plot plot) const {
     using Style = Curve::Style;
     const ui::Theme& theme = ctx.theme;
     StepPlotSpec result;
     switch (plot) {
         case kLoss: {
             result = {.key = "training.loss", .unit_key = "training.unit.nats"};
+            if (run.kind == history::RunKind::imported) {
+                break;  // its curves are all beside
+            }
             add_losses(ctx, run, result);
             const auto add_evaluation = [&](const char* key, ImVec4 color, const history::Column& values) {
                 if (!values.empty() && values.range(0, values.size()).empty()) {
@@ -420,9 +554,12 @@ StepPlotSpec TrainingPanel::spec(const Context& ctx, const TrainingRun& run, Plo
             result = {.key = "training.gradient", .unit_key = "training.unit.gradient", .from_zero = true};
             add_curves(ctx, run, base::StepPlot::gradient, result);
             break;
+        case kImported:
+            result = {.key = "training.imported", .unit_key = "training.unit.imported"};
+            break;
         case kMemory:
         case kPlots: {
-            result = {.key = "training.memory", .unit_key = "training.unit.mib", .from_zero = true};
+            result = {.key = "training.memory", .unit_key = "training.unit.mb", .from_zero = true};
             add_curves(ctx, run, base::StepPlot::memory, result);
             const double planned = base::number_of(base::member(run.manifest, "plan"), "memory_bytes", 0);
             if (planned > 0) {
@@ -430,8 +567,8 @@ StepPlotSpec TrainingPanel::spec(const Context& ctx, const TrainingRun& run, Plo
                                          .style = Style::level,
                                          .color = theme.warning,
                                          .x = &run.step,
-                                         .unit_key = "training.unit.mib",
-                                         .scale = 1 / kMebibyte,
+                                         .unit_key = "training.unit.mb",
+                                         .scale = 1 / kMegabyte,
                                          .level = planned});
             }
             break;
@@ -459,7 +596,13 @@ void TrainingPanel::draw_grid(Context& ctx, const TrainingRun& run, ImVec2 room)
     place(kSpeed, second, 0, {rest, half});
     place(kTime, third, 0, {rest, half});
     place(kGradient, second, half + space.y, {rest, half});
-    place(kMemory, third, half + space.y, {rest, half});
+    if (!has_others()) {
+        place(kMemory, third, half + space.y, {rest, half});
+        return;
+    }
+    const float quarter = (half - space.y) / 2;
+    place(kMemory, third, half + space.y, {rest, quarter});
+    place(kImported, third, half + 2 * space.y + quarter, {rest, quarter});
 }
 
 void TrainingPanel::draw_beside(Context& ctx, const TrainingRun& run, ImVec2 room) {
@@ -472,15 +615,19 @@ void TrainingPanel::draw_beside(Context& ctx, const TrainingRun& run, ImVec2 roo
     // Two plots of a page above one another when there is the height, else one.
     const bool two = room.y > 21 * ctx.em;
     if (two) {
-        ui::segmented(ctx, "page",
-                      {ctx.text.label("training.tab.speed"), ctx.text.label("training.tab.optimizer"),
-                       ctx.text.label("training.tab.memory")},
-                      page_);
+        std::vector<const char*> labels = {ctx.text.label("training.tab.speed"),
+                                           ctx.text.label("training.tab.optimizer"),
+                                           ctx.text.label("training.tab.memory")};
+        if (has_others()) {
+            labels.push_back(ctx.text.label("training.tab.imported"));
+        }
+        page_ = std::min(page_, static_cast<int>(labels.size()) - 1);
+        ui::segmented(ctx, "page", labels, page_);
         ImGui::SetCursorPosX(corner.x + wide + space);
         const float left = corner.y + room.y - ImGui::GetCursorPosY(), gap = 0.4f * ctx.em;
-        static constexpr std::array<std::array<Plot, 2>, 3> kPages = {
-            {{kSpeed, kTime}, {kParts, kGradient}, {kMemory, kPlots}}};
-        const auto& page = kPages[static_cast<std::size_t>(std::clamp(page_, 0, 2))];
+        static constexpr std::array<std::array<Plot, 2>, 4> kPages = {
+            {{kSpeed, kTime}, {kParts, kGradient}, {kMemory, kPlots}, {kImported, kPlots}}};
+        const auto& page = kPages[static_cast<std::size_t>(std::clamp(page_, 0, 3))];
         const bool single = page[1] == kPlots;
         const float height = single ? left : (left - gap) / 2;
         const float top = ImGui::GetCursorPosY();
@@ -490,13 +637,10 @@ void TrainingPanel::draw_beside(Context& ctx, const TrainingRun& run, ImVec2 roo
             draw_plot(ctx, run, page[1], {side, height});
         }
     } else {
-        static constexpr std::array<Plot, 5> kTabs = {kSpeed, kTime, kParts, kGradient, kMemory};
+        std::vector<const char*> labels = tab_labels(ctx);
+        tab_ = std::min(tab_, static_cast<int>(labels.size()) - 1);
         const int before = tab_;
-        ui::segmented(ctx, "tab",
-                      {ctx.text.label("training.tab.tokens"), ctx.text.label("training.tab.time"),
-                       ctx.text.label("training.tab.parts"), ctx.text.label("training.tab.gradient"),
-                       ctx.text.label("training.tab.memory")},
-                      tab_);
+        ui::segmented(ctx, "tab", labels, tab_);
         ImGui::SetCursorPosX(corner.x + wide + space);
         draw_plot(ctx, run, kTabs[static_cast<std::size_t>(before)],
                   {side, corner.y + room.y - ImGui::GetCursorPosY()});
@@ -504,14 +648,21 @@ void TrainingPanel::draw_beside(Context& ctx, const TrainingRun& run, ImVec2 roo
     ImGui::EndGroup();
 }
 
-void TrainingPanel::draw_narrow(Context& ctx, const TrainingRun& run, ImVec2 room) {
-    const float gap = 0.4f * ctx.em;
-    static constexpr std::array<Plot, 5> kTabs = {kSpeed, kTime, kParts, kGradient, kMemory};
-    const bool tall = room.y > 20 * ctx.em;
-    const ImVec2 corner = ImGui::GetCursorPos();
+std::vector<const char*> TrainingPanel::tab_labels(const Context& ctx) const {
     std::vector<const char*> labels = {ctx.text.label("training.tab.tokens"), ctx.text.label("training.tab.time"),
                                        ctx.text.label("training.tab.parts"), ctx.text.label("training.tab.gradient"),
                                        ctx.text.label("training.tab.memory")};
+    if (has_others()) {
+        labels.push_back(ctx.text.label("training.tab.imported"));
+    }
+    return labels;
+}
+
+void TrainingPanel::draw_narrow(Context& ctx, const TrainingRun& run, ImVec2 room) {
+    const float gap = 0.4f * ctx.em;
+    const bool tall = room.y > 20 * ctx.em;
+    const ImVec2 corner = ImGui::GetCursorPos();
+    std::vector<const char*> labels = tab_labels(ctx);
     if (tall) {
         const float height = 0.5f * room.y;
         draw_plot(ctx, run, kLoss, {room.x, height});
@@ -520,6 +671,7 @@ void TrainingPanel::draw_narrow(Context& ctx, const TrainingRun& run, ImVec2 roo
         labels.insert(labels.begin(), ctx.text.label("training.tab.loss"));
     }
     int& tab = tall ? tab_ : low_tab_;
+    tab = std::min(tab, static_cast<int>(labels.size()) - 1);
     const int shown = tab - (tall ? 0 : 1);
     ui::segmented(ctx, tall ? "tab" : "tab_all", labels, tab);
     draw_plot(ctx, run, shown < 0 ? kLoss : kTabs[static_cast<std::size_t>(shown)],
@@ -529,6 +681,7 @@ void TrainingPanel::draw_narrow(Context& ctx, const TrainingRun& run, ImVec2 roo
 void TrainingPanel::draw_plots(Context& ctx, const TrainingRun& run) {
     update_sums(run);
     update_earlier(ctx, run);
+    update_beside(ctx);
     follow_steps(ctx.selection, run);
     // In a small place the plots keep a size in which they can be read, and the panel scrolls.
     const ImVec2 there = ImGui::GetContentRegionAvail();
@@ -542,10 +695,30 @@ void TrainingPanel::draw_plots(Context& ctx, const TrainingRun& run) {
     }
 }
 
+/// The plots of a session that has nothing but curves of other tools.
+void TrainingPanel::draw_imports_alone(Context& ctx) {
+    double last = 0;
+    for (const auto& [id, run] : ctx.snapshot.imports) {
+        for (const history::ImportedCurve& curve : run->curves) {
+            last = std::max(last, curve.step.empty() ? 0 : curve.step.back());
+        }
+    }
+    if (imports_alone_.step.empty() || imports_alone_.step.back() != last) {
+        imports_alone_ = {};
+        imports_alone_.kind = history::RunKind::imported;
+        imports_alone_.name = ctx.text("runs.imported");
+        imports_alone_.step.push_back(last);
+    }
+    ImGui::PushFont(ctx.bold, 0);
+    ImGui::TextUnformatted(ctx.text("runs.imported"));
+    ImGui::PopFont();
+    draw_plots(ctx, imports_alone_);
+}
+
 void TrainingPanel::draw(Context& ctx) {
     const TrainingRun* run = selected_run(ctx);
     if (run == nullptr) {
-        return draw_empty(ctx);
+        return ctx.snapshot.imports.empty() ? draw_empty(ctx) : draw_imports_alone(ctx);
     }
     draw_header(ctx, *run);
     draw_message(ctx, *run);

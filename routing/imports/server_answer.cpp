@@ -167,8 +167,8 @@ class AnswerWalker final : public base::JsonWalker {
         }
         ServerText& text = frames_.back().text;
         if (is_ids()) {
-            (list_ == Into::ids ? text.ids : text.prompt) = {std::nullopt, std::move(values_), tokens_, layers_,
-                                                             per_token_};
+            (list_ == Into::ids ? text.ids : text.prompt) =
+                SentIds{std::nullopt, std::move(values_), tokens_, layers_, per_token_};
         } else {
             (list_ == Into::tokens ? text.tokens : text.prompt_tokens) = std::move(values_);
         }

@@ -22,6 +22,7 @@ void register_tabs(Harness& harness);
 void register_routing(Harness& harness);
 void register_servers(Harness& harness);
 void register_export(Harness& harness);
+void register_curves(Harness& harness);
 void register_window(Harness& harness);
 void register_whole_text(Harness& harness);
 void register_unopened(Harness& harness);
@@ -74,6 +75,7 @@ Harness::Harness(std::filesystem::path folder) : folder_(std::move(folder)) {
     register_routing(*this);
     register_servers(*this);
     register_export(*this);
+    register_curves(*this);
     register_window(*this);
     register_whole_text(*this);
     register_unopened(*this);

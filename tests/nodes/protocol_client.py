@@ -8,6 +8,7 @@ check; exit status 0 when all hold. Only the standard library.
 """
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 import math
@@ -29,10 +30,11 @@ PATIENCE_S = 60
 HEADER = struct.Struct("<IHBBQQII")  # length, type, flags, channel, sequence, time_ns, crc32c, epoch
 HELLO, REFUSE, AUTH_OK, REQ, RSP, SUB, UNSUB, CREDIT = 1, 2, 3, 10, 11, 12, 13, 14
 GAP, STATE, PING, PONG, BYE, DATA = 16, 17, 18, 19, 20, 0x8000
+PULL, PUSH, CHUNK, RANGE = 21, 22, 23, 24
 EVENTS, METRICS, TEXT = 1, 2, 3
 RUN_STARTED, RUN_ENDED, EVENT, STEP, TOKENS, GENERATION_ENDED = 1, 2, 3, 10, 20, 21
 LARGEST_FROM_NODE = 1 << 20
-VERSION = (2, 1)
+VERSION = (2, 2)
 
 
 def crc_table() -> list[int]:
@@ -179,7 +181,7 @@ class Viewer:
                     self.send(CREDIT, struct.pack("<B3xI", channel, self.owed[channel]))
                     self.owed[channel] = 0
             else:
-                known = (HELLO, REFUSE, AUTH_OK, RSP, GAP, STATE, BYE)
+                known = (HELLO, REFUSE, AUTH_OK, RSP, GAP, STATE, BYE, CHUNK, RANGE)
                 need(type_ in known or flags & 1 == 1, f"a frame of the unknown type {type_}")
             return frame
 
@@ -497,6 +499,53 @@ class Checks:
         need(told == answer.decode("ascii", "ignore").encode(), f"{told!r} and {answer!r}")
         return f"{count} tokens in {len(batches)} records with three alternatives each"
 
+    def files(self) -> str:
+        content = random.Random(2).randbytes(150_000)
+        sha256 = hashlib.sha256(content).hexdigest()
+        files = [{"path": "data.bin", "bytes": len(content)}]
+        what = {"name": "data.bin", "version": "1", "folder": False, "files": files}
+
+        def order(number: int, object_: str, offset: int, length: int) -> bytes:
+            return struct.pack("<IIQI4x16s", number, 0, offset, length, bytes.fromhex(object_))
+
+        def ended(viewer: Viewer, number: int) -> tuple[int, str]:
+            body = viewer.wait("RANGE", lambda frame: frame.type == RANGE and frame.body[:4] == struct.pack("<I", number)).body
+            return body[4], body[8:40].hex()
+
+        with Viewer(self.path) as viewer:
+            need("files" in viewer.greet()["features"], "the feature is named")
+            object_ = viewer.done("files.receive", {"name": "deep/data.bin", "object": what})["object"]
+            for number, hash_ in ((1, bytes(32)), (2, bytes.fromhex(sha256))):  # one that is wrong, and again
+                viewer.send(PUSH, order(number, object_, 0, len(content)) + hash_)
+                for at in range(0, len(content), 61_440):
+                    viewer.send(CHUNK, struct.pack("<I4xQ", number, at) + content[at:at + 61_440])
+                need(ended(viewer, number)[0] == (2 if number == 1 else 0), "what became of the range")
+            done = viewer.done("files.finish", {"object": object_, "sha256": [sha256]})
+            need(done["whole"] is True and Path(done["path"]).read_bytes() == content, f"{done}")
+            need({"path": "deep/data.bin", "bytes": len(content)} in viewer.done("files.list")["files"], "it is listed")
+            opened = viewer.done("files.open", {"path": done["path"]})
+            need(opened["files"] == files and not opened["folder"], f"{opened}")
+            viewer.send(PULL, order(3, opened["object"], 1000, 140_000))
+            pieces = b""
+            while len(pieces) < 140_000:
+                body = viewer.wait("CHUNK", lambda frame: frame.type == CHUNK).body
+                need(struct.unpack_from("<I4xQ", body) == (3, 1000 + len(pieces)), "the next piece")
+                pieces += body[16:]
+            need(pieces == content[1000:141_000], "the bytes")
+            need(ended(viewer, 3) == (0, hashlib.sha256(pieces).hexdigest()), "their hash")
+            need(viewer.done("files.hash", {"object": opened["object"], "file": 0})["sha256"] == sha256, "the whole")
+            Path(done["path"]).write_bytes(b"another")
+            viewer.send(PULL, order(4, opened["object"], 0, 10))
+            need(ended(viewer, 4)[0] == 3, "a file that has changed")
+            viewer.done("files.close", {"object": opened["object"]})
+            viewer.send(PULL, order(5, opened["object"], 0, 10))
+            need(ended(viewer, 5)[0] == 3, "an object that is closed")
+        with Viewer(self.path) as viewer:
+            viewer.greet()
+            viewer.send(CHUNK, struct.pack("<I4xQ", 9, 0) + b"x")
+            need(b"next one" in viewer.ended_with(BYE), "a piece that nobody waits for")
+        return "sent in pieces, one refused for its hash; a part fetched; changed and closed ones told"
+
     def stored(self) -> str:
         """Frames that are kept in the repository, for what this node does not send: chosen experts."""
         golden = Path(__file__).parent / "protocol" / "golden"
@@ -558,7 +607,7 @@ def main() -> int:
             checks = Checks(folder, path)
             for check in (checks.greeting, checks.refusals, checks.broken_rules, checks.catalogue, checks.sentences,
                           checks.training, checks.knobs, checks.cut, checks.experts, checks.fork, checks.generation,
-                          checks.stored, checks.stopping):
+                          checks.files, checks.stored, checks.stopping):
                 name = check.__name__
                 print(f"ok    {name}: {check()}", flush=True)
             status = node.wait(PATIENCE_S)

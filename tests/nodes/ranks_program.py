@@ -92,6 +92,32 @@ def main():
     _, resumed = train(4, "killed", "--resume")
     check(resumed == expected, "the run that went on on 4 ranks has other parameters")
 
+    # One that hangs is waited for only so long, and the run goes on from its last checkpoint.
+    hung = subprocess.Popen(command(2, "hung"), env=dict(ENVIRONMENT, MOESCOPE_RANK_PATIENCE="2"),
+                            stdout=open("hung.json", "w"), stderr=open("hung.err", "w"))
+    while len(steps_of(pathlib.Path("hung.json").read_text().rpartition("\n")[0])[0]) < 25:
+        check(hung.poll() is None, "the run ended before it could hang: " + pathlib.Path("hung.err").read_text())
+        time.sleep(0.01)
+    stopped = children_of(hung.pid)[1]
+    os.kill(stopped, signal.SIGSTOP)
+    check(hung.wait(timeout=60) != 0, "a hung rank was taken for success")
+    told = pathlib.Path("hung.err").read_text()
+    check("the other ranks did not answer for 2 seconds" in told, f"what hung was not said: {told}")
+    _, resumed = train(2, "hung", "--resume")
+    check(resumed == expected, "the run that hung has other parameters")
+
+    # Going on with other settings is refused, and what differs is named; as many threads as the machine has are no setting.
+    json_path = pathlib.Path("config.json")
+    json_path.write_text(json.dumps(dict(CONFIG, train=dict(CONFIG["train"], threads=0, warmup_steps=7))))
+    other = subprocess.run(command(1, "killed", "--resume"), env=ENVIRONMENT, capture_output=True, text=True, timeout=60)
+    check(other.returncode == 1 and "(train.warmup_steps 5, not 7)" in other.stderr,
+          f"other settings went on: {other.stderr}")
+    json_path.write_text(json.dumps(CONFIG))
+    alone = subprocess.run([NODE, "train", "--config", "config.json", "--data", "text.txt", "--out", "x", "--all-to-all"],
+                           env=ENVIRONMENT, capture_output=True, text=True, timeout=60)
+    check(alone.returncode == 2 and "--all-to-all needs --expert-parallel" in alone.stderr,
+          f"tokens that travel nowhere: {alone.stderr}")
+
     # Ranks that were told different things are told so before anything begins.
     rank = "$OMPI_COMM_WORLD_RANK"
     wrong = subprocess.run([MPIRUN, "--oversubscribe", "-n", "2", "sh", "-c",

@@ -2,11 +2,14 @@
 """Nodes on other machines, as people use them: a listener with pairing, and ssh with an sshd of the test's own.
 
 Usage: remote_program.py MOESCOPE_NODE
+       remote_program.py NODE_IN_A_BUNDLE ARCHIVE   only that it is copied to a machine that lacks it
 """
+import hashlib
 import json
 import os
 import pathlib
 import pwd
+import random
 import shutil
 import signal
 import socket
@@ -105,7 +108,7 @@ def test_listener(root):
         climbs = here.run("train", "--node", tls, "--config", config, "--data", "../text.txt", "--json")
         check("so is one that climbs", climbs.returncode == 1)
         files = there.folder / "S" / "files"
-        files.mkdir()
+        check("the folder for files is made by the node", files.is_dir())
         (files / "link.txt").symlink_to("/etc/passwd")
         check("and a link", here.run("train", "--node", tls, "--config", config, "--data", "./link.txt").returncode == 1)
         (files / "text.txt").write_text(TEXT)
@@ -132,6 +135,129 @@ def test_listener(root):
     finally:
         node.send_signal(signal.SIGTERM)
         check("the node ends as it is told to", node.wait(30) == 0)
+
+
+def digest(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def part_bytes(part):
+    """How many ranges a transfer has noted."""
+    notes = part / ".moescope-transfer"
+    return max(0, notes.read_text().count("\n") - 1) if notes.exists() else 0
+
+
+def test_transfers(root):
+    there, here, other = Place(root / "far"), Place(root / "near"), Place(root / "guest")
+    port = free_port()
+    address = f"127.0.0.1:{port}"
+    invitation = there.run("pair", "--address", address, "--role", "admin").stdout.strip()
+    look = there.run("pair", "--address", address, "--role", "viewer").stdout.strip()
+
+    def start():
+        node = subprocess.Popen([NODE, "serve", "--listen", address, "--session", "S"], env=there.environment,
+                                cwd=there.folder, stdout=subprocess.PIPE, text=True)
+        node.stdout.readline()
+        return node
+    node = start()
+    tls = f"tls://{address}"
+    try:
+        # A text that lies here is sent, trained on there, and the checkpoint comes back.
+        here.json("status", "--node", invitation, "--json")
+        config = small_config(here.folder, TEXT)
+        sent = here.json("push", "--node", tls, "text.txt", "--json")[0]
+        check("a text is sent", sent["name"] == "text.txt" and sent["bytes"] == len(TEXT))
+        check("as it is", digest(there.folder / "S/files/text.txt") == digest(here.folder / "text.txt"))
+        again = here.run("push", "--node", tls, "text.txt")
+        check("one that is there is not replaced unasked", again.returncode == 1 and "there already" in again.stderr)
+        climbs = here.run("push", "--node", tls, "text.txt", "--name", "../out.txt")
+        check("nor is one put elsewhere", climbs.returncode == 1 and "another machine" in climbs.stderr
+              and not (there.folder / "S/out.txt").exists())
+        lines = here.json("train", "--node", tls, "--config", config, "--data", sent["use"], "--json")
+        check("a run on the text that was sent", lines[-1]["done"])
+        listed = {entry["name"]: entry for entry in here.json("pull", "--node", tls, "--list", "--json")}
+        check("what can be fetched is listed",
+              listed["text.txt"]["bytes"] == len(TEXT) and "checkpoint:1:30" in listed and "session" in listed)
+        done = here.json("pull", "--node", tls, "checkpoint:1", "--out", "C", "--json")[0]
+        theirs = there.folder / "S/checkpoints/run-1/step-00000030"
+        names = sorted(p.name for p in theirs.iterdir())
+        check("a checkpoint is fetched", done["files"] == len(names) and sorted(p.name for p in (here.folder / "C").iterdir()) == names
+              and all(digest(here.folder / "C" / n) == digest(theirs / n) for n in names))
+        answer = ["--prompt", "The file", "--max-tokens", "5", "--json"]
+        check("it answers as it does there", here.json("generate", "--model", "C", *answer)[0]["text"] ==
+              here.json("generate", "--node", tls, "--model", "checkpoint:1", *answer)[0]["text"])
+        trained = here.json("train", "--init", "C", "--data", "text.txt", "--steps", "2", "--out", "T", "--json")
+        check("and training goes on from it", trained[-1]["done"])
+        added = here.json("push", "--node", tls, "C", "--name", "model", "--add-model", "--json")[0]
+        check("a model that is sent answers there",
+              here.json("generate", "--node", tls, "--model", added["model"], *answer)[0]["tokens"] == 5)
+        report = here.run("pull", "--node", tls, "nowhere.html")
+        check("what is not there is told", report.returncode == 1 and "nowhere.html" in report.stderr)
+        outside = here.run("pull", "--node", tls, "/etc/passwd", "--out", "passwd")
+        check("and nothing from outside comes", outside.returncode == 1 and "another machine" in outside.stderr)
+        other.json("status", "--node", look, "--json")
+        refused = other.run("pull", "--node", tls, "text.txt")
+        check("who may only look fetches nothing", refused.returncode == 1 and "role operator" in refused.stderr)
+        refused = other.run("push", "--node", tls, str(here.folder / "text.txt"))
+        check("and sends nothing", refused.returncode == 1 and "role operator" in refused.stderr)
+        check("but sees what there is", other.run("pull", "--node", tls, "--list").returncode == 0)
+
+        # The session in one file, from another machine.
+        here.json("pull", "--node", tls, "session", "--out", "S.moescope", "--json")
+        opened = here.json("open", "S.moescope", "--json")[0]
+        check("a session that was fetched is opened", opened["unpacked"] and opened["runs"][0]["state"] == "done"
+              and opened["problems"] == [])
+        check("nothing of its packing stays there", not list((there.folder / "S").glob(".packed*")))
+
+        # A large one: killed here, then there, and gone on with.
+        large = there.folder / "S/files/large.bin"
+        large.write_bytes(random.Random(1).randbytes(200 << 20))
+
+        def killed_after(ranges, what, number=signal.SIGKILL):
+            part = here.folder / "large.bin.part"
+            process = subprocess.Popen([NODE, "pull", "--node", tls, "large.bin", "--json"], env=here.environment,
+                                       cwd=here.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            wait_for(what, lambda: part_bytes(part) >= ranges or process.poll() is not None)
+            process.send_signal(number)
+            _, said = process.communicate(timeout=60)
+            return process.returncode, said, part_bytes(part)
+        _, _, before = killed_after(5, "some ranges")
+        check("a killed transfer leaves what has come", before >= 5 and not (here.folder / "large.bin").exists())
+        status, said, after = killed_after(before + 3, "some more", signal.SIGINT)
+        check("a signal says where it is kept", status == 130 and "large.bin.part" in said and "goes on" in said)
+        check("it went on and did not begin anew", after >= before + 3)
+        process = subprocess.Popen([NODE, "pull", "--node", tls, "large.bin", "--json"], env=here.environment,
+                                   cwd=here.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        wait_for("some after that", lambda: part_bytes(here.folder / "large.bin.part") >= after + 3
+                 or process.poll() is not None)
+        node.kill()
+        node.wait()
+        node = start()
+        out, said = process.communicate(timeout=120)
+        check("a node that is killed and started again is waited for", process.returncode == 0)
+        check("and the file is whole", digest(here.folder / "large.bin") == digest(large))
+        check("nothing else is left", not (here.folder / "large.bin.part").exists())
+        # The same to there.
+        process = subprocess.Popen([NODE, "push", "--node", tls, "large.bin", "--name", "back.bin"], env=here.environment,
+                                   cwd=here.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        part = there.folder / "S/files/back.bin.part"
+        wait_for("ranges there", lambda: part_bytes(part) >= 5 or process.poll() is not None)
+        process.kill()
+        process.communicate()
+        before = part_bytes(part)
+        check("a killed one leaves its part there", before >= 5)
+        here.json("push", "--node", tls, "large.bin", "--name", "back.bin", "--json")
+        check("what was sent in two goes is whole", digest(there.folder / "S/files/back.bin") == digest(large)
+              and not part.exists())
+        # One that changes in the middle begins anew and is never a mixture.
+        (here.folder / "large.bin").unlink()
+        _, _, before = killed_after(5, "ranges of the old one")
+        large.write_bytes(random.Random(2).randbytes(60 << 20))
+        here.json("pull", "--node", tls, "large.bin", "--json")
+        check("a file that has changed comes whole", digest(here.folder / "large.bin") == digest(large))
+    finally:
+        node.send_signal(signal.SIGTERM)
+        check("the node ends", node.wait(30) == 0)
 
 
 def start_sshd(root, there):
@@ -212,6 +338,10 @@ def test_ssh(root):
         elsewhere = address + str(there.folder / "quote's session")
         check("a session with a quote and a blank in its name",
               here.json("status", "--node", elsewhere, "--json")[0]["session"].endswith("quote's session"))
+        here.json("pull", "--node", address, str(there.folder / "text.txt"), "--out", "fetched.txt", "--json")
+        check("a file anywhere is fetched over ssh", (here.folder / "fetched.txt").read_text() == TEXT)
+        sent = here.json("push", "--node", address, "fetched.txt", "--json")[0]
+        check("and one is sent", pathlib.Path(sent["use"]).read_text() == TEXT)
         wrong = here.run("status", "--node", f"ssh://nobody-here@127.0.0.1:{port}")
         check("who may not enter is told so", wrong.returncode == 1 and "does not let this user in" in wrong.stderr)
         nobody = here.run("status", "--node", f"ssh://{user}@127.0.0.1:{free_port()}")
@@ -226,11 +356,47 @@ def test_ssh(root):
             ["pgrep", "-f", f"serve --socket {there.folder}/run/"], capture_output=True).returncode != 0)
 
 
+def test_copy(root, archive):
+    sshd = shutil.which("sshd") or "/usr/sbin/sshd"
+    if not os.path.exists(sshd) or shutil.which("ssh-keygen") is None or os.geteuid() != 0:
+        print("skipped: a copy over ssh needs sshd (openssh-server) and root, who may give it a home of the test's own", flush=True)
+        return
+    there = Place(root / "a remote 'home'")
+    port, server = start_sshd(root, there)
+    here = Place(root / "laptop", MOESCOPE_SSH=str(server / "ssh"))
+    address = f"ssh://{pwd.getpwuid(os.geteuid()).pw_name}@127.0.0.1:{port}"
+    version = here.run("--version").stdout.strip()
+    place = there.folder / ".local/share/moescope"
+    try:
+        missing = here.run("status", "--node", address)
+        check("what is missing is said, and what helps", missing.returncode == 1 and "moescope-node install" in missing.stderr)
+        cut = root / "cut.tar.gz"
+        cut.write_bytes(pathlib.Path(archive).read_bytes()[:1_000_000])
+        broken = here.run("install", "--node", address, "--archive", str(cut))
+        check("half an archive is not unpacked", broken.returncode == 1 and "could not be unpacked" in broken.stderr)
+        check("and leaves nothing", not list(place.iterdir()))
+        done = here.run("install", "--node", address, "--archive", archive)
+        check(f"the archive is copied: {done.stderr.strip()}", done.returncode == 0 and version in done.stdout)
+        check("it lies under its version", [entry.name for entry in place.iterdir()] == [version])
+        check("and is found", here.json("status", "--node", address, "--json")[0]["version"].startswith(version))
+        again = here.json("install", "--node", address, "--json")
+        check("a bundle packs itself", again[0]["version"] == version and again[0]["bytes"] > 1_000_000)
+        check("in place of the other", {entry.name for entry in place.iterdir()} <= {version, "sessions"})
+        check("which works too", here.run("status", "--node", address).returncode == 0)
+    finally:
+        subprocess.run(["pkill", "-TERM", "-f", f"serve --socket {there.folder}/run/"], check=False)
+        os.kill(int((server / "pid").read_text()), signal.SIGTERM)
+
+
 def main():
     root = pathlib.Path(tempfile.mkdtemp(prefix="moescope-remote-", dir="/tmp"))
     try:
-        test_listener(root)
-        test_ssh(root)
+        if len(sys.argv) > 2:
+            test_copy(root, sys.argv[2])
+        else:
+            test_listener(root)
+            test_transfers(root)
+            test_ssh(root)
     finally:
         shutil.rmtree(root, ignore_errors=True)
     sys.exit(1 if failures else 0)

@@ -5,6 +5,7 @@
 
 #include "base/error.hpp"
 #include "base/input_file.hpp"
+#include "base/json_guard.hpp"
 #include "base/messages.hpp"
 #include "base/sha256.hpp"
 #include "engine/checkpoint/checkpoint.hpp"
@@ -26,6 +27,8 @@
 #include "engine/train/trainer.hpp"
 #include "kernels/devices.hpp"
 #include "nodes/client/child_process.hpp"
+#include "nodes/curves/read_curves.hpp"
+#include "nodes/history/record_parts.hpp"
 #include "nodes/security/identity.hpp"
 #include "nodes/security/known_nodes.hpp"
 #include "nodes/security/pairing.hpp"
@@ -33,6 +36,9 @@
 #include "nodes/service/commands/service.hpp"
 #include "nodes/service/jobs/probe_job.hpp"
 #include "nodes/service/library/model_library.hpp"
+#include "nodes/service/workers/lent_files.hpp"
+#include "nodes/transfer/incoming.hpp"
+#include "nodes/transfer/outgoing.hpp"
 #include "probes/probes.hpp"
 #include "routing/expert_loads.hpp"
 #include "routing/imports/import.hpp"
@@ -43,6 +49,7 @@
 #include "sessions/session.hpp"
 #include "tests/engine/files/gguf_bytes.hpp"
 #include "tests/files.hpp"
+#include "tests/nodes/curves/event_bytes.hpp"
 #include "tests/nodes/service/program.hpp"
 #include "tests/paths.hpp"
 #include "tests/readers/hostile.hpp"
@@ -140,6 +147,7 @@ TEST(Readers, OfKeysAndArchives) {
     security::load_or_make_identity(made / "identity.pem");
     sessions::Session::open(made / "s", sessions::Journal::Mode::read_write);
     sessions::write_archive(made / "s", made / "a");
+    const transfer::Description coming{"a", "1", false, {{"a", 4}}};
     expect_guarded({
         {READER("identity"), "identity.pem", test::read_text(made / "identity.pem"),
          [](const fs::path& f) { security::load_or_make_identity(made_private(f / "identity.pem")); }},
@@ -155,6 +163,20 @@ TEST(Readers, OfKeysAndArchives) {
              fs::remove_all(made / "t");
              sessions::unpack_archive(f / "s.moescope", made / "t");
          }},
+        {.name = READER("sent-file"),
+         .place = "a",
+         .good = "text",
+         .read =
+             [](const fs::path& f) {
+                 const transfer::Outgoing sent(f / "a");
+                 sent.read(transfer::range_at(sent.what(), 0, 0));
+             },
+         .tolerant = true},
+        {.name = READER("transfer-notes"),
+         .place = std::string("a.part/") + transfer::kNotes,
+         .good = base::dump_json(transfer::to_json(coming)) + "\n0 0\n",
+         .read = [&](const fs::path& f) { transfer::Incoming(f / "a", coming, sessions::Existing::refuse); },
+         .tolerant = true},
     });
 }
 
@@ -307,6 +329,39 @@ TEST(Readers, OfCheckpoints) {
     expect_guarded(readers);
 }
 
+/// The session of session() with its segments packed.
+const fs::path& packed_session() {
+    static const TemporaryFolder folder;
+    static const fs::path path = [] {
+        const fs::path copy = folder / "packed";
+        copy_file_or_folder(session(), copy);
+        const auto journal =
+            sessions::Journal::open(copy, sessions::Journal::Mode::read_write, {nullptr, 64 << 20, 0, 0});
+        journal->pack_now(history::record_parts);
+        return copy;
+    }();
+    return path;
+}
+
+TEST(Readers, OfPackedSegments) {
+    const auto beside = [](const fs::path& f) { copy_file_or_folder(packed_session(), f / "s"); };
+    const auto open = [](const fs::path& f) {
+        const auto opened = sessions::Session::open(f / "s", sessions::Journal::Mode::read_only);
+        for (const std::uint8_t channel : {1, 2, 3, 4}) {
+            opened->journal().read(channel, {}, 1000, 1 << 20);
+            opened->journal().read_heads(channel, {}, 0);
+        }
+    };
+    std::string packed;
+    for (const auto& entry : fs::directory_iterator(packed_session() / "segments")) {
+        packed = entry.path().extension() == ".wbp" ? entry.path().filename().string() : packed;
+    }
+    ASSERT_FALSE(packed.empty());
+    std::vector<Reader> readers = {{READER("packed-segment"), "s/segments/" + packed, {}, open, beside, true}};
+    readers[0].good = read_text(packed_session() / "segments" / packed);
+    expect_guarded(readers);
+}
+
 TEST(Readers, OfSessions) {
     const auto beside = [](const fs::path& f) { copy_file_or_folder(session(), f / "s"); };
     const auto open = [](const fs::path& f) {
@@ -394,7 +449,15 @@ TEST(Readers, OfTheNode) {
     const auto library = [paths](const fs::path& f) { const node::ModelLibrary opened(paths(f)); };
     const auto beside = [models](const fs::path& f) { write_text(f / "assets/models.json", models); };
     const std::string set = read_text(assets / "probe_sets/starter.json");
+    const auto curves = [](const fs::path& f) {
+        for (const auto& entry : fs::directory_iterator(f)) {
+            curves::read_curves({entry.path()}, [] {});
+        }
+    };
     expect_guarded({
+        {READER("event-file"), "events.out.tfevents.1", version_event() + summary_event(1, simple_value("a", 1)),
+         curves},
+        {READER("curve-table"), "a.csv", "step,loss\n1,2\n", curves},
         {READER("probe-set"), "a.json", set, [](const fs::path& f) { probes::load_set(f / "a.json"); }},
         {READER("probe-order"), "a.json", set,
          [paths](const fs::path& f) {
@@ -404,6 +467,11 @@ TEST(Readers, OfTheNode) {
          [](const fs::path& f) {
              sessions::Sources sources;
              node::text_option("@" + (f / "a.txt").string(), base::marked("the text"), sources);
+         }},
+        {READER("lent-file"), "a.npy", "tokens",
+         [](const fs::path& f) {
+             nlohmann::json request = {{"tokens", (f / "a.npy").string()}};
+             const node::LentFiles lent(f / "lent", request);
          }},
         {READER("run-config"), "a.json", tiny_config(2, 2).dump(),
          [](const fs::path& f) { node::read_run_config(f / "a.json"); }},

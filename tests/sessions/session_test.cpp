@@ -428,6 +428,32 @@ TEST_P(DamagedDatabase, IsMovedAsideAndRebuiltFromTheJournal) {
 }
 INSTANTIATE_TEST_SUITE_P(Kinds, DamagedDatabase, ::testing::Values(0, 1, 2, 3, 4));
 
+/// SQLite adds a log that lies beside a database to it, whosever that was.
+TEST(Session, TheLogOfALostDatabaseIsNotTakenForThatOfTheRebuiltOne) {
+    const TemporaryFolder base;
+    const fs::path folder = base / "s", file = folder / "session.db", log = file.string() + "-wal";
+    {
+        const auto session = Session::open(folder, Mode::read_write);
+        append_json(*session, 1, R"({"run":4,"kind":"train"})");
+    }
+    std::string left;
+    {
+        const auto session = Session::open(folder, Mode::read_write);
+        session->set_value("note", "of the lost one");
+        left = read_text(log);
+        ASSERT_FALSE(left.empty());
+    }
+    fs::remove(file);
+    write_text(log, left);
+    {
+        const auto session = Session::open(folder, Mode::read_write);
+        EXPECT_EQ(session->value("note"), std::nullopt) << "it says that notes are lost";
+        EXPECT_EQ(session->new_run("train", ""), 5u);
+    }
+    const auto session = Session::open(folder, Mode::read_write);
+    EXPECT_TRUE(session->problems().empty()) << session->problems().front();
+}
+
 TEST(Session, ARebuiltDatabaseKnowsTheRunsThatAnExperimentPlans) {
     const TemporaryFolder base;
     const fs::path folder = base / "s";

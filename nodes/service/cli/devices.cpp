@@ -14,7 +14,7 @@ namespace moescope::node {
 
 namespace {
 
-/// "NVIDIA H200; 139.8 GiB of memory, 139.2 GiB free; driver 580.65.06 (CUDA 13.0), built with CUDA 13.5; ..."
+/// "NVIDIA H200; 150.1 GB of memory, 149.5 GB free; driver 580.65.06 (CUDA 13.0), built with CUDA 13.5; ..."
 std::string facts(const protocol::DeviceEntry& device) {
     std::string text = device.title;
     const auto add = [&](const std::string& part) { base::append_to_list(text, part, "; "); };

@@ -83,7 +83,8 @@ void add_export(CLI::App& app, Chosen& chosen) {
     const auto options = std::make_shared<ExportOptions>();
     auto* command = app.add_subcommand("export", "Write a model for other programs");
     command
-        ->add_option("--model,--session", options->model, "Library name, checkpoint, session, Hugging Face folder or GGUF file")
+        ->add_option("--model,--session", options->model,
+                     "Library name, checkpoint, session, Hugging Face folder or GGUF file")
         ->required()
         ->check(filled());
     ModelExport& order = options->order;

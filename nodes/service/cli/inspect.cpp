@@ -1,6 +1,4 @@
 // moescope-node inspect: what a model file is, and whether it is safe to open.
-#include "engine/files/inspect.hpp"
-
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 #include <memory>
@@ -10,14 +8,18 @@
 #include "base/sentence.hpp"
 #include "nodes/service/cli/console.hpp"
 #include "nodes/service/cli/subcommands.hpp"
+#include "nodes/service/workers/inspected_file.hpp"
 
 namespace moescope::node {
 using nlohmann::json;
 
 namespace {
 
-int inspect_command(const std::string& file, bool as_json) {
-    const auto report = engine::inspect_file(file);
+int inspect_command(const Paths& paths, const std::string& file, bool as_json) {
+    HeldSignals signals;
+    WorkerPool workers(paths.program);
+    engine::FileReport report;
+    run_until_signal(signals, [&](const std::atomic<bool>& stop) { report = inspect_apart(workers, file, stop); });
     if (as_json) {
         print_json({{"file", file},
                     {"format", report.format()},
@@ -46,7 +48,7 @@ void add_inspect(CLI::App& app, Chosen& chosen) {
     inspect->add_option("file", options->file, "File or checkpoint folder")->required()->check(filled());
     inspect->add_flag("--json", options->json, "One JSON object on standard output");
     inspect->callback([&chosen, options] {
-        chosen.command = [options](const Paths&) { return inspect_command(options->file, options->json); };
+        chosen.command = [options](const Paths& paths) { return inspect_command(paths, options->file, options->json); };
     });
 }
 

@@ -47,8 +47,9 @@ struct LocalNode {
           datasets(paths.cache),
           models(paths),
           workers(paths.program),
+          disk(session->folder()),
           devices(device_places(paths)),
-          parts{paths, *session, sink, board, datasets, models, workers, threads, turns, holds, devices} {
+          parts{paths, *session, sink, board, datasets, models, workers, threads, turns, holds, disk, devices} {
         print_warnings(session->problems());
         print_warnings(session->notes());
     }
@@ -66,6 +67,7 @@ struct LocalNode {
     ThreadShare threads;
     GenerationQueue turns;
     CheckpointHolds holds;
+    DiskGuard disk;
     kernels::Devices devices;
     NodeParts parts;
 };

@@ -27,7 +27,9 @@ int logits_command(const Paths& paths, const std::string& model, const std::stri
     engine::read_npy_tokens(tokens);  // a bad file is named before a model is loaded
     WorkerPool workers(paths.program);
     run_until_signal(signals, [&](const std::atomic<bool>& stop) {
-        auto lease = workers.acquire(model, on_device(path, device), stop);
+        ModelSource source = on_device(path, device);
+        source.output = output.temporary().parent_path();
+        auto lease = workers.acquire(model, source, stop);
         print_why_processor(lease.open(cores(), stop));
         lease->ask(
             {{"op", "logits"}, {"tokens", fs::absolute(tokens).string()}, {"out", output.temporary().string()}},

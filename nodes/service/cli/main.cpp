@@ -11,6 +11,7 @@
 
 #include "base/error.hpp"
 #include "base/foreign_text.hpp"
+#include "base/installation.hpp"
 #include "engine/text/dataset.hpp"
 #include "nodes/service/cli/console.hpp"
 #include "nodes/service/cli/subcommands.hpp"
@@ -31,7 +32,7 @@ void wait_politely(char** argv) {
         return;
     }
     setenv("GOMP_SPINCOUNT", "2000", 1);
-    execv("/proc/self/exe", argv);
+    execv(moescope::base::own_program().c_str(), argv);
     // Could not: everything works without it.
 }
 
@@ -51,6 +52,7 @@ bool is_pipe(int file) {
 
 int main(int argc, char** argv) {
     wait_politely(argv);
+    moescope::base::take_own_name();
     // A closed pipe and a file that reached its allowed size are error codes, not the end of the program.
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN);

@@ -15,7 +15,7 @@ constexpr double kPatience = 30;      ///< seconds for a node to answer the firs
 constexpr double kLookAtDevices = 5;  ///< seconds that a node that was just started may take for it
 constexpr int kLook = 20;             ///< milliseconds between two looks
 
-client::ClientOptions options_for(const Paths& paths, const std::string& address) {
+client::ClientOptions options_for(const Paths& paths, const std::string& address, bool follow) {
     client::ClientOptions options;
     const auto place = transport::parse_node_address(address);
     if (place.kind == transport::NodeAddress::Kind::socket) {
@@ -24,14 +24,15 @@ client::ClientOptions options_for(const Paths& paths, const std::string& address
         options.node = address;
     }
     options.keys = paths.data / "viewer";
+    options.follow = follow;
     return options;
 }
 
 }  // namespace
 
-RemoteNode::RemoteNode(const Paths& paths, const std::string& address)
+RemoteNode::RemoteNode(const Paths& paths, const std::string& address, Follow follow)
     : address_(transport::to_text(transport::parse_node_address(address))),
-      client_(std::make_unique<client::NodeClient>(options_for(paths, address), [] {})) {}
+      client_(std::make_unique<client::NodeClient>(options_for(paths, address, follow == Follow::yes), [] {})) {}
 
 std::shared_ptr<const client::Snapshot> RemoteNode::wait(HeldSignals& signals,
                                                          const std::function<bool(const client::Snapshot&)>& done) {

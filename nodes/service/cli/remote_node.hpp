@@ -16,8 +16,10 @@ namespace moescope::node {
 
 class RemoteNode {
  public:
+    /// Whether the records of its session are read, or its state alone.
+    enum class Follow { no, yes };
     /// Begins to connect. Throws base::Error: the address is none.
-    RemoteNode(const Paths& paths, const std::string& address);
+    RemoteNode(const Paths& paths, const std::string& address, Follow follow = Follow::yes);
 
     /// The next snapshot after which `done` holds. Throws base::Error when the node can't be reached or refuses us,
     /// Stopped after a signal.

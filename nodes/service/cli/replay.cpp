@@ -1,10 +1,13 @@
 // moescope-node train --replay: a recorded run once more, compared step by step.
 #include "nodes/service/cli/replay.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <fmt/format.h>
 #include <map>
+#include <string_view>
 
+#include "base/foreign_text.hpp"
 #include "base/json_fields.hpp"
 #include "base/scratch_folder.hpp"
 #include "base/sentence.hpp"
@@ -14,6 +17,7 @@
 #include "nodes/service/cli/console.hpp"
 #include "nodes/service/cli/local_node.hpp"
 #include "nodes/service/jobs/rank_group.hpp"
+#include "nodes/service/jobs/reproduction.hpp"
 #include "nodes/service/library/command_error.hpp"
 
 namespace moescope::node {
@@ -24,15 +28,22 @@ namespace {
 
 /// The recorded run, and how far the new one has agreed with it.
 struct Replay {
-    explicit Replay(const std::string& path)
-        : session(sessions::Session::open(path, sessions::Journal::Mode::read_only)) {
-        const auto known = latest_run(session->journal(), protocol::RunKind::train);
-        if (!known) {
-            throw CommandError(say("the session {} has no training run", path));
+    explicit Replay(const TrainOptions& options)
+        : session(sessions::Session::open(options.replay, sessions::Journal::Mode::read_only)) {
+        std::uint32_t wanted = options.replay_run;
+        if (wanted == 0) {
+            const auto known = latest_run(session->journal(), protocol::RunKind::train);
+            if (!known) {
+                throw CommandError(say("the session {} has no training run", options.replay));
+            }
+            wanted = known->id;
         }
-        history = history::read_run(*session, known->id);
+        history = history::read_run(*session, wanted);
+        if (!history.trainings().contains(wanted)) {
+            throw CommandError(say("{} has no training run {}", options.replay, wanted));
+        }
         if (run().step.empty()) {
-            throw CommandError(say("run {} of {} has no steps to compare", known->id, path));
+            throw CommandError(say("run {} of {} has no steps to compare", wanted, options.replay));
         }
     }
     const history::TrainingRun& run() const { return history.trainings().begin()->second.value; }
@@ -67,9 +78,19 @@ struct Replay {
         }
     }
 
+    /// Called when the new run tells what its data are, before its first step.
+    void compare_data(const json& record) {
+        const std::string sha256 = base::text_of(base::member(record, "manifest"), "corpus_sha256");
+        if (const auto other = other_data(run().manifest, sha256)) {
+            print_warnings({other->text});
+            differences.push_back(*other);
+        }
+    }
+
     std::unique_ptr<sessions::Session> session;
     history::Session history;
-    std::size_t row = 0, counted = 0;  ///< how far the recorded columns and counts have been compared
+    std::vector<Difference> differences;  ///< what is other here
+    std::size_t row = 0, counted = 0;     ///< how far the recorded columns and counts have been compared
     std::uint64_t compared = 0;
     std::optional<protocol::StepRecord> difference;
     double recorded_loss = 0;
@@ -90,21 +111,28 @@ std::multimap<std::uint64_t, json> changes_of(const history::TrainingRun& run) {
     return changes;
 }
 
+/// What the run is computed with here.
+engine::RunConfig config_to_replay(const history::TrainingRun& run, const TrainOptions& options) {
+    engine::RunConfig config =
+        engine::parse_run_config(base::member(run.manifest, "config"), say("the manifest of run {}", run.id));
+    if (options.threads) {
+        config.train.threads = *options.threads;
+    }
+    if (options.device) {
+        config.train.device = *options.device;
+    }
+    return config;
+}
+
 TrainingRequest order_to_replay(const Replay& replay, const TrainOptions& options, LocalNode& node) {
     const history::TrainingRun& run = replay.run();
     const json& manifest = run.manifest;
     TrainingRequest order;
-    order.config = engine::parse_run_config(base::member(manifest, "config"), say("the manifest of run {}", run.id));
+    order.config = config_to_replay(run, options);
     order.data = base::text_of(manifest, "data");
     order.changes = changes_of(run);
     order.last_step = static_cast<std::uint64_t>(run.step.back());
     order.faults_end_the_run = true;
-    if (options.threads) {
-        order.config.train.threads = *options.threads;
-    }
-    if (options.device) {
-        order.config.train.device = *options.device;
-    }
     if (const base::Sentence why = why_no_processes(); order.config.train.processes > 1 && !why.empty()) {
         go_on_alone(order, why);
     }
@@ -128,7 +156,8 @@ void print_replay(const Replay& replay, const TrainingResult& result, bool as_js
         json line = {{"equal", !replay.difference},
                      {"steps", replay.compared},
                      {"parameters_sha256", result.parameters_sha256},
-                     {"lost_records", replay.session->journal().lost()}};
+                     {"lost_records", replay.session->journal().lost()},
+                     {"differences", to_json(replay.differences)}};
         if (replay.difference) {
             line.update({{"first_difference", replay.difference->step},
                          {"recorded_loss", number_or_null(replay.recorded_loss)},
@@ -143,10 +172,53 @@ void print_replay(const Replay& replay, const TrainingResult& result, bool as_js
     }
 }
 
+void print_differences(const std::vector<Difference>& differences) {
+    std::vector<base::Sentence> texts;
+    for (const Difference& one : differences) {
+        texts.push_back(say("other here than where the run was recorded: {}", one.text));
+    }
+    print_warnings(texts);
+}
+
 }  // namespace
 
+int check_replay_command(const Paths& paths, const TrainOptions& options) {
+    const Replay replay(options);
+    print_warnings(replay.session->problems());
+    HeldSignals signals;
+    kernels::Devices devices(device_places(paths));
+    const json& manifest = replay.run().manifest;
+    const engine::RunConfig config = config_to_replay(replay.run(), options);
+    std::vector<Difference> differences = differences_here(manifest, config, devices);
+    if (auto unsure = unsure_sources(manifest)) {
+        differences.push_back(std::move(*unsure));
+    }
+    const bool has_data = std::none_of(differences.begin(), differences.end(),
+                                       [](const Difference& one) { return std::string_view(one.what) == "data"; });
+    if (has_data) {
+        const std::string hash = hash_of_data(base::text_of(manifest, "data"), config.model.vocabulary, paths.cache,
+                                              [&] { signals.stop_if_taken(); });
+        if (auto other = other_data(manifest, hash)) {
+            differences.push_back(std::move(*other));
+        }
+    }
+    if (options.json) {
+        print_json({{"run", replay.run().id},
+                    {"steps", replay.run().step.size()},
+                    {"same", differences.empty()},
+                    {"differences", to_json(differences)}});
+    } else {
+        fmt::print("{}\n", differences.empty() ? "nothing is other here than where the run was recorded"
+                                               : "other here than where the run was recorded:");
+        for (const Difference& one : differences) {
+            fmt::print("- {}\n", base::one_line(one.text.english()));
+        }
+    }
+    return differences.empty() ? 0 : 3;
+}
+
 int replay_command(const Paths& paths, const TrainOptions& options) {
-    Replay replay(options.replay);
+    Replay replay(options);
     print_warnings(replay.session->problems());
     HeldSignals signals;
     const base::ScratchFolder scratch;
@@ -158,9 +230,15 @@ int replay_command(const Paths& paths, const TrainOptions& options) {
                                if (const auto step = protocol::decode_step(body)) {
                                    replay.compare(*step);
                                }
+                           } else if (type == protocol::RecordType::run_started) {
+                               if (const auto record = protocol::decode_json(body)) {
+                                   replay.compare_data(*record);
+                               }
                            }
                        });
         TrainingRequest order = order_to_replay(replay, options, node);
+        replay.differences = differences_here(replay.run().manifest, order.config, node.devices);
+        print_differences(replay.differences);
         node.devices.check(order.config.train.device);
         TrainingJob job(node.parts, std::move(order));
         wait_for(job, signals);

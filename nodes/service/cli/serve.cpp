@@ -22,6 +22,7 @@ namespace {
 
 struct ServeCommand {
     std::string socket, session, failure, listen;
+    std::optional<std::uint64_t> disk_reserve;
     bool stdio = false, persist = false, read_only = false;
     double linger = -1;                                                             ///< seconds; below 0: for good
     double keep_models = std::chrono::duration<double>(WorkerPool::kKeep).count();  ///< seconds
@@ -70,7 +71,8 @@ int serve_command(const Paths& paths, const ServeCommand& options) {
             std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::duration<double>(options.keep_models));
         const auto linger =
             options.linger < 0 ? std::nullopt : std::optional(std::chrono::seconds(std::lround(options.linger)));
-        service.emplace(paths, ServeOptions{options.socket, listen, linger, session, options.read_only, keep});
+        service.emplace(paths, ServeOptions{options.socket, listen, linger, session, options.read_only, keep,
+                                            options.disk_reserve});
     } catch (const sessions::OpenError& error) {
         write_failure(options.failure, sessions::name_of(error.why()), error.sentence());
         throw;
@@ -109,6 +111,12 @@ void add_serve(CLI::App& app, Chosen& chosen) {
     serve->add_flag("--read-only", options->read_only,
                     "Show the session and write nothing to it: also one that is in use or may not be written");
     serve->add_option("--failure", options->failure, "File that says, as JSON, why the session could not be opened");
+    serve
+        ->add_option(
+            "--disk-reserve", options->disk_reserve,
+            "Bytes that stay free on the disk of the session: with less a run is paused after a checkpoint; left "
+            "out: as node.disk has set it, else two checkpoints and a segment of the journal; 0: nobody watches")
+        ->check(whole_number(0, std::numeric_limits<std::int64_t>::max()));
     serve
         ->add_option("--keep-models", options->keep_models,
                      "Seconds that a model stays open after its last answer; less when memory is short")

@@ -99,19 +99,38 @@ void take_processes(engine::RunConfig& config, const engine::RunConfig& of) {
     config.train.all_to_all = of.train.all_to_all;
 }
 
+/// The settings that differ, as a configuration names them, with both values.
+std::string differences(const json& wanted, const json& of_run) {
+    std::string list;
+    const auto add = [&list](const std::string& name, const json& here, const json& there) {
+        if (here != there) {
+            list += fmt::format("{}{} {}, not {}", list.empty() ? "" : "; ", name, there.dump(), here.dump());
+        }
+    };
+    for (const auto& field : engine::config_fields()) {
+        add(field.section + "." + field.key,
+            base::member(base::member(wanted, field.section.c_str()), field.key.c_str()),
+            base::member(base::member(of_run, field.section.c_str()), field.key.c_str()));
+    }
+    add("name", base::member(wanted, "name"), base::member(of_run, "name"));
+    return list;
+}
+
 /// --resume must mean the same run: other settings are refused instead of being ignored. It goes on where it was,
-/// unless --device says another place, and on as many processes as it is given now.
+/// unless --device says another place, on as many processes as it is given now, and with as many threads as it had
+/// unless --threads says otherwise: its numbers do not depend on them.
 void check_same_run(const TrainOptions& options, engine::RunConfig wanted, const TrainingRequest& order) {
     wanted.train.device = order.config.train.device;
     take_processes(wanted, order.config);
-    if (!options.threads && engine::comm::launched_ranks() > 1) {
-        wanted.train.threads = order.config.train.threads;  // each rank has its own
+    if (!options.threads) {
+        wanted.train.threads = order.config.train.threads;
     }
-    if (engine::to_json(wanted) != engine::to_json(order.config)) {
-        throw CommandError(
-            say("the run in {} was started with other settings (steps {}, seed {}, threads {}); give the same ones to "
-                "resume it, or another folder with --out to start anew",
-                options.out, order.config.train.steps, order.config.train.seed, order.config.train.threads));
+    const json now = engine::to_json(wanted), before = engine::to_json(order.config);
+    if (now != before) {
+        throw CommandError(say(
+            "the run in {} was started with other settings ({}); give the same ones to resume it, or another folder "
+            "with --out to start anew",
+            options.out, differences(now, before)));
     }
     if (options.data != order.data) {
         throw CommandError(say("the run in {} was trained on {}, not {}; give the same --data to resume it",
@@ -143,6 +162,9 @@ void print_end(const TrainingResult& result, bool as_json, bool before) {
     } else {
         fmt::print("{}{} after {} steps; SHA-256 of the parameters: {}\n", before ? "nothing is left to do: " : "",
                    protocol::run_state_name(result.state), result.steps, result.parameters_sha256);
+        if (result.ranks) {
+            fmt::print("{}\n", ranks_text(*result.ranks));
+        }
     }
 }
 
@@ -231,9 +253,8 @@ Wanted wanted_from(const TrainOptions& options, const Paths& paths, const RankLa
     wanted.init = init_path(options, paths);
     wanted.config = config_from(options, wanted.init, paths);
     if (ranks != nullptr && wanted.config.train.device != kernels::kProcessor) {
-        throw CommandError(say("several ranks train on processors; leave out --device {}", wanted.config.train.device));
-    }
-    if (ranks != nullptr) {
+        kernels::Devices(device_places(paths)).check(wanted.config.train.device);
+    } else if (ranks != nullptr) {
         engine::check_rank_memory(wanted.config, ranks->ranks(), engine::available_memory());
     } else if (!options.resume) {
         require_processes(wanted.config);
@@ -319,6 +340,7 @@ int train_command(const Paths& paths, const TrainOptions& options) {
             }
         }
     });
+    node.disk.set_reserve(options.disk_reserve);
     const auto known = options.resume ? latest_run(node.session->journal(), protocol::RunKind::train) : std::nullopt;
     auto order = order_from(options, std::move(config), init, node, known, signals);
     order.ranks = ranks;
@@ -381,6 +403,11 @@ void add_train(CLI::App& app, Chosen& chosen) {
                      "What computes: cpu, or cuda:0 and so on (moescope-node devices); left out: as the configuration "
                      "says, and with --resume or --replay where the run was")
         ->check(filled());
+    train
+        ->add_option("--disk-reserve", options->disk_reserve,
+                     "Bytes that stay free on the disk of --out: with less the run stops after a checkpoint; left out: "
+                     "two checkpoints and a segment of the journal; 0: nobody watches")
+        ->check(whole_number(0, std::numeric_limits<std::int64_t>::max()));
     train->add_flag("--resume", options->resume, "Go on from the last complete checkpoint in the session");
     train->add_flag("--json", options->json, "JSON Lines on standard output");
     add_node_option(*train, options->node);
@@ -402,6 +429,11 @@ void add_train(CLI::App& app, Chosen& chosen) {
                                            ? "train needs --out, and --preset, --config or --init"
                                            : "train --replay takes its settings from the session; only --out, "
                                              "--device, --threads and --json go with it");
+        }
+        if (options->all_to_all && options->expert_parallel < 2) {
+            throw CLI::ValidationError(
+                "--all-to-all needs --expert-parallel of at least 2: tokens go to the experts "
+                "of other processes");
         }
         chosen.command = [options](const Paths& paths) {
             return options->replay.empty() ? train_command(paths, *options) : replay_command(paths, *options);

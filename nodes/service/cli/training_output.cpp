@@ -1,5 +1,6 @@
 #include "nodes/service/cli/training_output.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <fmt/format.h>
@@ -27,6 +28,29 @@ std::string held_out_text(double english, double chinese) {
         }
     }
     return text.empty() ? "none" : text;
+}
+
+/// Means of a step.
+json ranks_json(const protocol::RankRecord& sums) {
+    const std::size_t N = sums.compute_ms.size();
+    const auto steps = static_cast<double>(std::max<std::uint32_t>(1, sums.steps));
+    json work = json::array(), waiting = json::array(), sent = json::array(), rows = json::array();
+    for (std::size_t rank = 0; rank < N; ++rank) {
+        work.push_back(static_cast<double>(sums.compute_ms[rank]) / steps);
+        waiting.push_back(static_cast<double>(sums.waiting_ms[rank]) / steps);
+        double bytes = 0, of_experts = 0;
+        for (std::size_t to = 0; to < N; ++to) {
+            bytes += static_cast<double>(sums.bytes[rank * N + to]);
+            of_experts += to == rank ? 0.0 : static_cast<double>(sums.rows_between(rank, to, std::nullopt));
+        }
+        sent.push_back(bytes / steps);
+        rows.push_back(of_experts / steps);
+    }
+    return {{"work_ms", work},
+            {"waiting_ms", waiting},
+            {"sent_bytes", sent},
+            {"sent_rows", rows},
+            {"row_bytes", sums.row_bytes}};
 }
 
 }  // namespace
@@ -70,7 +94,21 @@ json final_line(const TrainingResult& result) {
         line["held_out_loss"] = {{"en", number_or_null(result.held_out->loss[0])},
                                  {"zh", number_or_null(result.held_out->loss[1])}};
     }
+    if (result.ranks) {
+        line["ranks"] = ranks_json(*result.ranks);
+    }
     return line;
+}
+
+std::string ranks_text(const protocol::RankRecord& sums) {
+    const auto [least, most] = std::minmax_element(sums.compute_ms.begin(), sums.compute_ms.end());
+    const auto slowest = most - sums.compute_ms.begin(), fastest = least - sums.compute_ms.begin();
+    const auto of_step = [&](double value) {
+        return value / static_cast<double>(std::max<std::uint32_t>(1, sums.steps));
+    };
+    return fmt::format("rank {} has the most work, {:.1f} ms of a step; rank {} has {:.1f} ms and waits {:.1f} ms",
+                       slowest, of_step(*most), fastest, of_step(*least),
+                       of_step(sums.waiting_ms[static_cast<std::size_t>(fastest)]));
 }
 
 CLI::Validator range_of(const std::string& key) {

@@ -19,6 +19,9 @@ void print_evaluation(const nlohmann::json& record);
 /// The last line of a run.
 nlohmann::json final_line(const TrainingResult& result);
 
+/// Which of several processes the others wait for.
+std::string ranks_text(const protocol::RankRecord& sums);
+
 /// The range of a whole number of the configuration, for the option of the same name.
 CLI::Validator range_of(const std::string& key);
 

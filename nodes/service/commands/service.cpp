@@ -1,6 +1,7 @@
 #include "nodes/service/commands/service.hpp"
 
 #include <algorithm>
+#include <charconv>
 #include <chrono>
 #include <filesystem>
 #include <unistd.h>
@@ -15,6 +16,7 @@
 #include "nodes/service/jobs/rank_group.hpp"
 #include "nodes/service/library/machine.hpp"
 #include "nodes/service/library/parameters.hpp"
+#include "nodes/service/workers/worker_sandbox.hpp"
 
 namespace moescope::node {
 using base::count_of;
@@ -55,6 +57,8 @@ const std::map<std::string, Service::Command>& Service::commands() {
         {"route.import", {&Service::route_import, slow, true}},
         {"route.export", {&Service::route_export, Lane::traces, false, true}},
         {"route.cancel", {&Service::route_cancel, quick, false}},
+        {"curves.import", {&Service::curves_import, Lane::traces, true}},
+        {"curves.export", {&Service::curves_export, Lane::traces, false, true}},
         {"interventions.save", {&Service::interventions_save, quick, true}},
         {"interventions.remove", {&Service::interventions_remove, quick, true}},
         {"models.add", {&Service::models_add, slow, true, true, admin}},
@@ -64,6 +68,13 @@ const std::map<std::string, Service::Command>& Service::commands() {
         {"models.export", {&Service::models_export, slow, false, true}},
         {"models.device", {&Service::models_device, Lane::devices, false}},
         {"report.write", {&Service::report_write, Lane::reports, false, true}},
+        {"files.list", {&Service::files_list, Lane::files, false, true, viewer}},
+        {"files.open", {&Service::files_open, Lane::files, false, true}},
+        {"files.receive", {&Service::files_receive, Lane::files, false}},
+        {"files.hash", {&Service::files_hash, Lane::files, false, true}},
+        {"files.finish", {&Service::files_finish, Lane::files, false}},
+        {"files.close", {&Service::files_close, quick, false, true}},
+        {"node.disk", {&Service::node_disk, quick, false, false, admin}},
         {"task.cancel", {&Service::task_cancel, quick, false, true}},
         {"node.stop", {&Service::node_stop, quick, false, true, admin}},
     };
@@ -140,6 +151,7 @@ Service::Service(const Paths& paths, ServeOptions options)
       datasets_(paths_.cache),
       models_(paths_, &board_),
       workers_(paths_.program, options_.keep_models),
+      disk_(session_->folder()),
       devices_(device_places(paths_)) {
     if (!options_.read_only) {
         journal_ = std::make_unique<JournalWriter>(session_->journal());
@@ -149,7 +161,16 @@ Service::Service(const Paths& paths, ServeOptions options)
             log("warning", "session", sentence);
         }
     }
+    if (options_.listen || options_.linger) {  // people on other machines are to come
+        make_shared_folder();
+    }
     device_of_models_ = session_->value(kDeviceOfModels).value_or("");
+    disk_.set_reserve(options_.disk_reserve);
+    if (const auto kept = session_->value(kDiskReserve); kept && !options_.disk_reserve) {
+        std::uint64_t bytes = 0;
+        const auto [end, error] = std::from_chars(kept->data(), kept->data() + kept->size(), bytes);
+        disk_.set_reserve(error == std::errc() ? std::optional(bytes) : std::nullopt);
+    }
     tell_of_library();
     read_new_events();
     if (journal_) {
@@ -162,12 +183,15 @@ Service::Service(const Paths& paths, ServeOptions options)
     }
     followed_to_ = session_->journal().last();
     log("info", "node", say("node {} started, process {}, {} cores", MOESCOPE_VERSION, getpid(), cores()));
+    if (const Sentence problem = sandbox_problem(); !problem.empty()) {
+        log("warning", "models", problem);
+    }
     if (journal_) {
         journal_->flush();
     }
     transport::NodeServerOptions server;
     server.socket = options_.socket;
-    server.features = "train,generate,probe,report,route";
+    server.features = "train,generate,probe,report,route,files";
     if (options_.listen) {
         const std::filesystem::path keys = paths_.data / "node";
         server.listener = {*options_.listen, security::load_or_make_identity(keys / "identity.pem"), keys};
@@ -190,7 +214,8 @@ Service::~Service() {
 }
 
 NodeParts Service::parts() {
-    return {paths_, *session_, *journal_, board_, datasets_, models_, workers_, threads_, turns_, holds_, devices_};
+    return {paths_,   *session_, *journal_, board_, datasets_, models_,
+            workers_, threads_,  turns_,    holds_, disk_,     devices_};
 }
 
 void Service::run(const std::function<bool()>& stop) {
@@ -232,14 +257,19 @@ Outcome Service::not_carried_out() {
     return {{}, say("the node ended before the command's turn came; it was not carried out")};
 }
 
+Sentence Service::needs_right(const std::string& name, protocol::Right needed, protocol::Right has) {
+    return say("'{}' needs the right of the role {}, and this workbench was paired as {}", name,
+               protocol::name_of(needed), protocol::name_of(has));
+}
+
 json Service::allowed(const transport::Asker& asker, const std::string& name, const Command& command, json parameters) {
     if (!protocol::covers(asker.right, command.needs)) {
-        throw CommandError(say("'{}' needs the right of the role {}, and this workbench was paired as {}", name,
-                               protocol::name_of(command.needs), protocol::name_of(asker.right)));
+        throw CommandError(needs_right(name, command.needs, asker.right));
     }
     if (!asker.remote) {
         return parameters;
     }
+    make_shared_folder();
     return confine(std::move(parameters), session_->folder(),
                    [this](const std::string& model) { return offers_model(model); });
 }
@@ -291,18 +321,22 @@ void Service::on_request(const transport::Asker& who, std::string id, std::strin
             act([reply](Outcome outcome) { reply(answer_of(outcome)); });
             return;
         }
-        if (const auto answer = earlier_answer(id); answer.is_object()) {
-            reply(answer);
-            return;
-        }
+        json known;
         try {
-            session_->put_finished_command(id, base::dump_json(answer_unknown()));
+            known = earlier_answer(id);
+            if (known.is_null()) {
+                session_->put_finished_command(id, base::dump_json(answer_unknown()));
+            }
         } catch (const std::exception& error) {
             // Carried out without that, it would be done twice when it is sent again. A pause or a stop is not recorded
             // and works on a full disk, too.
             reply(answer_of({{},
                              say("this command could not be noted in the session and was not carried out: {}",
                                  base::sentence_of(error))}));
+            return;
+        }
+        if (!known.is_null()) {
+            reply(known);
             return;
         }
         act([this, id, reply](Outcome outcome) {
@@ -340,12 +374,12 @@ void Service::log(const char* level, const char* source, const Sentence& text) {
 }
 
 json Service::earlier_answer(const std::string& id) const {
-    try {
-        const auto known = session_->finished_command(id);
-        return known ? base::parse_object(*known, protocol::kDataBodyLimit).value_or(json()) : json();
-    } catch (const std::exception&) {
-        return {};  // a database that cannot be read knows no command
+    const auto known = session_->finished_command(id);
+    if (!known) {
+        return {};
     }
+    // It was given, so the command was carried out, whatever is left of the answer.
+    return base::parse_object(*known, protocol::kDataBodyLimit).value_or(answer_unknown());
 }
 
 void Service::carry_out(const Reply& reply, const std::function<void()>& work) {
@@ -444,7 +478,7 @@ void Service::show_earlier_runs() {
             run.state = RunState::interrupted;  // nobody is there who could go on with it
             run.message = say("the node stopped while this was running");
         }
-        if (run.kind == RunKind::generate || run.kind == RunKind::route) {
+        if (run.kind == RunKind::generate || run.kind == RunKind::route || run.kind == RunKind::imported) {
             continue;
         }
         RunStatus gauge;
@@ -621,7 +655,7 @@ void Service::publish(bool everything) {
 }
 
 /// "up", or what keeps the session from being written.
-Sentence Service::state_sentence() const {
+Sentence Service::state_sentence() {
     if (!journal_) {
         const auto writer = base::lock_holder(session_->folder() / "journal.lock");
         return writer ? say("open for reading; process {} writes to it, which is shown a moment later", writer->process)
@@ -630,6 +664,14 @@ Sentence Service::state_sentence() const {
     Sentence trouble = journal_->problem();
     if (trouble.empty()) {
         trouble = session_->journal().out_of_place();
+    }
+    if (trouble.empty()) {
+        std::uint64_t checkpoint = 0;
+        const std::lock_guard lock(jobs_mutex_);
+        for (const auto& [run, job] : trainings_) {
+            checkpoint = std::max(checkpoint, job->finished() ? 0 : job->checkpoint_bytes());
+        }
+        trouble = disk_.shortage(checkpoint);
     }
     return trouble.empty() ? Sentence::verbatim("up") : trouble;
 }
@@ -689,6 +731,7 @@ json Service::node_gauges() {
                   {"device_list", list},
                   {"models_device", device_of_models()},
                   {"journal_bytes", session_->journal().bytes()},
+                  {"disk_reserve", disk_.reserve() ? json(*disk_.reserve()) : json()},
                   {"dropped_records", journal_ ? journal_->dropped() : 0},
                   {"read_only", !journal_},
                   {"lost_records", session_->journal().lost()},
@@ -819,6 +862,8 @@ void Service::require_kind(std::uint32_t run, RunKind kind) {
             throw CommandError(say("run {} is no probe run", run));
         case RunKind::route:
             throw CommandError(say("run {} is no reading", run));
+        case RunKind::imported:
+            throw CommandError(say("run {} was not imported", run));
     }
 }
 

@@ -17,6 +17,8 @@
 #include "nodes/history/checkpoint_name.hpp"
 #include "nodes/history/journal_reader.hpp"
 #include "nodes/service/commands/fair_lane.hpp"
+#include "nodes/service/commands/transfer_table.hpp"
+#include "nodes/service/jobs/disk_guard.hpp"
 #include "nodes/service/jobs/experiment_queue.hpp"
 #include "nodes/service/jobs/generation.hpp"
 #include "nodes/service/jobs/job.hpp"
@@ -41,6 +43,7 @@ struct ServeOptions {
     /// that is in use or may not be written. What would have to write is refused.
     bool read_only = false;
     std::chrono::milliseconds keep_models = WorkerPool::kKeep;  ///< how long an idle model stays open
+    std::optional<std::uint64_t> disk_reserve{};                ///< see DiskGuard; nothing: as the session has it
 };
 
 class Service final : public transport::RequestHandler {
@@ -59,6 +62,8 @@ class Service final : public transport::RequestHandler {
     void on_request(const transport::Asker& asker, std::string id, std::string command, nlohmann::json parameters,
                     std::function<void(nlohmann::json)> reply) override;
     std::vector<std::string> on_abandoned(const std::vector<std::string>& ids) override;
+    void on_range(const transport::Asker& who, transport::RangeRequest request,
+                  std::function<void(transport::RangeAnswer)> reply) override;
     void on_viewers(std::size_t count) override;
 
  private:
@@ -69,12 +74,14 @@ class Service final : public transport::RequestHandler {
     enum class Lane {
         quick,
         slow,  ///< reads or writes files
-        // Seconds and more. All but the first and the last show a task that can be cancelled.
+        // Seconds and more. All but the first and the last three show a task that can be cancelled.
         servers,  ///< asks another program
         reports,
-        traces,
+        traces,   ///< traces and curves of other tools and for them
         models,   ///< exports of models
         devices,  ///< opens GPUs, to look at them and to plan runs for them; shows no task
+        files,    ///< opens, packs and compares what is fetched and sent
+        ranges,   ///< reads and writes a part of it
         count
     };
     struct Command {
@@ -98,7 +105,11 @@ class Service final : public transport::RequestHandler {
     /// Throws CommandError: the viewer has no right to that, or names what it may not name.
     nlohmann::json allowed(const transport::Asker& asker, const std::string& name, const Command& command,
                            nlohmann::json parameters);
+    static Sentence needs_right(const std::string& name, protocol::Right needed, protocol::Right has);
     bool offers_model(const std::string& name);
+    /// The folder in which viewers of other machines read and write.
+    void make_shared_folder();
+    void open_packed_session(const std::string& version, const Reply& reply);
     bool idle();                       ///< no viewer, and nothing goes on
     static Outcome not_carried_out();  ///< of a command whose turn did not come before the node's end
     static const std::map<std::string, Command>& commands();
@@ -148,6 +159,8 @@ class Service final : public transport::RequestHandler {
     void route_import(const nlohmann::json& parameters, Reply reply);
     void route_export(const nlohmann::json& parameters, Reply reply);
     void route_cancel(const nlohmann::json& parameters, Reply reply);
+    void curves_import(const nlohmann::json& parameters, Reply reply);
+    void curves_export(const nlohmann::json& parameters, Reply reply);
     void interventions_save(const nlohmann::json& parameters, Reply reply);
     void interventions_remove(const nlohmann::json& parameters, Reply reply);
     void models_add(const nlohmann::json& parameters, Reply reply);
@@ -157,6 +170,13 @@ class Service final : public transport::RequestHandler {
     void models_export(const nlohmann::json& parameters, Reply reply);
     void models_device(const nlohmann::json& parameters, Reply reply);
     void report_write(const nlohmann::json& parameters, Reply reply);
+    void files_list(const nlohmann::json& parameters, Reply reply);
+    void files_open(const nlohmann::json& parameters, Reply reply);
+    void files_receive(const nlohmann::json& parameters, Reply reply);
+    void files_hash(const nlohmann::json& parameters, Reply reply);
+    void files_finish(const nlohmann::json& parameters, Reply reply);
+    void files_close(const nlohmann::json& parameters, Reply reply);
+    void node_disk(const nlohmann::json& parameters, Reply reply);
     void task_cancel(const nlohmann::json& parameters, Reply reply);
     void node_stop(const nlohmann::json& parameters, Reply reply);
 
@@ -176,7 +196,9 @@ class Service final : public transport::RequestHandler {
     void look_at_models();
     void end_jobs();
     void watch_disk();  ///< says when the journal could not be made durable
-    Sentence state_sentence() const;
+    Sentence state_sentence();
+    /// Throws CommandError: the disk has not the room that a run of this configuration leaves free.
+    void require_disk(const engine::RunConfig& config) const;
     void reap();
     void publish(bool everything);
     nlohmann::json node_gauges();
@@ -241,6 +263,7 @@ class Service final : public transport::RequestHandler {
     ThreadShare threads_;
     GenerationQueue turns_;
     CheckpointHolds holds_;
+    DiskGuard disk_;
     kernels::Devices devices_;
     ExperimentQueue experiments_;
     std::unique_ptr<JournalWriter> journal_;  ///< null while the session is open for reading only
@@ -265,6 +288,10 @@ class Service final : public transport::RequestHandler {
     std::mutex device_list_mutex_;
     std::vector<protocol::DeviceEntry> device_list_;  ///< of the latest look; empty before the first
     std::string device_of_models_;                    ///< see device_of_models()
+
+    /// Under which the session keeps it, in bytes; below 0: as DiskGuard computes it.
+    static constexpr const char* kDiskReserve = "disk_reserve";
+    TransferTable transfers_;
 
     std::mutex sets_mutex_;
     std::map<std::string, nlohmann::json> sets_;  ///< of changes to routers that the session has: items by name

@@ -14,6 +14,7 @@
 #include "nodes/service/commands/service.hpp"
 #include "nodes/service/library/parameters.hpp"
 #include "nodes/service/workers/asked_server.hpp"
+#include "nodes/service/workers/inspected_file.hpp"
 
 namespace moescope::node {
 using nlohmann::json;
@@ -246,7 +247,7 @@ void Service::models_remove(const json& value, Reply reply) {
 }
 
 void Service::models_inspect(const json& value, Reply reply) {
-    const auto report = engine::inspect_file(Parameters(value, {"path"}).path("path"));
+    const auto report = inspect_apart(workers_, Parameters(value, {"path"}).path("path"), ending_);
     json result = {{"format", report.format()}, {"safe", report.safe}, {"details", report.details}};
     base::put_sentence(result, "problem", report.problem);
     reply({std::move(result), {}});

@@ -262,8 +262,15 @@ std::uint64_t Service::memory_for_runs() const {
     return available > std::numeric_limits<std::uint64_t>::max() - idle ? available : available + idle;
 }
 
+void Service::require_disk(const engine::RunConfig& config) const {
+    if (const Sentence shortage = disk_.shortage(checkpoint_bytes(engine::plan_run(config))); !shortage.empty()) {
+        throw CommandError(shortage);
+    }
+}
+
 void Service::start_run(TrainingRequest order, const std::string& title, const Reply& reply) {
     check_request(order);
+    require_disk(order.config);
     if (title.size() > base::kNameBytes) {
         throw CommandError(
             say("a name of {} bytes is too long; use one of at most {}", title.size(), base::kNameBytes));
@@ -315,6 +322,7 @@ void Service::train_continue(const json& value, Reply reply) {
         }
         throw;
     }
+    require_disk(order.config);
     const std::lock_guard lock(jobs_mutex_);
     if (closing_) {
         throw CommandError(say("the node is about to end and starts nothing new"));

@@ -10,6 +10,7 @@
 #include "kernels/devices.hpp"
 #include "nodes/service/jobs/checkpoint_holds.hpp"
 #include "nodes/service/jobs/dataset_store.hpp"
+#include "nodes/service/jobs/disk_guard.hpp"
 #include "nodes/service/jobs/generation_queue.hpp"
 #include "nodes/service/jobs/record_sink.hpp"
 #include "nodes/service/library/command_error.hpp"
@@ -41,6 +42,7 @@ struct NodeParts {
     ThreadShare& threads;
     GenerationQueue& turns;  ///< of generations
     CheckpointHolds& holds;
+    DiskGuard& disk;
     kernels::Devices& devices;
 };
 

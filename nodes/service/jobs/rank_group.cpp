@@ -405,10 +405,6 @@ void require_processes(const engine::RunConfig& config) {
     if (config.train.processes == 1) {
         return;
     }
-    if (config.train.device != kernels::kProcessor) {
-        throw CommandError(
-            say("several processes train on processors: set the device to cpu, not {}", config.train.device));
-    }
     if (const base::Sentence why = why_no_processes(); !why.empty()) {
         throw CommandError(say("several processes can't be started here: {}", why));
     }

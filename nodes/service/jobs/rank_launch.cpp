@@ -2,14 +2,20 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
+#include <cstdlib>
+#include <cstring>
 #include <unistd.h>
 
 #include "base/json_fields.hpp"
 #include "base/json_guard.hpp"
 #include "base/sha256.hpp"
 #include "engine/comm/mpi_comm.hpp"
+#include "engine/comm/rank_places.hpp"
+#include "engine/train/memory_check.hpp"
 #include "nodes/service/jobs/dataset_store.hpp"
 #include "nodes/service/jobs/training_job.hpp"
+#include "nodes/service/library/device_list.hpp"
 #include "nodes/service/library/machine.hpp"
 
 namespace moescope::node {
@@ -24,9 +30,25 @@ int threads_of_rank(const engine::comm::Comm& world) {
 
 }  // namespace
 
+engine::comm::MpiSettings mpi_settings() {
+    engine::comm::MpiSettings settings;
+    settings.plugin = engine::comm::mpi_plugin_here();
+    if (const char* text = std::getenv("MOESCOPE_RANK_PATIENCE"); text != nullptr) {
+        constexpr int kDay = 24 * 60 * 60;
+        int seconds = 0;
+        const char* end = text + std::strlen(text);
+        const auto read = std::from_chars(text, end, seconds);
+        if (read.ec != std::errc() || read.ptr != end || seconds < 1 || seconds > kDay) {
+            throw CommandError(say("MOESCOPE_RANK_PATIENCE is \"{}\", but must be seconds from 1 to {}", text, kDay));
+        }
+        settings.patience = std::chrono::seconds(seconds);
+    }
+    return settings;
+}
+
 RankLaunch::RankLaunch(const Paths& paths, std::shared_ptr<engine::comm::Comm> world,
                        const engine::TrainingRanks& sharing, std::optional<int> threads)
-    : program_(paths.program), ranks_(sharing) {
+    : program_(paths.program), devices_(device_places(paths)), ranks_(sharing) {
     ranks_.world = std::move(world);
     ranks_.threads = threads.value_or(threads_of_rank(*ranks_.world));
 }
@@ -45,6 +67,27 @@ void RankLaunch::share(const engine::TrainConfig& train, int threads) {
     ranks_.expert_ranks = train.expert_parallel;
     ranks_.own_sequences = train.all_to_all;
     ranks_.threads = threads > 0 ? threads : ranks_.threads;
+}
+
+std::unique_ptr<kernels::Ops> RankLaunch::open_device(const engine::RunConfig& config) {
+    ranks_.device = config.train.device;
+    if (ranks_.device == kernels::kProcessor) {
+        return nullptr;
+    }
+    engine::comm::Comm& world = *ranks_.world;
+    const engine::comm::RankPlaces places(world);
+    std::unique_ptr<kernels::Ops> ops;
+    std::string problem;
+    try {
+        ops =
+            devices_.open(kernels::device_of_neighbour(ranks_.device, places.neighbour()), std::max(1, ranks_.threads));
+        ops->enter();
+        engine::check_rank_memory(config, engine::shape_of(ranks_, config), *ops);
+    } catch (const std::exception& error) {
+        problem = error.what();
+    }
+    engine::comm::require_all(world, problem);
+    return ops;
 }
 
 bool RankLaunch::agree(const std::string& settings) {
@@ -91,9 +134,7 @@ std::shared_ptr<RankLaunch> join_ranks(const Paths& paths, const engine::Trainin
         }
         return nullptr;
     }
-    engine::comm::MpiSettings settings;
-    settings.plugin = engine::comm::mpi_plugin_here();
-    std::shared_ptr<engine::comm::Comm> world = engine::comm::open_mpi(settings);
+    std::shared_ptr<engine::comm::Comm> world = engine::comm::open_mpi(mpi_settings());
     return std::make_shared<RankLaunch>(paths, std::move(world), sharing, threads);
 }
 
@@ -108,7 +149,8 @@ void follow_training(const Paths& paths, RankLaunch& launch) {
     const Beginning beginning = open_beginning(request);
     const auto data = datasets.load(request.data, request.config.model.vocabulary, beginning.tokenizer,
                                     [](double, const Sentence&) { return true; });
-    make_trainer(request, data, beginning, {}, nullptr, launch.ranks())->follow();
+    auto ops = launch.open_device(request.config);
+    make_trainer(request, data, beginning, {}, std::move(ops), launch.ranks())->follow();
 }
 
 }  // namespace moescope::node

@@ -8,7 +8,9 @@
 #include <string>
 
 #include "engine/comm/comm.hpp"
+#include "engine/comm/mpi_comm.hpp"
 #include "engine/train/trainer.hpp"
+#include "kernels/devices.hpp"
 #include "nodes/service/library/paths.hpp"
 
 namespace moescope::node {
@@ -27,10 +29,12 @@ class RankLaunch {
     bool leads() const { return ranks_.world->rank() == 0; }
     const engine::TrainingRanks& ranks() const { return ranks_; }
 
-    /// Of ranks that a node has started: how they share the run, as its configuration says, and their threads.
-    void share(const engine::RunConfig& config);
     /// How they share the run, as its configuration says; `threads` of this rank, 0: as they are.
     void share(const engine::TrainConfig& train, int threads);
+    /// Every rank, once all know the configuration, which is then in ranks(): what computes this rank's share, null for
+    /// the processor. On GPUs each rank of a machine has its own, the first the one that the configuration names.
+    /// Throws base::Error on all when one has none, or no room there.
+    std::unique_ptr<kernels::Ops> open_device(const engine::RunConfig& config);
     /// Every rank: whether all have the same program, and the same command as `settings` says it. Rank 0 throws when
     /// not; the others leave the sentence to it.
     bool agree(const std::string& settings);
@@ -41,9 +45,14 @@ class RankLaunch {
 
  private:
     const std::filesystem::path program_;
+    kernels::Devices devices_;
     engine::TrainingRanks ranks_;
     bool begun_ = false;
 };
+
+/// The plugin beside this program, and MOESCOPE_RANK_PATIENCE: seconds that a rank waits in a step for one that hangs.
+/// Throws CommandError.
+engine::comm::MpiSettings mpi_settings();
 
 /// Null when this process is alone. Throws base::Error.
 std::shared_ptr<RankLaunch> join_ranks(const Paths& paths, const engine::TrainingRanks& sharing,

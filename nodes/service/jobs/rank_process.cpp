@@ -130,7 +130,8 @@ class RankZero {
         const auto data = datasets.load(request.data, request.config.model.vocabulary, beginning.tokenizer,
                                         [](double, const base::Sentence&) { return true; });
         launch_.begin(order, settings.threads);
-        trainer_ = make_trainer(request, data, beginning, {}, nullptr, launch_.ranks());
+        auto ops = launch_.open_device(request.config);
+        trainer_ = make_trainer(request, data, beginning, {}, std::move(ops), launch_.ranks());
         // A checkpoint brings the knobs as they were turned.
         return {{"memory_bytes", trainer_->memory_bytes()}, {"config", engine::to_json(trainer_->config())}};
     }
@@ -161,9 +162,7 @@ int rank_main(const Paths& paths, const std::string& socket) {
     // The launcher tells all to end when one has ended. Rank 0 first tells the node which one that was; it has a
     // second.
     signal(SIGTERM, SIG_IGN);
-    engine::comm::MpiSettings settings;
-    settings.plugin = engine::comm::mpi_plugin_here();
-    RankLaunch launch(paths, engine::comm::open_mpi(settings), {}, {});
+    RankLaunch launch(paths, engine::comm::open_mpi(mpi_settings()), {}, {});
     if (!launch.leads()) {
         follow_training(paths, launch);
         return 0;

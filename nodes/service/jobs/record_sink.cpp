@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/error.hpp"
+#include "nodes/history/record_parts.hpp"
 
 namespace moescope::node {
 using protocol::RecordType;
@@ -45,7 +46,9 @@ void RecordSink::log_end(const char* source, protocol::RunState state, const End
 }
 
 JournalWriter::JournalWriter(sessions::Journal& journal, Limits limits)
-    : journal_(journal), limits_(limits), last_sequence_(journal.last().sequence), thread_([this] { run(); }) {}
+    : journal_(journal), limits_(limits), last_sequence_(journal.last().sequence), thread_([this] { run(); }) {
+    journal_.pack_with(history::record_parts);
+}
 
 JournalWriter::~JournalWriter() {
     {

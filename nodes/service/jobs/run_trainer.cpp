@@ -26,7 +26,9 @@ class Here final : public RunTrainer {
     std::string parameters_sha256() override { return trainer_->parameters_sha256(); }
     const engine::RunConfig& config() const override { return trainer_->config(); }
     std::uint64_t steps_done() const override { return trainer_->steps_done(); }
-    std::uint64_t memory_bytes() const override { return trainer_->memory_bytes(); }
+    std::uint64_t memory_bytes() const override {  // each rank has as much
+        return trainer_->memory_bytes() * static_cast<std::uint64_t>(trainer_->config().train.processes);
+    }
 
  private:
     const std::unique_ptr<engine::Trainer> trainer_;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <fmt/format.h>
+#include <limits>
 #include <system_error>
 #include <unistd.h>
 #include <utility>
@@ -23,6 +24,7 @@
 #include "nodes/service/jobs/rank_group.hpp"
 #include "nodes/service/jobs/run_names.hpp"
 #include "nodes/service/jobs/step_records.hpp"
+#include "nodes/service/library/build_info.hpp"
 #include "nodes/service/library/device_list.hpp"
 #include "nodes/service/library/machine.hpp"
 
@@ -188,6 +190,13 @@ void check_request(const TrainingRequest& request) {
                           !request.checkpoint.empty() || !request.init.empty());
 }
 
+std::uint64_t checkpoint_bytes(const engine::RunPlan& plan) {
+    constexpr std::uint64_t kPerParameter = 3 * sizeof(float), kMore = std::uint64_t{64} << 10;
+    const auto parameters = static_cast<std::uint64_t>(plan.parameters_total);
+    const std::uint64_t most = (std::numeric_limits<std::uint64_t>::max() - kMore) / kPerParameter;
+    return std::min(parameters, most) * kPerParameter + kMore;
+}
+
 void go_on_alone(TrainingRequest& order, const Sentence& why) {
     order.alone = why;
     engine::TrainConfig& train = order.config.train;
@@ -239,6 +248,7 @@ TrainingJob::TrainingJob(NodeParts parts, TrainingRequest order, RunRoom room)
       order_(std::move(order)),
       ops_(std::move(room.ops)),
       plan_(ops_ != nullptr ? room.plan : engine::plan_run(order_.config)),
+      checkpoint_bytes_(node::checkpoint_bytes(plan_)),
       paused_(order_.paused) {
     RunStatus gauge;
     gauge.run = order_.run;
@@ -336,18 +346,17 @@ std::uint64_t TrainingJob::planned_steps() const {
 }
 
 void TrainingJob::open_device() {
-    if (starts_ranks()) {
-        require_processes(order_.config);
+    if (order_.config.train.processes > 1) {  // each opens its own
+        if (starts_ranks()) {
+            require_processes(order_.config);
+        }
         plan_ = engine::plan_run(order_.config);
-        return;
-    }
-    if (ops_ == nullptr) {
+    } else if (ops_ == nullptr) {
         ops_ = parts_.devices.open(order_.config.train.device, engine::threads_of(order_.config));
         if (!ops_->host_memory()) {  // whoever starts a run has looked at this machine's
             engine::check_memory(order_.config, *ops_, engine::available_memory());
         }
-        plan_ = order_.config.train.processes > 1 ? engine::plan_run(order_.config)
-                                                  : engine::plan_run(order_.config, *ops_);
+        plan_ = engine::plan_run(order_.config, *ops_);
     }
     if (!on_processor()) {
         device_ = device_manifest(parts_.devices, order_.config.train.device);
@@ -517,7 +526,9 @@ bool TrainingJob::build_trainer() {
             launcher_ = started.launcher;
         } else if (order_.ranks) {
             order_.ranks->begin(order_of_ranks(order_));
-            trainer_ = trains_here(make_trainer(order_, data_, beginning_, check, nullptr, order_.ranks->ranks()));
+            auto ops = order_.ranks->open_device(order_.config);
+            trainer_ =
+                trains_here(make_trainer(order_, data_, beginning_, check, std::move(ops), order_.ranks->ranks()));
         } else {
             trainer_ = trains_here(make_trainer(order_, data_, beginning_, check, std::move(ops_), {}));
         }
@@ -544,6 +555,8 @@ void TrainingJob::announce(bool with_data) {
                        {"memory_bytes", plan_.memory_bytes},
                        {"flops_per_token", plan_.flops_per_token}}},
                      {"program_version", MOESCOPE_VERSION},
+                     {"build", build_info()},
+                     {"environment", environment_info()},
                      {"machine", {{"cpu", processor_name()}, {"cores", cores()}, {"memory_bytes", total_memory()}}}};
     manifest.update(order_.origin);
     if (!order_.init.empty()) {
@@ -642,6 +655,9 @@ void TrainingJob::carry_out(TrainingCommand& command) {
                 break;
             case TrainingCommand::Kind::resume:
                 if (paused_) {
+                    if (const Sentence shortage = parts_.disk.shortage(checkpoint_bytes_); !shortage.empty()) {
+                        throw CommandError(shortage);
+                    }
                     resume();
                 }
                 break;
@@ -774,7 +790,38 @@ void TrainingJob::repeat_changes() {
     }
 }
 
+Sentence TrainingJob::look_at_disk() {
+    constexpr std::chrono::seconds kBetweenLooks{2};
+    const auto now = Clock::now();
+    if (looked_at_disk_ && now - *looked_at_disk_ < kBetweenLooks) {
+        return {};
+    }
+    looked_at_disk_ = now;
+    const Sentence shortage = parts_.disk.shortage(checkpoint_bytes_);
+    if (shortage.empty()) {
+        return {};
+    }
+    // The reserve is there for this; without room the last one stays as it is.
+    if (trainer_->steps_done() > 0) {
+        save_checkpoint();
+    }
+    if (!last_checkpoint_) {
+        return say("{}; the run waits before step {}, and there is no checkpoint yet", shortage,
+                   trainer_->steps_done() + 1);
+    }
+    return say("{}; the run waits after step {}, its last checkpoint is at step {}", shortage, trainer_->steps_done(),
+               *last_checkpoint_);
+}
+
 bool TrainingJob::one_step() {
+    if (const Sentence shortage = look_at_disk(); !shortage.empty()) {
+        if (order_.faults_end_the_run) {
+            finish(RunState::failed, shortage);
+            return false;
+        }
+        pause("fault", shortage);
+        return true;
+    }
     repeat_changes();
     const engine::StepStats& stats = trainer_->step();
     Sentence trouble = fault_of(stats);
@@ -836,6 +883,11 @@ void TrainingJob::add_ranks(const engine::RankStep& step, std::uint64_t number) 
         return;  // some hundred ranks: no record holds who sends how much to whom
     }
     const std::size_t steps = 1 + record.size() / kRanksPerStep;
+    if (result_.ranks) {
+        result_.ranks->add(record);
+    } else {
+        result_.ranks = record;
+    }
     if (ranks_) {
         ranks_->add(record);
     } else {
@@ -921,6 +973,11 @@ bool TrainingJob::save_checkpoint() {
         parts_.session.check_place();
     } catch (const std::exception& error) {
         result_.message = say("the checkpoint at step {} could not be saved: {}", step, error);
+        return false;
+    }
+    if (const Sentence full = parts_.disk.no_room_for(checkpoint_bytes_); !full.empty()) {
+        result_.message =
+            say("the checkpoint at step {} could not be saved: {}; make room on the disk and resume", step, full);
         return false;
     }
     try {

@@ -82,6 +82,7 @@ struct TrainingResult {
     std::string parameters_sha256;
     std::filesystem::path checkpoint;  ///< the last complete one, may be empty
     std::optional<engine::HeldOutLoss> held_out;
+    std::optional<protocol::RankRecord> ranks;  ///< of several processes: sums over the steps
 };
 
 struct TrainingCommand {
@@ -113,6 +114,8 @@ class TrainingJob final : public Job {
     void wait() override;
     /// Queued; answered from the job's thread once carried out.
     void command(TrainingCommand command);
+    /// Of one checkpoint of it, about.
+    std::uint64_t checkpoint_bytes() const { return checkpoint_bytes_; }
     /// Of the processes that train it for this one, the one that started them; below 0: there are none.
     pid_t launcher() const { return launcher_; }
     /// Once finished.
@@ -158,6 +161,9 @@ class TrainingJob final : public Job {
     bool save_checkpoint();       ///< false: result_.message says why not
     bool save_last_checkpoint();  ///< tries again after each resume; false when nobody is there to resume, or at a stop
     void forget_old_checkpoints();
+    /// Empty, or that the disk has less room than is kept; looks every few seconds. Then a checkpoint is saved, if
+    /// there is room for one.
+    Sentence look_at_disk();
     void event(const std::string& kind, const nlohmann::json& more);
     /// Until it goes, events say who did what they tell: "command" or "replay".
     class By;
@@ -170,6 +176,8 @@ class TrainingJob final : public Job {
     std::unique_ptr<kernels::Ops> ops_;  ///< of the device, until the trainer has them; null: not opened yet
     nlohmann::json device_;              ///< what is known of it; null of the processor
     engine::RunPlan plan_;
+    const std::uint64_t checkpoint_bytes_;
+    std::optional<Clock::time_point> looked_at_disk_;
     std::unique_ptr<RunTrainer> trainer_;
     TrainingResult result_;
     double smoothed_step_ms_ = 0;
@@ -211,6 +219,9 @@ void check_request(const TrainingRequest& request);
 RunRoom check_room(kernels::Devices& devices, const engine::RunConfig& config, std::uint64_t available);
 /// The same of several runs, for which each device is opened once.
 void check_rooms(kernels::Devices& devices, const std::vector<TrainingRequest>& runs, std::uint64_t available);
+
+/// Bytes of a checkpoint of such a run, about: parameters and two moments of the optimiser, in 32 bits each.
+std::uint64_t checkpoint_bytes(const engine::RunPlan& plan);
 
 /// The settings with which a run was started, as its journal has them. Throws CommandError.
 TrainingRequest training_order(const history::RunHeader& run);

@@ -18,9 +18,10 @@ struct ModelSource {
         : path(std::forward<File>(file)) {}
     ModelSource(std::string address, nlohmann::json known) : path(std::move(address)), server(std::move(known)) {}
 
-    std::filesystem::path path;  ///< of a server its address, with the model's name
-    nlohmann::json server;       ///< what the library knows of it (servers::to_json); null: no server
-    std::string device;          ///< of a model of our own engine: engine::ModelDevice::name
+    std::filesystem::path path;         ///< of a server its address, with the model's name
+    nlohmann::json server;              ///< what the library knows of it (servers::to_json); null: no server
+    std::string device;                 ///< of a model of our own engine: engine::ModelDevice::name
+    std::filesystem::path output = {};  ///< a folder that its process may write into; empty: none
 
     bool is_server() const { return !server.is_null(); }
     std::string string() const { return path.string(); }

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/error.hpp"
+#include "base/installation.hpp"
 #include "kernels/cuda/plugin.hpp"
 #include "kernels/devices.hpp"
 
@@ -40,8 +41,9 @@ fs::path find_assets(const fs::path& program) {
         }
         return value;
     }
-    for (const fs::path& candidate : {program.parent_path() / "assets", fs::path(MOESCOPE_ASSETS_DEFAULT)}) {
-        if (fs::is_directory(candidate / "presets") || fs::exists(candidate / "models.json")) {
+    std::error_code error;
+    for (const fs::path& candidate : {base::own_assets(), fs::path(MOESCOPE_ASSETS_DEFAULT)}) {
+        if (fs::is_directory(candidate / "presets", error)) {
             return candidate;
         }
     }
@@ -55,20 +57,21 @@ fs::path find_cache() {
         return value;
     }
     const fs::path built_in = MOESCOPE_CACHE_DEFAULT;
-    return built_in.empty() ? user_folder("XDG_CACHE_HOME", ".cache") : built_in;
+    const bool ours =
+        ::access(built_in.c_str(), R_OK | W_OK | X_OK) == 0;  // not on another machine, nor of another user
+    return ours ? built_in : user_folder("XDG_CACHE_HOME", ".cache");
 }
 
 }  // namespace
 
 Paths find_paths() {
     Paths paths;
-    std::error_code error;
-    paths.program = fs::read_symlink("/proc/self/exe", error);
+    paths.program = base::own_program();
     paths.assets = find_assets(paths.program);
     paths.cache = find_cache();
     paths.data = user_folder("XDG_DATA_HOME", ".local/share");
     const auto plugin = variable("MOESCOPE_CUDA_PLUGIN"), driver = variable("MOESCOPE_CUDA_DRIVER");
-    paths.gpu_plugin = plugin.empty() ? paths.program.parent_path() / kernels::cuda::kPluginFile : fs::path(plugin);
+    paths.gpu_plugin = plugin.empty() ? base::own_part(kernels::cuda::kPluginFile) : fs::path(plugin);
     paths.gpu_driver = driver.empty() ? kernels::DevicePlaces().driver : driver;
     return paths;
 }

@@ -7,7 +7,7 @@
 namespace moescope::node {
 
 struct Paths {
-    std::filesystem::path program;  ///< this program's file, to start workers from
+    std::filesystem::path program;  ///< what starts this program (base::own_program()), for workers
     std::filesystem::path assets;   ///< presets, probe sets, prompts, models.json
     std::filesystem::path cache;    ///< models/ and corpus/ that `./run` fetched, tokenizers
     std::filesystem::path data;     ///< the user's own list of models

@@ -17,13 +17,16 @@
 #include <unistd.h>
 
 #include "engine/error.hpp"
+#include "engine/files/inspect.hpp"
 #include "engine/files/npy.hpp"
 #include "engine/runner/language_model.hpp"
 #include "nodes/protocol/records.hpp"
 #include "nodes/service/library/device_list.hpp"
 #include "nodes/service/library/paths.hpp"
+#include "nodes/service/workers/inspected_file.hpp"
 #include "nodes/service/workers/worker_export.hpp"
 #include "nodes/service/workers/worker_routing.hpp"
+#include "nodes/service/workers/worker_sandbox.hpp"
 #include "nodes/service/workers/worker_server.hpp"
 #include "nodes/service/workers/worker_tokens.hpp"
 #include "nodes/service/workers/worker_wire.hpp"
@@ -37,7 +40,11 @@ namespace {
 /// Requests of the node, read by their own thread, so that `cancel` is seen while a model works.
 class Inbox {
  public:
-    explicit Inbox(int input) : reader_([this, input] { read(input); }) { reader_.detach(); }
+    /// `first` was read already.
+    Inbox(WorkerReader reader, json first)
+        : requests_{std::move(first)}, reader_([this, from = std::move(reader)]() mutable { read(from); }) {
+        reader_.detach();
+    }
 
     /// The next request, or nothing at the end of input.
     std::optional<json> next() {
@@ -53,8 +60,7 @@ class Inbox {
     const std::atomic<bool>& cancel() const { return cancel_; }
 
  private:
-    void read(int input) {
-        WorkerReader reader(input);
+    void read(WorkerReader& reader) {
         WorkerMessage message;
         while (reader.read(message, -1) == WorkerReader::Status::message) {
             auto request = protocol::decode_json(message.body);
@@ -98,7 +104,8 @@ protocol::TokenRecord record_of(const engine::GeneratedToken& token) {
 
 class Worker {
  public:
-    Worker(int input, int output) : inbox_(input), writer_(output) {}
+    Worker(WorkerReader input, json first, base::Sandbox sandbox, int output)
+        : inbox_(std::move(input), std::move(first)), writer_(output), sandbox_(std::move(sandbox)) {}
 
     void serve() {
         while (const auto request = inbox_.next()) {
@@ -124,6 +131,8 @@ class Worker {
                     writer_.write(measure_effect(model(), *request, writer_, inbox_.cancel()));
                 } else if (op == "sweep") {
                     writer_.write(sweep_texts(model(), *request, writer_, inbox_.cancel()));
+                } else if (op == "inspect") {
+                    writer_.write(report_to_json(engine::inspect_file(request->at("path").get<std::string>())));
                 } else if (op == "export") {
                     writer_.write(export_model(*request, writer_));
                 } else {
@@ -193,6 +202,7 @@ class Worker {
             opened["disabled_experts"] = info.disabled;
         }
         base::put_sentence(opened, "why_processor", info.why_processor);
+        opened["sandbox"] = {{"files", sandbox_.files}, {"calls", sandbox_.calls}};
         writer_.write(opened);
     }
 
@@ -276,10 +286,28 @@ class Worker {
 
     Inbox inbox_;
     WorkerWriter writer_;
+    const base::Sandbox sandbox_;
     std::optional<kernels::Devices> devices_;  ///< made for the first model
     std::unique_ptr<engine::LanguageModel> model_;
     std::unique_ptr<servers::ServerModel> server_;  ///< in its place, when the model is one of a server
 };
+
+/// Nothing when the node is gone, or says what it never says.
+std::optional<json> first_request(WorkerReader& reader) {
+    WorkerMessage message;
+    if (reader.read(message, -1) != WorkerReader::Status::message) {
+        return std::nullopt;
+    }
+    return protocol::decode_json(message.body);
+}
+
+std::optional<base::SandboxRules> rules_for(const json& request) {
+    try {
+        return sandbox_rules(request, find_paths());
+    } catch (const std::runtime_error&) {
+        return sandbox_rules(request, {});  // who needs the paths says what is wrong with them
+    }
+}
 
 }  // namespace
 
@@ -290,7 +318,17 @@ int worker_main(int input, int output) {
     signal(SIGINT, SIG_IGN);
     // ggml would start a debugger on a failed check, which kills the process and writes its own words over the reason.
     setenv("GGML_NO_BACKTRACE", "1", 1);
-    Worker(input, output).serve();
+    // Before there are other threads: what is given up here is given up by them, too.
+    WorkerReader reader(input);
+    std::optional<json> first = first_request(reader);
+    if (!first) {
+        return 0;
+    }
+    base::Sandbox sandbox;
+    if (const auto rules = rules_for(*first)) {
+        sandbox = base::enter_sandbox(*rules);
+    }
+    Worker(std::move(reader), std::move(*first), std::move(sandbox), output).serve();
     return 0;
 }
 

@@ -20,9 +20,11 @@
 #include "base/json_fields.hpp"
 #include "nodes/protocol/frame.hpp"
 #include "nodes/protocol/records.hpp"
+#include "nodes/service/workers/lent_files.hpp"
 
 namespace moescope::node {
 
+namespace fs = std::filesystem;
 using base::say;
 using nlohmann::json;
 using Clock = std::chrono::steady_clock;
@@ -209,14 +211,26 @@ json WorkerProcess::open(const ModelSource& source, int threads, const std::atom
     if (!source.device.empty()) {
         request["device"] = source.device;
     }
+    if (!source.is_server()) {
+        try {
+            request["lent"] = lent_.emplace().path().string();
+        } catch (const base::Error&) {
+            // Only who asks with files will miss it.
+        }
+    }
+    if (!source.output.empty()) {
+        request["output"] = fs::absolute(source.output).string();
+    }
     // Loading cannot be interrupted and nothing is lost with it: no patience.
     return ask(
         request, say("opening {}", source.path), [](WorkerMessageKind, std::span<const std::byte>) {}, cancel,
         std::chrono::milliseconds(0));
 }
 
-json WorkerProcess::ask(const json& request, const base::Sentence& doing, const OnPart& on_part,
+json WorkerProcess::ask(const json& wanted, const base::Sentence& doing, const OnPart& on_part,
                         const std::atomic<bool>& cancel, std::chrono::milliseconds patience) {
+    json request = wanted;
+    const LentFiles lent(lent_ ? lent_->path() : fs::path(), request);
     const std::vector<std::byte> body = protocol::encode_json(request);
     if (body.size() > protocol::kDataBodyLimit) {
         throw base::Error(
@@ -267,7 +281,7 @@ json WorkerProcess::ask(const json& request, const base::Sentence& doing, const 
         }
         guard.complete = true;
         if (answer->value("op", "") == "failed") {
-            const base::Sentence why = base::sentence_in(*answer, "message");
+            const base::Sentence why = lent.told(base::sentence_in(*answer, "message"));
             const bool leaves = base::flag_of(*answer, "leaves");
             if (leaves) {
                 end_of_process();

@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <span>
 #include <stdexcept>
 #include <string>
@@ -14,6 +15,7 @@
 #include <vector>
 
 #include "base/error.hpp"
+#include "base/scratch_folder.hpp"
 #include "nodes/service/library/model_source.hpp"
 #include "nodes/service/workers/worker_wire.hpp"
 
@@ -50,9 +52,10 @@ class WorkerProcess {
     /// Opens a model; gives what the process says about it. Throws WorkerError. `cancel` turning true kills the
     /// process.
     nlohmann::json open(const ModelSource& source, int threads, const std::atomic<bool>& cancel);
-    /// Sends `request` and waits for {"op":"ended"}; what comes before it goes to `on_part` on the calling thread. When
-    /// `cancel` turns true the process is told, and killed if it has not obeyed two seconds later. Throws WorkerError,
-    /// and what `on_part` throws.
+    /// Sends `request` and waits for {"op":"ended"}; what comes before it goes to `on_part` on the calling thread.
+    /// Files that it names under "tokens" and "replay" are lent to the process, which can't open others than its model.
+    /// When `cancel` turns true the process is told, and killed if it has not obeyed two seconds later. Throws
+    /// WorkerError, and what `on_part` throws.
     nlohmann::json ask(const nlohmann::json& request, const base::Sentence& doing, const OnPart& on_part,
                        const std::atomic<bool>& cancel, std::chrono::milliseconds patience = std::chrono::seconds(2));
 
@@ -67,6 +70,7 @@ class WorkerProcess {
     int to_ = -1, from_ = -1, errors_ = -1;
     bool alive_ = false;
     bool killed_by_us_ = false;
+    std::optional<base::ScratchFolder> lent_;  ///< what the process may read beside its model
     std::unique_ptr<WorkerWriter> writer_;
     std::unique_ptr<WorkerReader> reader_;
 };

@@ -250,7 +250,7 @@ TEST(Memory, TheTightestOfSystemAndControlGroupsCounts) {
     EXPECT_EQ(available_memory(folder.path()), 0u) << "over its limit";
     EXPECT_LT(available_memory(), ~std::uint64_t{0}) << "of this machine";
     EXPECT_GT(available_memory(), 1u << 20);
-    EXPECT_NE(error_of([] { const Block block(std::uint64_t{1} << 50); }).find("1048576.0 GiB are needed"),
+    EXPECT_NE(error_of([] { const Block block(std::uint64_t{1} << 50); }).find("1125899.9 GB are needed"),
               std::string::npos);
 }
 

@@ -1,4 +1,6 @@
 // Whole training steps on a GPU's kernels, run on the CPU, against the processor's.
+#include <gmock/gmock.h>
+
 #include "engine/checkpoint/loaded_model.hpp"
 #include "engine/generate/owned_decoder.hpp"
 #include "engine/model/machine_memory.hpp"
@@ -6,6 +8,7 @@
 #include "engine/train/memory_check.hpp"
 #include "engine/train/plan.hpp"
 #include "kernels/cuda/emulated_ops.hpp"
+#include "tests/engine/comm/threads_comm.hpp"
 #include "tests/engine/train/fixtures.hpp"
 #include "tests/engine/train/presets.hpp"
 #include "tests/engine/train/variants.hpp"
@@ -136,6 +139,58 @@ TEST(EmulatedDevice, IsBitEqualWhenRepeatedAndAfterABreak) {
     whole.step();
     resumed->step();
     EXPECT_EQ(whole.parameters_sha256(), resumed->parameters_sha256());
+}
+
+/// Each rank has a device of its own; what they tell each other goes over the host.
+TEST(EmulatedDevice, OfSeveralRanksTrainsAsOneDoes) {
+    struct Shape {
+        int ranks, expert_ranks;
+        bool own_sequences;
+    };
+    RunConfig config = tiny_config();
+    config.train.threads = 1;
+    config.model.context = 12;
+    config.train.batch = 2;
+    config.train.adam_epsilon = 1e-3;  // as in ranks_test.cpp
+    config.model.selection_bias = true;
+    const auto data = byte_dataset();
+    for (const Optimizer optimizer : {Optimizer::adamw, Optimizer::muon}) {
+        config.train.optimizer = optimizer;
+        Trainer alone(config, data, {}, kernels::test::device_under_test());
+        const StepStats first = alone.step(), second = alone.step();
+        const TemporaryFolder folder;
+        for (const Shape shape : {Shape{2, 1, false}, Shape{2, 2, false}, Shape{2, 2, true}}) {
+            SCOPED_TRACE(testing::Message()
+                         << "experts shared by " << shape.expert_ranks << ", own sequences " << shape.own_sequences);
+            const auto saved = folder.path() / fmt::format("{}{}", shape.expert_ranks, shape.own_sequences);
+            std::filesystem::create_directory(saved);
+            const auto problems = comm::test::run_ranks(shape.ranks, [&](const std::shared_ptr<comm::Comm>& world) {
+                const TrainingRanks ranks{world, shape.expert_ranks, shape.own_sequences, 1, "cuda:3"};
+                Trainer trainer(config, data, {}, kernels::test::device_under_test(), ranks);
+                EXPECT_EQ(trainer.config().train.device, "cuda:3") << "as the run has it";
+                if (world->rank() > 0) {
+                    trainer.follow();
+                    return;
+                }
+                for (const StepStats* expected : {&first, &second}) {
+                    const StepStats& actual = trainer.step();
+                    ASSERT_TRUE(actual.fault.empty()) << actual.fault.english();
+                    EXPECT_NEAR(actual.cross_entropy / expected->cross_entropy, 1.0, 1e-4);
+                    EXPECT_NEAR(actual.gradient_norm / expected->gradient_norm, 1.0, 1e-3);
+                }
+                EXPECT_LT(difference(trainer.parameters(), alone.parameters()), 0.05 * config.train.learning_rate);
+                trainer.save(saved);
+            });
+            EXPECT_THAT(problems, testing::Each(""));
+            // Parts of the optimizer's state come from each device, and all of it goes back into one.
+            const auto again = Trainer::load(saved, data, nullptr, {}, kernels::test::device_under_test());
+            const auto copy = folder.path() / "copy";
+            std::filesystem::create_directory(copy);
+            again->save(copy);
+            EXPECT_EQ(file_bytes(copy / "optimizer.safetensors"), file_bytes(saved / "optimizer.safetensors"));
+            std::filesystem::remove_all(copy);
+        }
+    }
 }
 
 TEST(EmulatedDevice, StandsInTheConfigurationOfWhatItTrained) {

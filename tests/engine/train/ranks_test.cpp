@@ -2,8 +2,10 @@
 #include <gmock/gmock.h>
 #include <numeric>
 
+#include "engine/model/balancings.hpp"
 #include "tests/engine/comm/threads_comm.hpp"
 #include "tests/engine/train/fixtures.hpp"
+#include "tests/engine/train/presets.hpp"
 #include "tests/engine/train/variants.hpp"
 
 namespace moescope::engine::test {
@@ -161,6 +163,65 @@ TEST_P(Ranks, TrainAsOneDoes) {
         }
     }
 }
+/// The presets that people get, as they are but for the depth, the vocabulary and the batch.
+class RankPresets : public testing::TestWithParam<const char*> {};
+TEST_P(RankPresets, TrainAsOneDoes) {
+    RunConfig config = read_preset(GetParam());
+    const RunConfig shared = shared_config();
+    config.model.layers = std::min(config.model.layers, config.model.dense_layers + 1);
+    config.model.vocabulary = 256;
+    config.model.context = 12;
+    config.train = [&] {
+        TrainConfig train = config.train;
+        train.batch = 2;
+        train.threads = 1;
+        train.accumulation = 1;
+        train.learning_rate = shared.train.learning_rate;
+        train.adam_epsilon = shared.train.adam_epsilon;
+        return train;
+    }();
+    const Trained alone = train(config, {1, 1}, 2);
+    for (const Shape shape : {Shape{2, 1}, Shape{2, 2}, Shape{2, 2, true}}) {
+        if (shape.expert_ranks > 1 && config.model.dense_layers >= config.model.layers) {
+            continue;
+        }
+        SCOPED_TRACE(fmt::format("experts shared by {}, own sequences {}", shape.expert_ranks, shape.own_sequences));
+        expect_same(train(config, shape, 2), alone);
+    }
+}
+INSTANTIATE_TEST_SUITE_P(All, RankPresets,
+                         testing::Values("deepseek-v2-mini", "deepseek-v3-mini", "dense", "gpt-oss-mini",
+                                         "mixtral-mini", "olmoe-mini", "qwen3-mini", "workshop"),
+                         [](const auto& preset) {
+                             std::string name = preset.param;
+                             std::replace(name.begin(), name.end(), '-', '_');
+                             return name;
+                         });
+
+/// Every published way to keep the load even.
+class RankBalancings : public testing::TestWithParam<Balancing> {};
+TEST_P(RankBalancings, TrainAsOneDoes) {
+    const RunConfig before = shared_config();
+    nlohmann::json settings = to_json(before);
+    const nlohmann::json balancing = balancing_settings(GetParam().name);
+    for (const auto& [key, value] : balancing.items()) {
+        settings[settings["model"].contains(key) ? "model" : "train"][key] = value;
+    }
+    const RunConfig config = parse_run_config(settings, GetParam().name);
+    const Trained alone = train(config, {1, 1}, 2);
+    for (const Shape shape : {Shape{2, 1}, Shape{2, 2}, Shape{2, 2, true}}) {
+        SCOPED_TRACE(fmt::format("experts shared by {}, own sequences {}", shape.expert_ranks, shape.own_sequences));
+        expect_same(train(config, shape, 2), alone);
+    }
+}
+INSTANTIATE_TEST_SUITE_P(All, RankBalancings, testing::ValuesIn(balancings().begin(), balancings().end()),
+                         [](const auto& balancing) {
+                             std::string name = balancing.param.name;
+                             std::replace_if(
+                                 name.begin(), name.end(), [](char c) { return std::isalnum(c) == 0; }, '_');
+                             return name;
+                         });
+
 /// By so much that a bias that stayed where it was would be seen in the choices.
 TEST(RanksWithSelectionBias, MoveItAsOneDoes) {
     RunConfig config = shared_config();
@@ -184,6 +245,78 @@ TEST(RanksWithSelectionBias, MoveItAsOneDoes) {
             }
         }
     }
+}
+
+std::unique_ptr<Trainer> trainer_of(const RunConfig& config, const TrainingRanks& ranks = {}) {
+    return std::make_unique<Trainer>(config, byte_dataset(), StopCheck(), nullptr, ranks);
+}
+/// Goes on from a checkpoint and saves at once, on some ranks.
+void save_again(const Shape& shape, const std::filesystem::path& from, const std::filesystem::path& to) {
+    std::filesystem::create_directory(to);
+    const auto load = [&](const TrainingRanks& ranks) {
+        return Trainer::load(from, byte_dataset(), nullptr, {}, nullptr, ranks);
+    };
+    if (shape.ranks == 1) {
+        load({})->save(to);
+        return;
+    }
+    EXPECT_THAT(train_on(shape, load, [&](Trainer& trainer) { trainer.save(to); }), testing::Each(""));
+}
+
+/// Each rank keeps a part of the optimizer's state; a checkpoint has all of it, whoever writes and reads it.
+class RankCheckpoints : public testing::TestWithParam<Optimizer> {};
+
+TEST_P(RankCheckpoints, AreThoseOfOne) {
+    RunConfig config = shared_config();
+    config.train.optimizer = GetParam();
+    const TemporaryFolder folder;
+    const auto saved = [&](const std::string& name) { return folder.path() / name; };
+    const auto bytes = [&](const std::string& name) {
+        return file_bytes(saved(name) / "model.safetensors") + file_bytes(saved(name) / "optimizer.safetensors");
+    };
+    const auto lead = [&](const std::string& name) {
+        return [&saved, name](Trainer& trainer) {
+            trainer.set_expert_frozen(1, 3, true);  // apply goes expert by expert there
+            trainer.step();
+            trainer.reset_expert(0, 4);
+            trainer.step();
+            std::filesystem::create_directory(saved(name));
+            trainer.save(saved(name));
+        };
+    };
+    lead("one")(*trainer_of(config));
+    for (const Shape shape :
+         {Shape{2, 1}, Shape{2, 2}, Shape{4, 2}, Shape{2, 2, true}, Shape{4, 2, true}, Shape{4, 1}}) {
+        const std::string name = fmt::format("{}-{}-{}", shape.ranks, shape.expert_ranks, shape.own_sequences);
+        SCOPED_TRACE(name);
+        EXPECT_THAT(train_on(
+                        shape, [&](const TrainingRanks& ranks) { return trainer_of(config, ranks); }, lead(name)),
+                    testing::Each(""));
+        if (shape.ranks == shape.expert_ranks && !shape.own_sequences) {
+            EXPECT_EQ(bytes(name), bytes("one"));
+        }
+        save_again({1, 1}, saved(name), saved(name + ".one"));
+        EXPECT_EQ(bytes(name + ".one"), bytes(name));
+        save_again(shape, saved(name), saved(name + ".same"));
+        EXPECT_EQ(bytes(name + ".same"), bytes(name));
+        save_again(shape, saved("one"), saved(name + ".taken"));
+        EXPECT_EQ(bytes(name + ".taken"), bytes("one"));
+    }
+}
+INSTANTIATE_TEST_SUITE_P(All, RankCheckpoints, testing::Values(Optimizer::adamw, Optimizer::muon),
+                         [](const auto& optimizer) { return optimizer.param == Optimizer::muon ? "muon" : "adamw"; });
+
+TEST(RankMemory, IsLessByTheStateThatOthersKeep) {
+    const RunConfig config = shared_config();
+    const std::uint64_t moments = 2 * make_layout(config.model).floats * sizeof(float),
+                        alone = trainer_of(config)->memory_bytes();
+    std::uint64_t shared = 0;
+    EXPECT_THAT(train_on(
+                    {4, 1}, [&](const TrainingRanks& ranks) { return trainer_of(config, ranks); },
+                    [&](Trainer& trainer) { shared = trainer.memory_bytes(); }),
+                testing::Each(""));
+    // Of the moments a quarter stays; what the activations of a smaller part of the batch save comes on top.
+    EXPECT_LT(shared, alone - moments / 4 * 3 + 8192);
 }
 
 /// What a rank has of the experts is what its tokens chose, and what it sends is what the others have to get.

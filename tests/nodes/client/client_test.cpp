@@ -18,6 +18,7 @@
 #include <thread>
 #include <unistd.h>
 
+#include "nodes/history/record_parts.hpp"
 #include "nodes/protocol/node_session.hpp"
 #include "nodes/protocol/viewer_session.hpp"
 #include "tests/files.hpp"
@@ -232,6 +233,50 @@ TEST(Client, ReadsHistoryThenLiveThenStateAndCatalogue) {
     const auto later = viewer.wait([](const Snapshot& s) { return s.tasks.size() == 1; });
     EXPECT_EQ(later->models.size(), 1u) << "other keys stay";
     EXPECT_GT(later->version, snapshot->version);
+}
+
+/// Steps of a session whose segments are packed come by their heads, the newest whole, and live ones follow.
+TEST(Client, ReadsALongSessionByItsHeads) {
+    const TemporaryFolder folder;
+    const std::filesystem::path session = folder / "session";
+    sessions::Session::open(session, sessions::Journal::Mode::read_write);
+    constexpr std::uint64_t kSteps = 3000;
+    {
+        const auto journal =
+            sessions::Journal::open(session, sessions::Journal::Mode::read_write, {nullptr, 50'000, 0, 0});
+        const auto put = [&](RecordType type, const std::vector<std::byte>& body) {
+            journal->append(static_cast<std::uint16_t>(type), static_cast<std::uint8_t>(protocol::channel_of(type)), 1,
+                            body);
+        };
+        put(RecordType::run_started, protocol::encode_json({{"run", 1}, {"kind", "train"}, {"name", "run"}}));
+        for (std::uint64_t n = 1; n <= kSteps; ++n) {
+            protocol::StepRecord step;
+            step.run = 1;
+            step.step = n;
+            step.loss = SmallNode::loss_of(n);
+            step.layers = 2;
+            step.experts = 4;
+            step.counts.assign(16, static_cast<std::uint32_t>(n));
+            put(RecordType::step, protocol::encode_step(step));
+        }
+        ASSERT_GT(journal->pack_now(history::record_parts), 5U);
+    }
+    SmallNode node(folder / "s", session);
+    ClientOptions options = view(folder / "s");
+    options.whole_bytes = 60'000;
+    Watched viewer(options);
+    node.step(1, kSteps + 1);
+    const auto snapshot = viewer.wait_for_steps(1, kSteps + 1);
+    const auto& run = *snapshot->training.at(1);
+    ASSERT_EQ(run.step.size(), kSteps + 1);
+    for (std::uint64_t n = 1; n <= kSteps; ++n) {
+        ASSERT_EQ(run.step[n - 1], static_cast<double>(n));
+        ASSERT_EQ(run[&base::StepValues::loss][n - 1], SmallNode::loss_of(n));
+    }
+    EXPECT_EQ(snapshot->link.records, kSteps + 2);
+    EXPECT_GT(run.counts.size(), 60'000U / 150);
+    EXPECT_LT(run.counts.size(), kSteps / 2) << "by heads";
+    EXPECT_EQ(run.counts.back()->step, kSteps + 1);
 }
 
 TEST(Client, CommandsAreAnsweredWithTheirOwnResults) {
@@ -771,6 +816,40 @@ TEST(Server, RefusesOneViewerTooMany) {
     EXPECT_EQ(second.result_of(waiting).state, CommandResult::State::failed) << "it will not be accepted later either";
     EXPECT_NE(second.wait_for_link(Link::State::refused)->link.message.english().find("as many viewers"),
               std::string::npos);
+}
+
+/// A view over an ssh that is this script.
+ClientOptions over_ssh(const TemporaryFolder& folder, const std::string& script) {
+    ClientOptions options;
+    options.node = "ssh://there";
+    options.ssh = folder / "ssh";
+    test::write_text(options.ssh, "#!/bin/sh\n" + script);
+    std::filesystem::permissions(options.ssh, std::filesystem::perms::owner_all);
+    return options;
+}
+
+/// What a node says that refuses.
+std::filesystem::path refusal(const TemporaryFolder& folder, protocol::RefuseCode code) {
+    std::vector<std::byte> bytes;
+    append_frame(bytes, protocol::make_frame(protocol::FrameType::refuse, protocol::encode_refuse({code, 1, 0, "no"})));
+    const std::filesystem::path file = folder / "refusal";
+    test::write_text(file, {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+    return file;
+}
+
+TEST(Ssh, SaysWhatACopyOfTheNodeWouldHelpWith) {
+    const TemporaryFolder folder;
+    const auto obstacle = [&](const std::string& script) {
+        Watched viewer(over_ssh(folder, script));
+        return viewer.wait_for_link(Link::State::refused)->link.obstacle;
+    };
+    EXPECT_EQ(obstacle("echo sh: moescope-node: not found >&2; exit 127"), Link::Obstacle::no_program);
+    EXPECT_EQ(obstacle("echo Permission denied >&2; exit 255"), Link::Obstacle::none);
+    const std::string shown = "cat '" + (folder / "refusal").string() + "'; cat > /dev/null";
+    refusal(folder, protocol::RefuseCode::version);
+    EXPECT_EQ(obstacle(shown), Link::Obstacle::other_version);
+    refusal(folder, protocol::RefuseCode::busy);
+    EXPECT_EQ(obstacle(shown), Link::Obstacle::none);
 }
 
 TEST(Child, StartsServesAndEndsWithItsClient) {

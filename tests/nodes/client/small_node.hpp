@@ -15,8 +15,9 @@ namespace moescope::test {
 
 class SmallNode final : public transport::RequestHandler {
  public:
-    SmallNode(const std::filesystem::path& socket, const std::filesystem::path& folder)
-        : session_(sessions::Session::open(folder, sessions::Journal::Mode::read_write)) {
+    /// `forgetful`: knows no command again.
+    SmallNode(const std::filesystem::path& socket, const std::filesystem::path& folder, bool forgetful = false)
+        : session_(sessions::Session::open(folder, sessions::Journal::Mode::read_write)), forgetful_(forgetful) {
         transport::NodeServerOptions options;
         options.socket = socket;
         server_ = std::make_unique<transport::NodeServer>(options, session_->journal(), *this);
@@ -48,7 +49,7 @@ class SmallNode final : public transport::RequestHandler {
 
     void on_request(const transport::Asker&, std::string id, std::string command, nlohmann::json parameters,
                     std::function<void(nlohmann::json)> reply) override {
-        if (const auto answer = session_->finished_command(id)) {
+        if (const auto answer = session_->finished_command(id); answer && !forgetful_) {
             return reply(nlohmann::json::parse(*answer));
         }
         nlohmann::json response = {{"state", "done"}, {"value", nlohmann::json::object()}};
@@ -84,6 +85,7 @@ class SmallNode final : public transport::RequestHandler {
     }
 
     std::unique_ptr<sessions::Session> session_;
+    const bool forgetful_;
     std::unique_ptr<transport::NodeServer> server_;
 };
 

@@ -13,6 +13,7 @@
 #include "base/crc32c.hpp"
 #include "base/json_fields.hpp"
 #include "base/json_guard.hpp"
+#include "nodes/protocol/record_heads.hpp"
 #include "nodes/protocol/run_state.hpp"
 #include "nodes/protocol/tagged_fields.hpp"
 #include "tests/nodes/protocol/samples.hpp"
@@ -263,6 +264,34 @@ TEST(Records, StepRoundTrip) {
     }
 }
 
+TEST(Records, TheHeadOfAStepIsEverythingButItsLayers) {
+    const StepRecord step = test::sample_step();
+    const auto body = encode_step(step);
+    const RecordHead head = head_of(RecordType::step, body);
+    EXPECT_EQ(head.run, step.run);
+    ASSERT_LT(head.bytes, body.size() - 4 * step.counts.size());
+    const auto read = decode_step_head(std::span(body).first(head.bytes));
+    ASSERT_TRUE(read);
+    EXPECT_TRUE(read->counts.empty());
+    EXPECT_TRUE(read->router_entropy.empty());
+    StepRecord expected = step;
+    expected.counts.clear();
+    expected.router_entropy.clear();
+    EXPECT_EQ(encode_step(*read), encode_step(expected));
+    EXPECT_EQ(encode_step(*decode_step_head(body)), body) << "all of it, when that is there";
+    EXPECT_FALSE(decode_step_head(std::span(body).first(head.bytes - 1)));
+    // Older records leave the mean of the entropies to their reader.
+    StepRecord old = step;
+    old.router_entropy_mean = base::kAbsent;
+    const auto old_body = encode_step(old);
+    EXPECT_EQ(head_of(RecordType::step, old_body).bytes, old_body.size());
+    // Of any other record, and of the first layout, all of it is the head.
+    const auto text = encode_json({{"run", 3}});
+    EXPECT_EQ(head_of(RecordType::evaluation, text).bytes, text.size());
+    EXPECT_EQ(head_of(RecordType::step, text).bytes, text.size());
+    EXPECT_EQ(head_of(RecordType::step, {}).bytes, 0U);
+}
+
 TEST(Records, AValueThatWasNotComputedIsAbsent) {
     StepRecord step = test::sample_step();
     for (const base::StepValue& row : base::kStepValues) {
@@ -312,6 +341,37 @@ TEST(Records, RanksAreWholeOrUnreadable) {
     EXPECT_TRUE(refused([](RankRecord& wrong) { wrong.bytes.push_back(1); }));
     EXPECT_TRUE(refused([](RankRecord& wrong) { wrong.waiting_ms[1] = std::nan(""); }));
     EXPECT_TRUE(refused([](RankRecord& wrong) { wrong.compute_ms[0] = -1; }));
+}
+
+TEST(Records, CurvesAreWholeOrUnreadable) {
+    const CurveRecord curve = test::sample_curve();
+    const auto body = encode_curve(curve);
+    const auto read = decode_curve(body);
+    ASSERT_TRUE(read);
+    EXPECT_EQ(encode_curve(*read), body);
+    EXPECT_EQ(read->name, curve.name);
+    EXPECT_EQ(read->steps, curve.steps);
+    for (std::size_t size = 0; size < body.size(); ++size) {
+        ASSERT_FALSE(decode_curve(std::span(body).first(size)));
+    }
+    const auto refused = [&](auto change) {
+        CurveRecord wrong = curve;
+        change(wrong);
+        return !decode_curve(encode_curve(wrong));
+    };
+    EXPECT_FALSE(refused([](CurveRecord& wrong) { wrong.wall_times.clear(); }));
+    EXPECT_FALSE(refused([](CurveRecord& wrong) { wrong.values[1] = std::nan(""); }));
+    EXPECT_TRUE(refused([](CurveRecord& wrong) { wrong.wall_times.pop_back(); }));
+    EXPECT_TRUE(refused([](CurveRecord& wrong) { wrong.values.push_back(1); }));
+    EXPECT_TRUE(refused([](CurveRecord& wrong) { wrong.steps[1] = 1; })) << "does not rise";
+    EXPECT_TRUE(refused([](CurveRecord& wrong) { wrong.steps[2] += 1; })) << "a double would be another step";
+    EXPECT_TRUE(refused([](CurveRecord& wrong) { wrong.curve = kMostCurves; }));
+    CurveRecord hostile = curve;
+    hostile.name = "a\n\xFF" + std::string(5000, 'b');
+    const auto shown = decode_curve(encode_curve(hostile));
+    ASSERT_TRUE(shown);
+    EXPECT_LT(shown->name.size(), 300u);
+    EXPECT_EQ(shown->name.find('\n'), std::string::npos);
 }
 
 TEST(Records, RanksAreAddedUp) {
@@ -523,7 +583,9 @@ TEST(Mutation, AHundredThousandDamagedInputsDoNoHarm) {
         // parsers.
         accepted += decode_step(body).has_value() + decode_tokens(body).has_value() + decode_json(body).has_value() +
                     decode_hello(body).has_value() + decode_refuse(body).has_value() +
-                    decode_subscribe(body).has_value() + decode_credit(body).has_value();
+                    decode_subscribe(body).has_value() + decode_credit(body).has_value() +
+                    decode_step_head(body).has_value();
+        EXPECT_LE(head_of(RecordType::step, body).bytes, body.size());
         FrameReader reader(kControlBodyLimit);
         reader.feed(body);
         while (reader.next()) {

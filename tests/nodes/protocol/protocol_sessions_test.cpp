@@ -6,6 +6,7 @@
 #include "base/json_fields.hpp"
 #include "base/json_guard.hpp"
 #include "nodes/protocol/node_session.hpp"
+#include "nodes/protocol/record_heads.hpp"
 #include "nodes/protocol/viewer_session.hpp"
 #include "tests/nodes/protocol/samples.hpp"
 
@@ -353,6 +354,35 @@ TEST(NodeSubscriptions, SendInOrderUntilCreditIsUsedUp) {
     EXPECT_TRUE(find<MoreWanted>(node.on_frame(make_frame(FrameType::credit, encode_credit({2, 3'000'000})), 0)));
     ASSERT_TRUE(node.next_read());
     EXPECT_EQ(node.next_read()->after.sequence, 10 + count) << "what did not fit is asked for again";
+}
+
+TEST(NodeSubscriptions, SayWhereHeadsServe) {
+    auto viewer = ready_viewer();
+    const auto asked = viewer.subscribe(2, {5, 10}, 1000);
+    auto node = greeted_node();
+    node.on_frame(*sent(asked, FrameType::subscribe), 0);
+    ASSERT_TRUE(node.next_read());
+    EXPECT_EQ(node.next_read()->whole_bytes, std::optional<std::uint64_t>(1000));
+    node.on_frame(*sent(viewer.subscribe(2, {5, 10}), FrameType::subscribe), 0);
+    EXPECT_FALSE(node.next_read()->whole_bytes);
+    // One frame stands for many records: the next are asked for behind its last one.
+    node.on_frame(*sent(asked, FrameType::subscribe), 0);
+    Frame heads = record(5, 40);
+    heads.type = kPackedHeads;
+    const auto actions = node.on_records(2, {heads});
+    EXPECT_EQ(find<SendFrame>(actions)->frame.type, kDataTypeBase | kPackedHeads);
+    EXPECT_EQ(node.next_read()->after, (StreamPosition{5, 40}));
+    const auto received = viewer.on_frame(find<SendFrame>(actions)->frame, 0);
+    ASSERT_TRUE(find<RecordReceived>(received));
+    EXPECT_EQ(find<RecordReceived>(received)->frame.type, kPackedHeads);
+    // A node of version 2.1 takes no longer subscription.
+    ViewerSession other(hello_of(Role::viewer));
+    other.start(0);
+    Hello old = hello_of(Role::node);
+    old.minor = 1;
+    other.on_frame(make_frame(FrameType::hello, encode_hello(old)), 0);
+    other.on_frame(make_frame(FrameType::auth_ok), 0);
+    EXPECT_EQ(sent(other.subscribe(2, {5, 10}, 1000), FrameType::subscribe)->body.size(), 16U);
 }
 
 TEST(NodeSubscriptions, CaughtUpWaitsForTheJournal) {

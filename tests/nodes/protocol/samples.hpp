@@ -5,6 +5,7 @@
 #include <string>
 
 #include "base/json_guard.hpp"
+#include "nodes/protocol/curve_record.hpp"
 #include "nodes/protocol/frame.hpp"
 #include "nodes/protocol/hello.hpp"
 #include "nodes/protocol/session.hpp"
@@ -82,6 +83,19 @@ inline RankRecord sample_ranks() {
     return ranks;
 }
 
+inline CurveRecord sample_curve() {
+    CurveRecord curve;
+    curve.run = 4;
+    curve.curve = 2;
+    curve.name = "train/损失";
+    curve.key = "loss";
+    curve.unit = "nats/token";
+    curve.steps = {1, 10, (std::uint64_t{1} << 53) - 1};
+    curve.values = {2.5, -0.125, 1e-300};
+    curve.wall_times = {1'760'000'000.25, 1'760'000'001.5, 0};
+    return curve;
+}
+
 inline TokenBatch sample_tokens() {
     TokenBatch batch;
     batch.run = 9;
@@ -96,6 +110,12 @@ inline TokenBatch sample_tokens() {
     second.chosen = {2, " end", -1.5f};
     batch.tokens = {first, second};
     return batch;
+}
+
+inline RangeOrder sample_range() {
+    RangeOrder order{9, {}, 2, 4096, 5};
+    order.object.fill(3);
+    return order;
 }
 
 inline std::map<std::string, Frame> sample_frames() {
@@ -119,7 +139,12 @@ inline std::map<std::string, Frame> sample_frames() {
         {"state", json_frame(FrameType::state, {{"node", {{"name", "here"}}}, {"tasks", nlohmann::json::array()}})},
         {"ping", make_frame(FrameType::ping, std::vector<std::byte>(8, std::byte{5}))},
         {"pong", make_frame(FrameType::pong, std::vector<std::byte>(8, std::byte{5}))},
-        {"bye", make_frame(FrameType::bye, bytes_of("the node ends"))}};
+        {"bye", make_frame(FrameType::bye, bytes_of("the node ends"))},
+        {"pull", make_frame(FrameType::pull, encode_range_order(sample_range()))},
+        {"push", make_frame(FrameType::push, encode_push({sample_range(), std::string(64, '5')}))},
+        {"chunk", make_frame(FrameType::chunk, encode_chunk({9, 4096, std::as_bytes(std::span("piece", 5))}))},
+        {"range",
+         make_frame(FrameType::range, encode_range_end({9, RangeEnd::State::whole, std::string(64, '5'), {}}))}};
     const auto record = [&](const std::string& name, RecordType type, std::vector<std::byte> body) {
         Frame frame;
         frame.type = static_cast<std::uint16_t>(kDataTypeBase | static_cast<std::uint16_t>(type));
@@ -132,6 +157,7 @@ inline std::map<std::string, Frame> sample_frames() {
     };
     record("step", RecordType::step, encode_step(sample_step()));
     record("ranks", RecordType::ranks, encode_ranks(sample_ranks()));
+    record("curve", RecordType::curve, encode_curve(sample_curve()));
     record("tokens", RecordType::tokens, encode_tokens(sample_tokens()));
     const std::pair<const char*, RecordType> json_records[] = {{"run_started", RecordType::run_started},
                                                                {"run_ended", RecordType::run_ended},

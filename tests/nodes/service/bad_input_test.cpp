@@ -70,7 +70,7 @@ TEST_F(BadInput, Configurations) {
     expect_one_sentence(
         train(changed_config("large.json", {{"model", {{"width", 4096}, {"experts", 512}, {"expert_width", 8192}}}}),
               corpus),
-        "GiB can be had here");
+        "GB can be had here");
     std::string nan = tiny_config(10, 5).dump();
     nan.insert(nan.find("\"batch\""), "\"learning_rate\":NaN,");
     expect_one_sentence(train(file("nan.json", nan), corpus), "nan.json");

@@ -246,10 +246,12 @@ class TinyDisk {
     TinyDisk(const TinyDisk&) = delete;
     TinyDisk& operator=(const TinyDisk&) = delete;
     bool mounted() const { return mounted_; }
-    void fill() const {
+    /// So that so many bytes are left.
+    void fill(std::uintmax_t left = 0) const {
         std::ofstream file(at_ / "filler", std::ios::binary);
         const std::string chunk(4096, 'x');
-        while (file.write(chunk.data(), static_cast<std::streamsize>(chunk.size())).flush()) {
+        while ((left == 0 || std::filesystem::space(at_).available > left) &&
+               file.write(chunk.data(), static_cast<std::streamsize>(chunk.size())).flush()) {
         }
     }
     void make_room() const { std::filesystem::remove(at_ / "filler"); }
@@ -265,7 +267,7 @@ TEST_F(Fault, AFullFileSystemPausesARunAndNothingIsLost) {
         GTEST_SKIP() << "a small file system cannot be mounted here (that needs root's rights)";
     }
     session = folder / "disk" / "session";
-    Workbench bench(session);
+    Workbench bench(client::ClientOptions{node_program(), session, {"--disk-reserve", "0"}, {}});
     ASSERT_EQ(start(bench, tiny_config(1'000'000, 1'000'000)), 1u);
     wait_for_steps(bench, 20);
     disk.fill();
@@ -281,6 +283,75 @@ TEST_F(Fault, AFullFileSystemPausesARunAndNothingIsLost) {
     bench.done("train.stop", {{"run", 1}});
     bench.wait("stopped", in_state(1, RunState::stopped));
     expect_whole(session, steps + 20);
+}
+
+/// The reserve is used for one checkpoint, and nothing is written once it is gone.
+TEST_F(Fault, BeforeADiskIsFullARunIsPausedWithACheckpoint) {
+    const TinyDisk disk(folder / "disk");
+    if (!disk.mounted()) {
+        GTEST_SKIP() << "a small file system cannot be mounted here (that needs root's rights)";
+    }
+    session = folder / "disk" / "session";
+    Workbench bench(session);
+    ASSERT_EQ(start(bench, tiny_config(1'000'000, 1'000'000)), 1u);
+    wait_for_steps(bench, 20);
+    disk.fill(std::uintmax_t{500} << 10);
+    const std::string reason = wait_for_reason(bench);
+    EXPECT_NE(reason.find("almost full"), std::string::npos) << reason;
+    EXPECT_NE(reason.find("make room on the disk"), std::string::npos) << reason;
+    EXPECT_NE(reason.find(session.string()), std::string::npos) << reason;
+    bench.wait("the node to say it",
+               [](const Snapshot& s) { return s.node.state.english().find("almost full") != std::string::npos; });
+    auto now = bench.wait("the mark", [](const Snapshot& s) { return has_event(*training(s, 1), "fault"); });
+    const auto steps = static_cast<std::uint64_t>(training(*now, 1)->step.back());
+    EXPECT_NE(reason.find("last checkpoint is at step " + std::to_string(steps)), std::string::npos) << reason;
+    EXPECT_NE(bench.failed("train.resume", {{"run", 1}}).find("almost full"), std::string::npos);
+    EXPECT_NE(
+        bench.failed("train.start", {{"config", tiny_config(5, 5)}, {"data", corpus.string()}}).find("almost full"),
+        std::string::npos);
+    disk.make_room();
+    bench.done("train.resume", {{"run", 1}});
+    wait_for_steps(bench, steps + 20);
+    bench.done("train.stop", {{"run", 1}});
+    bench.wait("stopped", in_state(1, RunState::stopped));
+    EXPECT_EQ(complete_checkpoints(session).front(), steps);
+    expect_whole(session, steps + 20);
+}
+
+TEST_F(Fault, AReserveThatThereIsNoRoomForStopsARunAndItsContinuing) {
+    Workbench bench(session);
+    ASSERT_EQ(start(bench, tiny_config(1'000'000, 1'000'000)), 1u);
+    wait_for_steps(bench, 20);
+    const std::uint64_t reserve = std::uint64_t{1} << 60;
+    bench.done("node.disk", {{"reserve", reserve}});
+    const std::string reason = wait_for_reason(bench);
+    EXPECT_NE(reason.find("(" + std::to_string(reserve) + " bytes) are kept"), std::string::npos) << reason;
+    EXPECT_NE(bench.failed("train.resume", {{"run", 1}}).find(std::to_string(reserve)), std::string::npos);
+    bench.done("train.stop", {{"run", 1}});  // which may use the reserve
+    bench.wait("stopped", in_state(1, RunState::stopped));
+    EXPECT_FALSE(complete_checkpoints(session).empty());
+    EXPECT_NE(bench.failed("train.continue", {{"run", 1}}).find(std::to_string(reserve)), std::string::npos);
+    bench.done("node.disk", {{"reserve", -1}});
+    bench.done("train.continue", {{"run", 1}});
+    bench.wait("running", in_state(1, RunState::running));
+    bench.done("train.stop", {{"run", 1}});
+    bench.wait("stopped", in_state(1, RunState::stopped));
+}
+
+TEST_F(Fault, OnTheCommandLineTheReserveEndsARunWithOneSentence) {
+    const auto config = write_config(folder, tiny_config(20, 5));
+    const Arguments arguments{"train",         "--config", config.string(),  "--data",
+                              corpus.string(), "--out",    session.string(), "--json"};
+    Arguments reserved = arguments;
+    reserved.insert(reserved.end(), {"--disk-reserve", "1000000000000000000"});
+    const Output output = run_node(reserved);
+    EXPECT_EQ(output.status, 1);
+    EXPECT_EQ(std::count(output.error.begin(), output.error.end(), '\n'), 1) << output.error;
+    EXPECT_NE(output.error.find("almost full"), std::string::npos) << output.error;
+    Arguments again = arguments;
+    again.push_back("--resume");
+    EXPECT_EQ(run_node(again).status, 0);
+    expect_whole(session, 20);
 }
 
 TEST_F(Fault, AnExportOntoAFullDiskNamesItsFileAndTheCause) {

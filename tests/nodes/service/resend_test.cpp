@@ -88,6 +88,18 @@ TEST_F(Resend, OutlivesTheNode) {
     EXPECT_EQ(runs(), 1u);
 }
 
+TEST_F(Resend, AnAnswerThatCanNotBeReadAnyMoreIsNotKnown) {
+    sessions::Session::open(session, sessions::Journal::Mode::read_write)
+        ->put_finished_command(command_id(1), "no answer of this program");
+    const Running node(serve());
+    const Connected connection(socket);
+    RawViewer viewer(connection.descriptor(), connection.descriptor());
+    viewer.greet();
+    const json answer = viewer.ask(command_id(1), "train.start", start(1'000'000, true));
+    EXPECT_EQ(answer["state"], "unknown") << answer;
+    EXPECT_EQ(runs(), 0u);
+}
+
 TEST_F(Resend, ANodeKilledInTheMiddleDoesNotKnow) {
     // Steps of some seconds in little memory: a knob waits for the end of the step, unless it comes between two.
     json config = tiny_config(1000, 1000);

@@ -1,0 +1,58 @@
+// What a node has opened for its viewers to fetch or to send: objects by their id.
+#pragma once
+
+#include <chrono>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+
+#include "nodes/protocol/ranges.hpp"
+#include "nodes/transfer/incoming.hpp"
+#include "nodes/transfer/outgoing.hpp"
+#include "nodes/transport/node_server.hpp"
+
+namespace moescope::node {
+
+/// Thread safe. An object that nobody has used for ten minutes is let go of: who comes later opens it again.
+class TransferTable {
+ public:
+    static constexpr std::size_t kMost = 64;  ///< objects; the one that was not used for the longest time makes room
+    static constexpr std::chrono::minutes kKept{10};
+
+    /// One of the two is there. Incoming is used under the lock.
+    struct Object {
+        std::unique_ptr<const transfer::Outgoing> out;
+        std::unique_ptr<transfer::Incoming> in;
+        std::shared_ptr<const void> hold;  ///< what has to stay as long as it is sent: a checkpoint, a packed session
+        bool packed_session = false;
+        std::mutex mutex;
+    };
+
+    protocol::ObjectId add(std::shared_ptr<Object> object);
+    /// Throws CommandError: the id is none, or there is no such object any more.
+    std::shared_ptr<Object> find(const std::string& id);
+    void close(const std::string& id);
+    /// A session that was packed before and has this version, to go on with.
+    std::optional<protocol::ObjectId> packed_session(const std::string& version);
+    /// Lets go of what comes to this place, so that it can be begun again: waits for a range that is being written.
+    void close_incoming(const std::filesystem::path& target);
+
+    /// Reads or writes a range. Does not throw.
+    transport::RangeAnswer carry_out(const transport::RangeRequest& request);
+
+ private:
+    struct Kept {
+        std::shared_ptr<Object> object;
+        std::chrono::steady_clock::time_point used;
+    };
+    std::shared_ptr<Object> find(const protocol::ObjectId& id);  ///< null when there is none
+    void let_go_of_old();                                        ///< with the lock held
+
+    std::mutex mutex_;
+    std::map<protocol::ObjectId, Kept> objects_;
+};
+
+}  // namespace moescope::node

@@ -1,0 +1,153 @@
+// What of a recorded run is other here: of the manifest, of the data, and what a replay says of it.
+#include "nodes/service/jobs/reproduction.hpp"
+
+#include <algorithm>
+#include <gtest/gtest.h>
+#include <set>
+
+#include "nodes/service/library/build_info.hpp"
+#include "nodes/service/library/device_list.hpp"
+#include "nodes/service/library/machine.hpp"
+#include "nodes/service/library/paths.hpp"
+#include "tests/nodes/service/program.hpp"
+
+namespace moescope::test {
+namespace {
+
+using nlohmann::json;
+using node::Difference;
+namespace fs = std::filesystem;
+
+std::multiset<std::string> whats(const std::vector<Difference>& differences) {
+    std::multiset<std::string> all;
+    for (const Difference& one : differences) {
+        all.insert(one.what);
+    }
+    return all;
+}
+
+class Reproduction : public testing::Test {
+ protected:
+    Reproduction() {
+        json build = node::build_info();
+        build["revision"] = "";  // of the sources under test, which may have changes
+        const auto config = engine::parse_run_config(tiny_config(2, 2), base::say("the manifest of run {}", 1));
+        manifest = {{"config", engine::to_json(config)},
+                    {"data", corpus.string()},
+                    {"threads", 1},
+                    {"program_version", MOESCOPE_VERSION},
+                    {"build", build},
+                    {"environment", node::environment_info()},
+                    {"machine", {{"cpu", node::processor_name()}, {"cores", node::cores()}}}};
+    }
+    std::vector<Difference> here() {
+        auto config = engine::parse_run_config(manifest.at("config"), base::say("the manifest of run {}", 1));
+        if (!device.empty()) {
+            config.train.device = device;
+        }
+        return differences(config);
+    }
+    std::vector<Difference> differences(const engine::RunConfig& config) {
+        kernels::Devices devices(node::device_places(node::find_paths()));
+        return node::differences_here(manifest, config, devices);
+    }
+    TemporaryFolder folder;
+    fs::path corpus = write_corpus(folder);
+    std::string device;
+    json manifest;
+};
+
+TEST_F(Reproduction, NothingIsOtherWhereItWasRecorded) {
+    EXPECT_EQ(whats(here()), std::multiset<std::string>());
+}
+
+TEST_F(Reproduction, EachDifferenceIsSaid) {
+    const json whole = manifest;
+    const auto with = [&](const json& patch) {
+        manifest = whole;
+        manifest.merge_patch(patch);
+        return whats(here());
+    };
+    using All = std::multiset<std::string>;
+    EXPECT_EQ(with({{"build", {{"version", "0.0.9"}}}}), All{"version"});
+    EXPECT_EQ(with({{"build", {{"compiler", "Clang 19"}, {"flags", "-O0"}}}}), (All{"compiler", "flags"}));
+    EXPECT_EQ(with({{"build", {{"third_party", "ab"}}}}), All{"third_party"});
+    EXPECT_EQ(with({{"build", nullptr}}), All{"build"});
+    EXPECT_EQ(with({{"machine", {{"cpu", "Some other processor"}}}}), All{"processor"});
+    EXPECT_EQ(with({{"environment", {{"libc", "1.0"}}}}), All{"libc"});
+    EXPECT_EQ(with({{"environment", {{"variables", {{"OMP_SCHEDULE", "static"}}}}}}), All{"variable"});
+    EXPECT_EQ(with({{"environment", nullptr}}), All{}) << "an older session does not say";
+    EXPECT_EQ(with({{"data", (folder / "gone").string()}}), All{"data"});
+    EXPECT_TRUE(here().at(0).stops);
+    manifest = whole;
+    device = "cuda:7";
+    const auto on_gpu = here();
+    EXPECT_EQ(whats(on_gpu), (All{"device", "device"})) << "another one, and not there";
+    EXPECT_TRUE(on_gpu.back().stops);
+    device.clear();
+    manifest["threads"] = 2;
+    auto config = engine::parse_run_config(manifest.at("config"), base::say("the manifest of run {}", 1));
+    config.train.threads = 1;
+    EXPECT_TRUE(whats(differences(config)).contains("threads"));
+}
+
+TEST_F(Reproduction, OtherDataAreKnownByTheirHash) {
+    const auto hash = [&] { return node::hash_of_data(corpus.string(), 512, folder / "cache", [] {}); };
+    manifest["corpus_sha256"] = hash();
+    EXPECT_FALSE(node::other_data(manifest, hash()));
+    write_text(corpus / "more.txt", "One page more.");
+    ASSERT_TRUE(node::other_data(manifest, hash()));
+    EXPECT_NE(node::other_data(manifest, hash())->text.english().find("are not those"), std::string::npos);
+}
+
+TEST_F(Reproduction, VariablesAreToldAndSecretsAreNot) {
+    const Variable schedule("OMP_SCHEDULE", "guided"), own("MOESCOPE_SOMETHING", "1"),
+        secret("MOESCOPE_API_KEY", "sk-123"), token("MOESCOPE_HUB_TOKEN", "sk-124"), foreign("HOME_ADDRESS", "sk-125");
+    const json told = node::environment_info()["variables"];
+    EXPECT_EQ(told.value("OMP_SCHEDULE", ""), "guided");
+    EXPECT_EQ(told.value("MOESCOPE_SOMETHING", ""), "1");
+    EXPECT_EQ(told.dump().find("sk-12"), std::string::npos) << told;
+}
+
+TEST_F(Reproduction, TheCommandSaysItBeforeItBegins) {
+    const fs::path session = folder / "session";
+    const Output trained = run_node({"train", "--config", write_config(folder, tiny_config(2, 2)).string(), "--data",
+                                     corpus.string(), "--out", session.string()});
+    ASSERT_EQ(trained.status, 0) << trained.error;
+    const auto whats_of = [](const json& line) {
+        std::set<std::string> all;
+        for (const json& one : line["differences"]) {
+            all.insert(one["what"]);
+        }
+        return all;
+    };
+    const Output same = run_node({"reproduce", session.string(), "--check", "--json"});
+    const json first = same.lines().at(0);
+    EXPECT_EQ(same.status, first["same"] ? 0 : 3) << same.error;
+    for (const char* what : {"data", "version", "processor", "variable", "build", "device"}) {
+        EXPECT_FALSE(whats_of(first).contains(what)) << first;
+    }
+    {
+        const Variable schedule("OMP_SCHEDULE", "guided");
+        const Output other = run_node({"train", "--replay", session.string(), "--json"});
+        EXPECT_EQ(other.status, 0) << other.error;
+        EXPECT_NE(other.error.find("the variable OMP_SCHEDULE was not set, and is 'guided' here"), std::string::npos)
+            << other.error;
+        EXPECT_TRUE(whats_of(other.lines().at(0)).contains("variable"));
+        EXPECT_EQ(other.lines().at(0)["equal"], true);
+    }
+    write_text(corpus / "more.txt", "One page more, of which nothing was recorded.");
+    const Output changed = run_node({"reproduce", session.string(), "--check", "--json"});
+    EXPECT_EQ(changed.status, 3);
+    EXPECT_TRUE(whats_of(changed.lines().at(0)).contains("data"));
+    const Output replayed = run_node({"reproduce", session.string(), "--json"});
+    EXPECT_NE(replayed.error.find("are not those that were recorded"), std::string::npos) << replayed.error;
+    fs::remove_all(corpus);
+    const Output gone = run_node({"reproduce", session.string(), "--check"});
+    EXPECT_EQ(gone.status, 3) << gone.error;
+    EXPECT_NE(gone.out.find("- "), std::string::npos) << gone.out;
+    EXPECT_EQ(run_node({"reproduce", session.string(), "--check", "--run", "7"}).status, 1);
+}
+
+}  // namespace
+}  // namespace moescope::test

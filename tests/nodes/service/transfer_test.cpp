@@ -1,0 +1,136 @@
+// Files between a node and the client that the window uses.
+#include <fstream>
+#include <gtest/gtest.h>
+
+#include "tests/nodes/service/workbench.hpp"
+
+namespace moescope::test {
+namespace {
+
+using nlohmann::json;
+namespace fs = std::filesystem;
+
+std::string some_text(std::size_t bytes) {
+    std::string text(bytes, '\0');
+    unsigned seed = 7;
+    for (char& c : text) {
+        seed = seed * 1664525 + 1013904223;
+        c = static_cast<char>(seed >> 24);
+    }
+    return text;
+}
+
+class Transfers : public testing::Test {
+ protected:
+    TemporaryFolder folder;
+    fs::path session = folder / "session", files = session / "files";
+};
+
+TEST_F(Transfers, AFileGoesThereAndComesBack) {
+    Workbench bench(session);
+    write_text(folder / "a", some_text(9'000'000));
+    const json sent = bench.done("transfer.push", {{"from", (folder / "a").string()}, {"name", "b/c"}});
+    EXPECT_EQ(sent["name"], "b/c");
+    EXPECT_EQ(sent["path"], (files / "b/c").string());
+    EXPECT_EQ(read_text(files / "b/c"), read_text(folder / "a"));
+    const json got =
+        bench.done("transfer.pull", {{"path", sent["path"]}, {"to", (folder / "d").string()}, {"replace", false}});
+    EXPECT_EQ(got["bytes"], 9'000'000);
+    EXPECT_EQ(read_text(folder / "d"), read_text(folder / "a"));
+    EXPECT_NE(bench.failed("transfer.pull", {{"path", sent["path"]}, {"to", (folder / "d").string()}}).find("there"),
+              std::string::npos);
+    EXPECT_NE(bench.failed("transfer.push", {{"from", (folder / "a").string()}, {"name", "../out"}}).find("'../out'"),
+              std::string::npos);
+    EXPECT_NE(bench.failed("transfer.pull", {{"path", "/nowhere"}, {"to", (folder / "e").string()}}).find("/nowhere"),
+              std::string::npos);
+    bench.failed("transfer.pull", {{"path", "/nowhere"}});
+    EXPECT_FALSE(fs::exists(session / "out"));
+}
+
+TEST_F(Transfers, ACheckpointComesWhileItsRunGoesOn) {
+    const auto corpus = write_corpus(folder);
+    Workbench bench(session);
+    bench.done("train.start", {{"config", tiny_config(1'000'000, 0)}, {"data", corpus.string()}});
+    bench.wait("steps", [](const Snapshot& s) {
+        const auto* run = training(s, 1);
+        return run != nullptr && run->step.size() >= 10;
+    });
+    bench.done("transfer.pull", {{"model", "checkpoint:1:now"}, {"to", (folder / "C").string()}});
+    EXPECT_TRUE(fs::exists(folder / "C/DONE"));
+    const auto now = bench.client().snapshot();
+    EXPECT_EQ(training(*now, 1)->state, RunState::running);
+    const Output answer =
+        run_node({"generate", "--model", (folder / "C").string(), "--prompt", "The", "--max-tokens", "3", "--json"});
+    EXPECT_EQ(answer.status, 0) << answer.error;
+    EXPECT_EQ(answer.lines().back()["tokens"], 3);
+}
+
+TEST_F(Transfers, ACancelledOneGoesOnWhenItIsAskedForAgain) {
+    Workbench bench(session);
+    bench.wait("the node", [](const Snapshot& s) { return s.node.cores > 0; });
+    fs::create_directories(files);
+    const std::string content = some_text(200'000'000);
+    write_text(files / "large", content);
+    const json order = {{"path", (files / "large").string()}, {"to", (folder / "large").string()}};
+    const auto id = bench.client().send("transfer.pull", order);
+    const auto moving = bench.wait(
+        "some ranges", [](const Snapshot& s) { return !s.transfers.empty() && s.transfers[0].done > 8'000'000; });
+    ASSERT_FALSE(moving->tasks.empty());
+    const auto task = moving->tasks.back();
+    EXPECT_EQ(task.kind, protocol::TaskKind::fetch);
+    EXPECT_GT(task.fraction, 0);
+    bench.done(task.cancel_command, {{"id", task.id}});
+    EXPECT_NE(bench.result_of(id).error.english().find("cancelled"), std::string::npos);
+    EXPECT_TRUE(fs::exists(folder / "large.part"));
+    EXPECT_FALSE(fs::exists(folder / "large"));
+    const auto again = bench.client().send("transfer.pull", order);
+    const auto first =
+        bench.wait("it to go on", [](const Snapshot& s) { return !s.transfers.empty() && s.transfers[0].done > 0; });
+    EXPECT_GE(first->transfers[0].done, 8'000'000u);
+    EXPECT_EQ(bench.result_of(again).state, CommandResult::State::done);
+    EXPECT_EQ(read_text(folder / "large"), content);
+}
+
+/// A node that is killed in the middle is started again by hand, and the transfer goes on by itself.
+TEST_F(Transfers, ANodeThatIsKilledIsWaitedFor) {
+    Workbench bench(session);
+    bench.wait("the node", [](const Snapshot& s) { return s.node.cores > 0; });
+    const std::string content = some_text(200'000'000);
+    write_text(folder / "large", content);
+    const auto id = bench.client().send("transfer.push", {{"from", (folder / "large").string()}});
+    bench.wait("some ranges",
+               [](const Snapshot& s) { return !s.transfers.empty() && s.transfers[0].done > 8'000'000; });
+    kill(bench.client().node_process(), SIGKILL);
+    // The window's own node does not come back by itself: the transfer fails, and what is there is gone on with.
+    EXPECT_EQ(bench.result_of(id).state, CommandResult::State::failed);
+    bench.client().restart_node();
+    bench.wait("the node", [](const Snapshot& s) { return s.link.state == client::Link::State::connected; });
+    const auto again = bench.client().send("transfer.push", {{"from", (folder / "large").string()}});
+    const auto first =
+        bench.wait("it to go on", [](const Snapshot& s) { return !s.transfers.empty() && s.transfers[0].done > 0; });
+    EXPECT_GE(first->transfers[0].done, 8'000'000u);
+    EXPECT_EQ(bench.result_of(again).state, CommandResult::State::done);
+    EXPECT_EQ(read_text(files / "large"), content);
+}
+
+TEST_F(Transfers, CommandsAndRecordsDoNotWaitForOne) {
+    const auto corpus = write_corpus(folder);
+    Workbench bench(session);
+    bench.wait("the node", [](const Snapshot& s) { return s.node.cores > 0; });
+    fs::create_directories(files);
+    { std::ofstream(files / "large").put('x'); }
+    fs::resize_file(files / "large", std::uintmax_t{2} << 30);  // mostly holes
+    bench.client().send("transfer.pull", {{"path", (files / "large").string()}, {"to", (folder / "large").string()}});
+    bench.wait("some ranges",
+               [](const Snapshot& s) { return !s.transfers.empty() && s.transfers[0].done > 8'000'000; });
+    const auto start = std::chrono::steady_clock::now();
+    bench.done("train.start", {{"config", tiny_config(30, 0)}, {"data", corpus.string()}});
+    const auto end = bench.wait("the run", in_state(1, RunState::done));
+    ASSERT_FALSE(end->transfers.empty()) << "it was over before it could have been in the way";
+    EXPECT_LT(end->transfers[0].done, std::uintmax_t{2} << 30);
+    EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(20));
+    bench.done("transfer.cancel", {{"id", end->transfers[0].task}});
+}
+
+}  // namespace
+}  // namespace moescope::test
