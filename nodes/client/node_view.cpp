@@ -36,6 +36,11 @@ NodeInfo node_info(const json& entry) {
             node.devices.push_back(protocol::device_from_json(device));
         }
     }
+    for (const json& use : member(entry, "device_use")) {
+        if (use.is_object()) {
+            node.device_use.push_back(protocol::device_use_from_json(use));
+        }
+    }
     if (const json& device = member(entry, "models_device"); device.is_string()) {
         node.models_device = device.get<std::string>();  // goes into commands as it is
     }

@@ -89,6 +89,7 @@ struct NodeInfo {
     /// What computes models of our own engine, "cuda:0"; empty: where each was trained, as far as that is there.
     /// Nothing: an older node, which always takes the processor.
     std::optional<std::string> models_device;
+    std::vector<protocol::DeviceUse> device_use;  ///< empty: an older node, or a system that does not tell
     std::uint64_t journal_bytes = 0;
     std::int64_t process = 0;  ///< process id, local nodes only
     bool read_only = false;    ///< the session is open for reading; commands that would write to it are refused

@@ -156,6 +156,39 @@ DeviceEntry device_from_json(const nlohmann::json& value) {
     return device;
 }
 
+nlohmann::json to_json(const DeviceUse& use) {
+    nlohmann::json value = {{"name", use.name}, {"title", use.title}};
+    const auto put = [&](const char* key, const auto& known) {
+        if (known) {
+            value[key] = *known;
+        }
+    };
+    put("use", use.use);
+    put("memory_used", use.memory_used);
+    put("memory_total", use.memory_total);
+    put("temperature", use.temperature);
+    put("power", use.power);
+    put("power_limit", use.power_limit);
+    return value;
+}
+
+DeviceUse device_use_from_json(const nlohmann::json& value) {
+    DeviceUse use;
+    use.name = base::shown_name(base::text_of(value, "name"));
+    use.title = base::shown_name(base::text_of(value, "title"));
+    const auto number = [&](const char* key, double low, double high) -> std::optional<double> {
+        const std::optional<double> known = base::as_number(base::member(value, key));
+        return known && *known >= low && *known <= high ? known : std::nullopt;
+    };
+    use.use = number("use", 0, 1);
+    use.memory_used = base::as_count(base::member(value, "memory_used"));
+    use.memory_total = base::as_count(base::member(value, "memory_total"));
+    use.temperature = number("temperature", -100, 1000);
+    use.power = number("power", 0, 1e6);
+    use.power_limit = number("power_limit", 0, 1e6);
+    return use;
+}
+
 const char* model_state_name(ModelState state) {
     switch (state) {
         case ModelState::ready:

@@ -91,6 +91,19 @@ struct DeviceEntry {
 nlohmann::json to_json(const DeviceEntry& device);
 DeviceEntry device_from_json(const nlohmann::json& value);
 
+/// What a device does now. What the system does not tell is not there, and nothing stands in its place.
+struct DeviceUse {
+    std::string name;                                        ///< "cpu", or of a GPU as its driver counts: "gpu 0"
+    std::string title;                                       ///< of a GPU
+    std::optional<double> use;                               ///< 0 to 1, since the look before
+    std::optional<std::uint64_t> memory_used, memory_total;  ///< bytes, of all programs
+    std::optional<double> temperature;                       ///< degrees Celsius
+    std::optional<double> power, power_limit;                ///< watts
+    bool operator==(const DeviceUse&) const = default;
+};
+nlohmann::json to_json(const DeviceUse& use);
+DeviceUse device_use_from_json(const nlohmann::json& value);
+
 /// Of a model that another program computes. Its key stays in the environment.
 struct ServerEntry {
     std::string key_variable;                            ///< of the environment, with the key

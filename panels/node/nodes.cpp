@@ -1,9 +1,11 @@
 // The nodes behind the window: all that are open in a table, and of the one in front its state, machine, what its
 // devices do, link, and the work it is doing.
 #include <algorithm>
+#include <cmath>
 #include <fmt/format.h>
 #include <string>
 
+#include "base/text.hpp"
 #include "nodes/protocol/hello.hpp"
 #include "panels/node/device_choice.hpp"
 #include "panels/node/link_look.hpp"
@@ -32,6 +34,7 @@ class NodesPanel : public ui::Panel {
     void draw_head(ui::Context& ctx);
     void draw_open(ui::Context& ctx);
     void draw_link(ui::Context& ctx);
+    void draw_use(ui::Context& ctx);
     static std::string device_text(const ui::Context& ctx, const protocol::DeviceEntry& device);
     void draw_devices(ui::Context& ctx);
     /// Where models of our own engine are computed.
@@ -239,6 +242,42 @@ void NodesPanel::draw_devices(ui::Context& ctx) {
     }
     ui::end_properties();
     draw_device_of_models(ctx);
+    draw_use(ctx);
+}
+
+/// What the system tells of the devices, and nothing where it does not.
+void NodesPanel::draw_use(ui::Context& ctx) {
+    for (const protocol::DeviceUse& use : ctx.snapshot.node.device_use) {
+        const std::string name = use.title.empty() ? use.name : use.name + " \u2013 " + use.title;
+        ui::text_wrapped(name, ctx.theme.text_dim);
+        if (use.use) {
+            ui::meter(ctx, *use.use,
+                      ctx.text.format("nodes.use.share", {{"share", ui::percent_text(ctx.text, *use.use)}}));
+        }
+        if (use.memory_used && use.memory_total && *use.memory_total > 0) {
+            ui::meter(ctx, static_cast<double>(*use.memory_used) / static_cast<double>(*use.memory_total),
+                      ctx.text.format("nodes.memory_value", {{"used", ui::bytes_text(ctx.text, *use.memory_used)},
+                                                             {"total", ui::bytes_text(ctx.text, *use.memory_total)}}));
+            ui::tooltip(ctx.text("nodes.use.memory.help"));
+        }
+        std::string more;
+        if (use.temperature) {
+            more = ctx.text.format("nodes.use.temperature", {{"n", ctx.text.number(std::round(*use.temperature))}});
+        }
+        if (use.power) {
+            const std::string watts = ctx.text.number(std::round(*use.power));
+            base::append_to_list(
+                more,
+                use.power_limit
+                    ? ctx.text.format("nodes.use.power_of",
+                                      {{"n", watts}, {"limit", ctx.text.number(std::round(*use.power_limit))}})
+                    : ctx.text.format("nodes.use.power", {{"n", watts}}),
+                ctx.text("common.comma"));
+        }
+        if (!more.empty()) {
+            ui::text_wrapped(more);
+        }
+    }
 }
 
 void NodesPanel::draw_device_of_models(ui::Context& ctx) {

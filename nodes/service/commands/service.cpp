@@ -685,6 +685,11 @@ json Service::process_gauges() {
         return processes_;
     }
     looked_at_processes_ = now;
+    device_use_ = json::array();
+    for (const protocol::DeviceUse& use :
+         device_uses_.look(std::chrono::duration<double>(now.time_since_epoch()).count())) {
+        device_use_.push_back(protocol::to_json(use));
+    }
     std::vector<protocol::ProcessMemory> list = workers_.processes();
     std::uint64_t own = base::process_memory(getpid());
     {
@@ -730,6 +735,7 @@ json Service::node_gauges() {
                   {"dropped_records", journal_ ? journal_->dropped() : 0},
                   {"read_only", !journal_},
                   {"lost_records", session_->journal().lost()},
+                  {"device_use", device_use_},
                   {"process", getpid()}};
     std::vector<Sentence> problems = session_->problems();
     if (const Sentence problem = models_.problem(); !problem.empty()) {

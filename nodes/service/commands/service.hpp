@@ -27,6 +27,7 @@
 #include "nodes/service/jobs/route_job.hpp"
 #include "nodes/service/jobs/training_job.hpp"
 #include "nodes/service/library/device_list.hpp"
+#include "nodes/service/library/device_use.hpp"
 #include "nodes/service/library/parameters.hpp"
 #include "nodes/transport/node_server.hpp"
 
@@ -302,7 +303,9 @@ class Service final : public transport::RequestHandler {
     std::uint64_t published_board_ = 0, published_models_ = 0;
     std::map<std::string, std::string> published_;  ///< each gauge as it was last sent
     std::map<std::string, std::size_t> left_out_;   ///< entries of each list that did not fit
-    nlohmann::json processes_;                      ///< of the latest look, see process_gauges()
+    DeviceUses device_uses_;
+    nlohmann::json device_use_;  ///< of the latest look, at the time of processes_
+    nlohmann::json processes_;   ///< of the latest look, see process_gauges()
     std::chrono::steady_clock::time_point looked_at_processes_;
     std::map<std::string, std::uint64_t> checkpoint_bytes_;            ///< by path; a complete checkpoint never changes
     std::array<Asker, static_cast<std::size_t>(Lane::count)> askers_;  ///< see asker()
