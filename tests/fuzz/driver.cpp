@@ -122,7 +122,8 @@ double processor_seconds() {
     return seconds(usage.ru_utime) + seconds(usage.ru_stime);
 }
 
-void run_one(const Row& row, const std::string& input, Told& told, bool is_seed) {
+/// An exception that leaves a target ends the process where it was thrown.
+void run_one(const Row& row, const std::string& input, Told& told, bool is_seed) noexcept {
     // A copy without room behind it, so that the first byte too far is seen.
     const std::unique_ptr<std::uint8_t[]> exact(new std::uint8_t[input.size()]);
     if (!input.empty()) {
@@ -161,7 +162,7 @@ struct Slice {
 };
 
 [[noreturn]] void run_slice(const Slice& slice, const std::vector<std::string>& seeds, std::uint64_t number,
-                            Told& told) {
+                            Told& told) noexcept {
     __sanitizer_install_malloc_and_free_hooks(on_malloc, on_free);
     std::int64_t warm = 0;
     for (std::uint64_t index = slice.begin; index < slice.end; ++index) {
