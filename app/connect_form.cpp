@@ -33,6 +33,10 @@ void ConnectForm::draw(const ui::Context& ctx, const std::vector<std::string>& r
         if (ImGui::InputTextWithHint("###connect.address", "ssh://user@host", &address_)) {
             problem_ = {};
         }
+        if (ImGui::IsItemDeactivated() &&
+            (ImGui::IsKeyPressed(ImGuiKey_Enter) || ImGui::IsKeyPressed(ImGuiKey_KeypadEnter))) {
+            chosen = address_;
+        }
         if (!recent.empty()) {
             ui::text_dim(ctx, ctx.text("connect.recent"));
             for (std::size_t i = 0; i < recent.size(); ++i) {

@@ -926,8 +926,9 @@ void NodeClient::Impl::closed(const protocol::Close& close) {
 /// A person who saves a report of a node elsewhere means a place on this machine: the node writes it into its folder
 /// for that, and it is fetched from there.
 void NodeClient::Impl::write_there_first(Command& command) {
+    const bool table = command.name == "curves.export" && base::text_of(command.parameters, "format") != "tensorboard";
     const bool writes =
-        command.name == "report.write" || command.name == "route.export" || command.name == "models.export";
+        command.name == "report.write" || command.name == "route.export" || command.name == "models.export" || table;
     const std::string path = base::text_of(command.parameters, "path");
     if (!writes || !remote_ || !transfers_.possible() || !path.starts_with("/")) {
         return;

@@ -307,7 +307,7 @@ void NodesPanel::draw_link(ui::Context& ctx) {
     const auto row = [&](const char* key, const std::string& value) {
         ui::property(ctx, ctx.text(key), value.empty() ? ctx.text("nodes.not_known") : value.c_str());
     };
-    row("nodes.address", ctx.snapshot.node.address);
+    row("nodes.address", link.address.empty() ? ctx.snapshot.node.address : link.address);
     row("nodes.round_trip", link.round_trip_ms > 0 ? ctx.text.number(link.round_trip_ms, 3) + " ms" : std::string());
     row("nodes.rate", traffic_text(ctx, link));
     row("nodes.records", ctx.text.number(link.records));

@@ -416,6 +416,11 @@ void RunsPanel::draw(Context& ctx) {
 
 namespace {
 
+/// The node takes in files of its own machine.
+bool reads_files_here(const Context& ctx) {
+    return ctx.connected() && ctx.snapshot.link.address.empty();
+}
+
 bool can_fork_selected(const Context& ctx) {
     const TrainingRun* run = selected_run(ctx);
     return ctx.connected() && run != nullptr && can_fork(*run);
@@ -426,27 +431,23 @@ bool can_fork_selected(const Context& ctx) {
 ui::PanelDescription describe_runs() {
     using ui::Place;
     using Show = ui::Stand::Show;
-    return {.key = "runs",
-            .make = ui::make_panel<RunsPanel>,
-            .stands = {{"training", Place::left_upper, 0, Show::front},
-                       {"compare", Place::whole, 8},
-                       {"probe", Place::whole, 8}},
-            .commands = {{.key = "runs.new",
-                          .menu = {"menu.run", 0, 1},
-                          .shortcut = ImGuiMod_Ctrl | ImGuiMod_Shift | ImGuiKey_R,
-                          .available = [](const Context& ctx) { return ctx.connected(); }},
-                         {.key = "run.experiment",
-                          .menu = {"menu.run", 0, 2},
-                          .available = [](const Context& ctx) { return ctx.connected(); }},
-                         {.key = "run.fork", .menu = {"menu.run", 1, 1}, .available = can_fork_selected},
-                         {.key = "curves.import",
-                          .menu = {"menu.file", 1},
-                          .available = [](const Context& ctx) { return ctx.connected(); },
-                          .opens = true},
-                         {.key = "curves.import_folder",
-                          .menu = {"menu.file", 1},
-                          .available = [](const Context& ctx) { return ctx.connected(); },
-                          .opens = true}}};
+    return {
+        .key = "runs",
+        .make = ui::make_panel<RunsPanel>,
+        .stands = {{"training", Place::left_upper, 0, Show::front},
+                   {"compare", Place::whole, 8},
+                   {"probe", Place::whole, 8}},
+        .commands = {
+            {.key = "runs.new",
+             .menu = {"menu.run", 0, 1},
+             .shortcut = ImGuiMod_Ctrl | ImGuiMod_Shift | ImGuiKey_R,
+             .available = [](const Context& ctx) { return ctx.connected(); }},
+            {.key = "run.experiment",
+             .menu = {"menu.run", 0, 2},
+             .available = [](const Context& ctx) { return ctx.connected(); }},
+            {.key = "run.fork", .menu = {"menu.run", 1, 1}, .available = can_fork_selected},
+            {.key = "curves.import", .menu = {"menu.file", 1}, .available = reads_files_here, .opens = true},
+            {.key = "curves.import_folder", .menu = {"menu.file", 1}, .available = reads_files_here, .opens = true}}};
 }
 
 }  // namespace moescope::panels

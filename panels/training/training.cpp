@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstdlib>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -110,7 +111,7 @@ class TrainingPanel final : public ui::Panel {
 };
 
 constexpr const char* kPreset = "workshop";
-constexpr std::size_t kFirstBesideColor = 1;  ///< of the palette: the first one is that of our own loss
+constexpr std::size_t kFirstBesideColor = 3;  ///< of the palette: before it are those of our own losses
 constexpr std::size_t kMostOthers = 40;       ///< in the legend
 constexpr std::size_t kOthersDrawn = 3;       ///< of the curves that mean nothing of ours
 constexpr double kMegabyte = 1e6;
@@ -390,7 +391,7 @@ void TrainingPanel::update_beside(Context& ctx) {
     }
     beside_key_ = std::move(key);
     beside_.clear();
-    std::size_t color = kFirstBesideColor;
+    std::map<Plot, std::size_t> drawn;  // before, in the same plot
     for (const auto& run : runs) {
         for (std::size_t i = 0; i < run->curves.size(); ++i) {
             const history::ImportedCurve& curve = run->curves[i];
@@ -414,10 +415,9 @@ void TrainingPanel::update_beside(Context& ctx) {
                 beside.scale = unit.scale;
                 beside.unit_key = unit.key;
             }
-            beside.color = beside.plot == kImported ? beside_.size() : color;
+            beside.color = beside.plot == kImported ? beside_.size() : kFirstBesideColor + drawn[beside.plot]++;
             beside_.push_back(std::move(beside));
         }
-        ++color;
     }
 }
 

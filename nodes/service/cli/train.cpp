@@ -219,6 +219,9 @@ TrainingRequest order_from(const TrainOptions& options, engine::RunConfig config
                            ? training_order(*known)
                            : order_to_continue(*node.session, *known, [&] { signals.stop_if_taken(); });
         check_same_run(options, order.config, earlier);
+        if (!earlier.damaged.empty()) {
+            print_warnings({damaged_text(earlier)});
+        }
         take_processes(earlier.config, order.config);
         if (known->state != RunState::done) {
             move_to_device(earlier, options.device.value_or(earlier.config.train.device));

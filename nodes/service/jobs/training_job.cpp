@@ -127,15 +127,39 @@ TrainingRequest order_to_continue(sessions::Session& session, const history::Run
     if (run.state == RunState::done) {
         throw CommandError(say("run {} has done all its steps; start a new run", title_of(run)));
     }
-    for (const auto& checkpoint : session.checkpoints(run.id, true, check)) {
-        if (!checkpoint.complete) {
-            session.remove_checkpoint(checkpoint);
-            continue;
+    const auto checkpoints = session.checkpoints(run.id, true, check);
+    std::string damaged;
+    for (const auto& checkpoint : checkpoints) {
+        if (checkpoint.complete) {
+            order.checkpoint = checkpoint.path;
+            order.checkpoint_step = checkpoint.step;
+        } else {
+            base::append_to_list(damaged, fmt::format("{}", checkpoint.step));
         }
-        order.checkpoint = checkpoint.path;
-        order.checkpoint_step = checkpoint.step;
+    }
+    // From the beginning it would put new steps in the place of those that are there.
+    if (order.checkpoint.empty() && !damaged.empty()) {
+        throw CommandError(
+            say("run {} has no checkpoint that is whole (damaged: those at step {}), and going on from the beginning "
+                "would replace its steps; bring back an undamaged copy of the session, or start a new run",
+                title_of(run), damaged));
+    }
+    for (const auto& checkpoint : checkpoints) {
+        if (!checkpoint.complete) {
+            order.damaged.push_back(checkpoint.step);
+            session.remove_checkpoint(checkpoint);
+        }
     }
     return order;
+}
+
+Sentence damaged_text(const TrainingRequest& order) {
+    std::string steps;
+    for (const std::uint64_t step : order.damaged) {
+        base::append_to_list(steps, fmt::format("{}", step));
+    }
+    return say("the checkpoints at step {} were damaged or not whole and are left out: the run goes on from step {}",
+               steps, order.checkpoint_step);
 }
 
 void move_to_device(TrainingRequest& order, const std::string& device) {
@@ -390,6 +414,9 @@ void TrainingJob::train() {
     announce(true);
     if (order_.continues) {
         event("rewind", sentence_json("text", rewind_text()));
+        if (!order_.damaged.empty()) {
+            parts_.sink.log("warning", "train", damaged_text(order_));
+        }
     }
     if (paused_) {
         pause("pause", {});

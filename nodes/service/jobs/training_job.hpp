@@ -52,6 +52,7 @@ struct TrainingRequest {
     nlohmann::json origin = nlohmann::json::object();
     /// Ranks that train it together with this process, which a launcher started with them; null: none. Then the job
     /// starts as many processes as the configuration says, if they are several.
+    std::vector<std::uint64_t> damaged;  ///< steps of checkpoints that were there and can't be gone on from
     std::shared_ptr<RankLaunch> ranks;
     Sentence alone;               ///< why a run of several processes goes on in one; empty: it does not
     std::string earlier_device;   ///< of a run that goes on on another one
@@ -229,6 +230,8 @@ TrainingRequest training_order(const history::RunHeader& run);
 /// are removed. Throws CommandError when the run cannot go on. `check` as of order_to_fork.
 TrainingRequest order_to_continue(sessions::Session& session, const history::RunHeader& run,
                                   const std::function<void()>& check = {});
+/// What is said of order.damaged, which is not empty.
+Sentence damaged_text(const TrainingRequest& order);
 /// Lets a run of several processes go on in this one, as its journal says then, where they can't be started.
 void go_on_alone(TrainingRequest& order, const Sentence& why);
 /// Lets a run go on on another device. Its numbers are no longer those that it would have had, which its journal says.

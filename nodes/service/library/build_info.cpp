@@ -20,6 +20,9 @@ namespace {
 constexpr std::array<std::string_view, 9> kPrefixes = {"OMP_",  "GOMP_",     "KMP_",      "CUDA_",         "CUBLAS_",
                                                        "NCCL_", "OMPI_MCA_", "MOESCOPE_", "GLIBC_TUNABLES"};
 constexpr std::array<std::string_view, 7> kSecrets = {"KEY", "TOKEN", "SECRET", "PASS", "CREDENTIAL", "AUTH", "COOKIE"};
+/// What Open MPI's launcher tells its own processes: other with each start, and nobody's choice.
+constexpr std::array<std::string_view, 6> kOfLaunch = {"OMPI_MCA_ess",  "OMPI_MCA_orte_",  "OMPI_MCA_initial_wdir",
+                                                       "OMPI_MCA_pmix", "OMPI_MCA_shmem_", "OMPI_MCA_prte_"};
 constexpr std::size_t kMostVariables = 100;
 
 }  // namespace
@@ -32,6 +35,8 @@ json build_info() {
 bool is_told(std::string_view variable) {
     return std::any_of(kPrefixes.begin(), kPrefixes.end(),
                        [&](std::string_view prefix) { return variable.starts_with(prefix); }) &&
+           std::none_of(kOfLaunch.begin(), kOfLaunch.end(),
+                        [&](std::string_view prefix) { return variable.starts_with(prefix); }) &&
            std::none_of(kSecrets.begin(), kSecrets.end(),
                         [&](std::string_view word) { return base::contains_any_case(variable, word); });
 }
