@@ -395,6 +395,19 @@ Seeds configs() {
     return files_in(fs::path(test::source_assets()) / "presets", ".json");
 }
 
+/// With values as deep as they may be, so that one level more is tried.
+Seeds json_texts() {
+    Seeds all = configs();
+    std::string lists = "1", objects = "1";
+    for (int level = 0; level < base::kJsonDepth; ++level) {
+        lists = "[" + lists + "]";
+        objects = "{\"k\":" + objects + "}";
+    }
+    all.push_back(lists);
+    all.push_back(objects);
+    return all;
+}
+
 Seeds checkpoints() {
     engine::CheckpointState state;
     state.step = 12;
@@ -782,7 +795,7 @@ const std::map<std::string, std::function<Seeds()>>& makers() {
     static const std::map<std::string, std::function<Seeds()>> all = {
         {"frame", frames},
         {"greeting", greetings},
-        {"json", [] { return configs(); }},
+        {"json", json_texts},
         {"node_session", to_a_node},
         {"viewer_session", to_a_viewer},
         {"records", records},
