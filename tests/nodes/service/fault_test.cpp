@@ -285,6 +285,56 @@ TEST_F(Fault, AFullFileSystemPausesARunAndNothingIsLost) {
     expect_whole(session, steps + 20);
 }
 
+/// Bytes in the middle of its file of weights become others.
+void damage(const std::filesystem::path& checkpoint) {
+    std::string bytes = read_text(checkpoint / "model.safetensors");
+    bytes.replace(bytes.size() / 2, 7, "damaged");
+    write_text(checkpoint / "model.safetensors", bytes);
+}
+
+TEST_F(Fault, DamagedCheckpointsAreToldAndNeverBeginARunAnew) {
+    {
+        Workbench bench(session);
+        ASSERT_EQ(start(bench, tiny_config(1'000'000, 10)), 1u);
+        wait_for_steps(bench, 35);
+        bench.done("train.stop", {{"run", 1}});
+        bench.wait("stopped", in_state(1, RunState::stopped));
+    }
+    const std::vector<std::uint64_t> before = complete_checkpoints(session);
+    ASSERT_GE(before.size(), 2u);
+    const auto folder_of = [&](std::uint64_t step) {
+        return session / "checkpoints" / "run-1" / fmt::format("step-{:08}", step);
+    };
+    damage(folder_of(before.back()));
+    {
+        Workbench bench(session);
+        bench.done("train.continue", {{"run", 1}});
+        const std::string said = fmt::format(
+            "the checkpoints at step {} were damaged or not whole and are left out: the "
+            "run goes on from step {}",
+            before.back(), before[before.size() - 2]);
+        bench.wait("the log to say so", [&](const Snapshot& now) {
+            for (std::size_t line = 0; line < now.log.size(); ++line) {
+                if (now.log[line].text.english() == said) {
+                    return true;
+                }
+            }
+            return false;
+        });
+        bench.done("train.stop", {{"run", 1}});
+        bench.wait("stopped", in_state(1, RunState::stopped));
+    }
+    const std::vector<std::uint64_t> left = complete_checkpoints(session);
+    for (const std::uint64_t step : left) {
+        damage(folder_of(step));
+    }
+    Workbench bench(session);
+    EXPECT_NE(bench.failed("train.continue", {{"run", 1}}).find("has no checkpoint that is whole"), std::string::npos);
+    for (const std::uint64_t step : left) {
+        EXPECT_TRUE(std::filesystem::exists(folder_of(step))) << "somebody may want to look at it";
+    }
+}
+
 /// The reserve is used for one checkpoint, and nothing is written once it is gone.
 TEST_F(Fault, BeforeADiskIsFullARunIsPausedWithACheckpoint) {
     const TinyDisk disk(folder / "disk");
