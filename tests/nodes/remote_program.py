@@ -175,7 +175,11 @@ def test_transfers(root):
               and not (there.folder / "S/out.txt").exists())
         lines = here.json("train", "--node", tls, "--config", config, "--data", sent["use"], "--json")
         check("a run on the text that was sent", lines[-1]["done"])
-        listed = {entry["name"]: entry for entry in here.json("pull", "--node", tls, "--list", "--json")}
+        for _ in range(20):  # the node looks for new checkpoints now and then
+            listed = {entry["name"]: entry for entry in here.json("pull", "--node", tls, "--list", "--json")}
+            if "checkpoint:1:30" in listed:
+                break
+            time.sleep(0.3)
         check("what can be fetched is listed",
               listed["text.txt"]["bytes"] == len(TEXT) and "checkpoint:1:30" in listed and "session" in listed)
         done = here.json("pull", "--node", tls, "checkpoint:1", "--out", "C", "--json")[0]
