@@ -651,8 +651,12 @@ void list_the_devices(Harness& h, ImGuiTestContext* ctx) {
     ctx->Yield(4);
     ctx->ScrollToBottom("//###panel.nodes");
     std::string seen = on_screen(h, ctx, "panel.nodes");
+    constexpr float kPiece = 150;
+    for (float y = 0; y < 10 * kPiece; y += kPiece) {
+        ctx->ScrollTo("//###panel.nodes", ImGuiAxis_Y, y);
+        seen += on_screen(h, ctx, "panel.nodes");
+    }
     ctx->ScrollToTop("//###panel.nodes");
-    seen += on_screen(h, ctx, "panel.nodes");
     for (const char* part : {"Emulated GPU 0", "driver", "up to CUDA 13.0; built with CUDA 13.5",
                              "cannot be used: compute capability 3.5 is too old"}) {
         IM_CHECK_SILENT(seen.find(squeezed(part)) != std::string::npos);

@@ -55,15 +55,15 @@ void read_ranks_of_a_run(Harness& h, ImGuiTestContext* ctx) {
                           "Slowest: rank 1, 80 ms of work in a step. The fastest, rank 0, works 60 ms and waits "
                           "30 ms."));
     // Both layers: 6 pairs without rank 1 and 6 with it, 500 and 1,500 rows, and 100 more in the second layer.
-    IM_CHECK(says(h, ctx, "In all layers, 25,200 tokens go to experts of other ranks and come back in a step"));
+    IM_CHECK(says(h, ctx, "In all layers, 25,200 rows of tokens go to experts of other ranks or come back"));
     IM_CHECK(says(h, ctx, "Tokens sent, all layers"));
     ctx->KeyPress(ImGuiMod_Ctrl | ImGuiMod_Shift | ImGuiKey_DownArrow);
-    IM_CHECK(comes_to_say(h, ctx, "In layer 1, 13,200 tokens go to"));
+    IM_CHECK(comes_to_say(h, ctx, "In layer 1, 13,200 rows of tokens go to"));
     IM_CHECK(says(h, ctx, "Load, layer 1"));
     ctx->ItemClick(item("###ranks.view.bytes").c_str());
     IM_CHECK(comes_to_say(h, ctx, "MB per step"));
     h.workbench().command("ranks.all_layers");
-    IM_CHECK(comes_to_say(h, ctx, "In all layers, 25,200 tokens"));
+    IM_CHECK(comes_to_say(h, ctx, "In all layers, 25,200 rows of tokens"));
     IM_CHECK_EQ(h.workbench().selection().layer, -1);
     ctx->ItemClick(item("###ranks.view.everything").c_str());
     IM_CHECK(comes_to_say(h, ctx, "Everything sent"));
