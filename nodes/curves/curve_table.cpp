@@ -5,7 +5,9 @@
 #include <charconv>
 #include <cmath>
 #include <cstdint>
+#include <fmt/format.h>
 #include <limits>
+#include <map>
 #include <optional>
 #include <string_view>
 #include <utility>
@@ -251,6 +253,12 @@ std::vector<Column> columns_of(const Row& names, const fs::path& path) {
         const std::string stem = path.stem().string();
         const auto tag = stem.find("-tag-");
         values.front()->name = tag == std::string::npos ? stem : stem.substr(tag + 5);
+    }
+    std::map<std::string, int> named;
+    for (Column* column : values) {  // two of one name are two curves
+        if (const int times = ++named[column->name]; times > 1) {
+            column->name += fmt::format(" ({})", times);
+        }
     }
     return columns;
 }

@@ -97,6 +97,12 @@ TEST_F(CurveTable, TheStepIsFoundByItsName) {
     EXPECT_NE(noted().find("rows count as steps"), std::string::npos) << noted();
 }
 
+TEST_F(CurveTable, TwoColumnsOfOneNameAreTwoCurves) {
+    read("step,loss,loss\n1,0.5,0.6\n2,0.4,0.3\n");
+    EXPECT_EQ(points("loss"), (Points{{1, 0.5}, {2, 0.4}}));
+    EXPECT_EQ(points("loss (2)"), (Points{{1, 0.6}, {2, 0.3}}));
+}
+
 TEST_F(CurveTable, TheDownloadOfTensorBoard) {
     read("Wall time,Step,Value\n1760000000.5,1,2.5\n1760000001.5,2,2.25\n", "run-.-tag-train_loss.csv");
     EXPECT_EQ(points("train_loss"), (Points{{1, 2.5}, {2, 2.25}}));
