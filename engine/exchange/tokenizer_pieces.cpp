@@ -24,17 +24,18 @@ class Fields {
         }
         const std::uint64_t tag = varint();
         number_ = tag >> 3;
-        switch (tag & 7) {
-            case 0:
+        form_ = tag & 7;
+        switch (form_) {
+            case kNumber:
                 value_ = varint();
                 return true;
-            case 1:
+            case kEightBytes:
                 body_ = take(8);
                 return true;
-            case 2:
+            case kText:
                 body_ = take(varint());
                 return true;
-            case 5:
+            case kFourBytes:
                 body_ = take(4);
                 return true;
             default:
@@ -42,18 +43,30 @@ class Fields {
         }
     }
     std::uint64_t number() const { return number_; }
-    std::uint64_t value() const { return value_; }
-    std::string_view body() const { return body_; }
+    // Of a field in another form there is none: what is left of the field before is never taken for it.
+    std::uint64_t value() const {
+        require(kNumber);
+        return value_;
+    }
+    std::string_view body() const {
+        require(kText);
+        return body_;
+    }
     float real() const {
+        require(kFourBytes);
         float value = 0;
-        if (body_.size() != sizeof value) {
-            damaged();
-        }
         std::memcpy(&value, body_.data(), sizeof value);
         return value;
     }
 
  private:
+    static constexpr std::uint64_t kNumber = 0, kEightBytes = 1, kText = 2, kFourBytes = 5;
+
+    void require(std::uint64_t form) const {
+        if (form_ != form) {
+            damaged();
+        }
+    }
     [[noreturn]] static void damaged() {
         throw Error(say("the tokenizer's model file is damaged; train or fetch it again"));
     }
@@ -79,7 +92,7 @@ class Fields {
     }
 
     std::string_view bytes_, body_;
-    std::uint64_t number_ = 0, value_ = 0;
+    std::uint64_t number_ = 0, form_ = 0, value_ = 0;
 };
 
 TokenizerPiece read_piece(std::string_view bytes) {
