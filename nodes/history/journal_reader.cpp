@@ -3,6 +3,7 @@
 #include <limits>
 #include <map>
 
+#include "base/file_io.hpp"
 #include "base/foreign_text.hpp"
 
 namespace moescope::history {
@@ -125,6 +126,11 @@ void add_stored_labels(Session& history, const sessions::Session& session) {
             history.add_label(id, key, "engagement", labels.engagement);
         }
     }
+}
+
+RunState present_state(const sessions::Session& session, RunState recorded) {
+    const bool goes_on = !protocol::ended(recorded) && recorded != RunState::planned;
+    return goes_on && !base::lock_holder(session.folder() / "journal.lock") ? RunState::interrupted : recorded;
 }
 
 std::vector<std::uint64_t> complete_checkpoints(const sessions::Session& session, std::uint32_t run) {

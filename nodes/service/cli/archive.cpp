@@ -33,7 +33,8 @@ sessions::ArchiveProgress progress_until(HeldSignals& signals) {
 
 int archive_command(const ArchiveOptions& options) {
     HeldSignals signals;
-    sessions::OutputFile out(options.out, sessions::existing_files(options.force, "--force"), {options.what});
+    sessions::OutputFile out(options.out, sessions::existing_files(options.force, "--force"), {options.what},
+                             sessions::Readers::owner);
     const auto summary = sessions::write_archive(options.what, out.temporary(), progress_until(signals));
     out.commit();
     std::error_code ignored;
@@ -53,7 +54,7 @@ json runs_of(sessions::Session& session) {
         runs.push_back({{"run", id},
                         {"kind", protocol::run_kind_name(run->kind)},
                         {"name", run->name},
-                        {"state", protocol::run_state_name(run->state)}});
+                        {"state", protocol::run_state_name(history::present_state(session, run->state))}});
     }
     return runs;
 }

@@ -80,6 +80,14 @@ nlohmann::json RemoteNode::ask(HeldSignals& signals, const std::string& command,
     return result.value;
 }
 
+base::Sentence with_option(const base::Sentence& said, const char* force) {
+    if (said.id() != sessions::kMayBeReplaced || said.arguments().size() != 1) {
+        return said;
+    }
+    return say("{} is there already; choose another name, or say that it shall be replaced ({})",
+               said.arguments().front(), force);
+}
+
 CLI::Option* add_node_option(CLI::App& command, std::string& node) {
     return command
         .add_option(

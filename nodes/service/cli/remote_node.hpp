@@ -36,6 +36,8 @@ class RemoteNode {
     std::unique_ptr<client::NodeClient> client_;
 };
 
+/// What a node has said, with the option by which this command is told to replace a file that is there.
+base::Sentence with_option(const base::Sentence& said, const char* force);
 /// The option --node of a command.
 CLI::Option* add_node_option(CLI::App& command, std::string& node);
 

@@ -438,6 +438,7 @@ void add_train(CLI::App& app, Chosen& chosen) {
                 "--all-to-all needs --expert-parallel of at least 2: tokens go to the experts "
                 "of other processes");
         }
+        chosen.shares_work = options->replay.empty();
         chosen.command = [options](const Paths& paths) {
             return options->replay.empty() ? train_command(paths, *options) : replay_command(paths, *options);
         };

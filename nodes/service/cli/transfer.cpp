@@ -108,7 +108,7 @@ json carry_out(RemoteNode& node, HeldSignals& signals, const std::string& comman
     }
     const client::CommandResult& result = end->results.at(id);
     if (result.state != State::done) {
-        throw base::Error(result.error);
+        throw base::Error(with_option(result.error, "--force"));
     }
     return result.value;
 }

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <optional>
 
+#include "nodes/history/journal_reader.hpp"
 #include "nodes/protocol/run_state.hpp"
 #include "nodes/service/commands/service.hpp"
 #include "nodes/service/jobs/limits.hpp"
@@ -27,7 +28,7 @@ struct Source {
     }
     std::shared_ptr<RecordedRun> read(std::uint32_t run) const {
         auto recorded = RecordedRun::read(*session, run, place);
-        if (!protocol::ended(recorded->run().state)) {
+        if (!protocol::ended(history::present_state(*session, recorded->run().state))) {
             throw CommandError(say("run {} is still going on", title_of(recorded->run())));
         }
         if (other) {
