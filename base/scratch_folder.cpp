@@ -15,7 +15,7 @@ namespace {
 OwnedFolder make_owned() {
     std::error_code error;
     const fs::path place = fs::temp_directory_path(error);
-    [[maybe_unused]] static const bool cleaned = (OwnedFolder::remove_abandoned(place), true);  // once is enough
+    OwnedFolder::remove_abandoned(place);
     auto owned = OwnedFolder::make_in(place);
     if (!owned) {
         throw Error(say("the folder {} can't be made: {}", place / "moescope-XXXXXX", system_sentence(errno)));
