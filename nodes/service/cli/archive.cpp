@@ -117,7 +117,8 @@ void add_open(CLI::App& app, Chosen& chosen) {
     const auto options = std::make_shared<ArchiveOptions>();
     auto* open = app.add_subcommand("open", "Unpack an archive, and list the runs of a session");
     open->add_option("what", options->what, "Archive, or session folder")->required()->check(filled());
-    open->add_option("--out", options->out, "New folder for what is unpacked (NAME of NAME.moescope)")->check(filled());
+    open->add_option("--out", options->out, "New folder for what is unpacked; left out: NAME beside NAME.moescope")
+        ->check(filled());
     open->add_flag("--json", options->json, "JSON on standard output");
     open->callback([&chosen, options] { chosen.command = [options](const Paths&) { return open_command(*options); }; });
 }

@@ -90,6 +90,10 @@ int main(int argc, char** argv) {
     CLI::App app("Trains, runs and probes language models; serves Moescope workbenches", "moescope-node");
     app.set_version_flag("--version", MOESCOPE_VERSION);
     app.require_subcommand(1);
+    app.footer(
+        "moescope-node SUBCOMMAND --help says more. A first run: moescope-node train --preset workshop --steps 100 "
+        "--out "
+        "S");
     Chosen chosen;
     for (const auto add : kSubcommands) {
         add(app, chosen);
