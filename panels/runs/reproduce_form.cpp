@@ -4,7 +4,6 @@
 #include <imgui.h>
 
 #include "base/json_fields.hpp"
-#include "nodes/protocol/run_state.hpp"
 #include "panels/runs/experiment_values.hpp"
 #include "panels/runs/run_tools.hpp"
 #include "panels/ui/floating.hpp"
