@@ -115,14 +115,16 @@ int main(int argc, char** argv) {
         return 2;
     }
     if (const int ranks = moescope::engine::comm::launched_ranks(); ranks > 1 && !chosen.shares_work) {
-        // Each would do all of it, and into one place. One of them says so.
-        if (moescope::engine::comm::launched_rank() == 0) {
+        // Each would do all of it, and into one place. One of them says so: a launcher ends
+        // all at the first that fails, so the others must not fail before it.
+        const bool speaks = moescope::engine::comm::launched_rank() == 0;
+        if (speaks) {
             print_error(
                 fmt::format("{} of these were started together, and only train (without --replay and --node) shares "
                             "its work among processes; start this command once, without mpirun or srun",
                             ranks));
         }
-        return 2;
+        return speaks ? 2 : 0;
     }
     int status = 1;
     try {
