@@ -61,6 +61,10 @@ RunBuffers RunBuffers::place(Arena& arena, kernels::Ops& ops, const RunConfig& c
     b.tokens_T = arena.take<std::int32_t>(tokens);
     b.targets_T = arena.take<std::int32_t>(tokens);
     b.languages_T = arena.take<std::uint8_t>(tokens);
+    if (config.model.router_jitter > 0) {
+        b.jitter_seed = arena.take<std::uint64_t>(1);
+    }
+    b.factors = arena.take<OptimizerFactors>(1);
     b.state = Activations::place(arena, ops, config.model, batch, config.model.context, Mode::train, ranks);
     return b;
 }
@@ -89,7 +93,8 @@ RunPlan plan_run(const RunConfig& config, kernels::Ops& ops, const RankShape& ra
     constexpr std::uint64_t kMost = std::uint64_t{1} << 46;
     const std::uint64_t all = checked_sum(arena.used(), samples.used(), marked("the run"));
     if (all > kMost) {
-        throw Error(say("{}: the run would need {} GB of memory: choose smaller sizes", title_of(config), all / 1'000'000'000));
+        throw Error(
+            say("{}: the run would need {} GB of memory: choose smaller sizes", title_of(config), all / 1'000'000'000));
     }
     RunPlan plan;
     plan.training_bytes = arena.used();
