@@ -85,8 +85,9 @@ class Ops {
     /// - `work` does nothing but call operations that neither wait nor take from or give to the host (upload,
     /// download),
     ///   leaves operands() as they were, and may be called twice.
-    /// Where recording fails the stretch is done as it is, from then on; see why_not_recorded().
-    virtual void repeat(const StretchKey& key, const std::function<void()>& work) = 0;
+    /// Where recording fails the stretch is done as it is, from then on; see why_not_recorded(). Whether `work` was
+    /// called.
+    virtual bool repeat(const StretchKey& key, const std::function<void()>& work) = 0;
     /// Why stretches are no longer recorded, in the device's words; empty: they are, or the device never does.
     virtual std::string why_not_recorded() const = 0;
 

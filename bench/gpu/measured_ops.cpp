@@ -55,14 +55,14 @@ void MeasuredOps::measure(bool on) {
     idle_ = times[kTimes / 2];
 }
 
-void MeasuredOps::repeat(const StretchKey& key, const std::function<void()>& work) {
+bool MeasuredOps::repeat(const StretchKey& key, const std::function<void()>& work) {
     if (on_) {
         work();  // one by one
-        return;
+        return true;
     }
     StretchKey with_counts = key;
     with_counts.add(skip_counts_);
-    ops_->repeat(with_counts, work);
+    return ops_->repeat(with_counts, work);
 }
 
 template <class Call>

@@ -54,7 +54,7 @@ class MeasuredOps final : public kernels::Ops {
     void zero(void* at, std::uint64_t bytes) override;
     const void* host_view(const void* device) override { return ops_->host_view(device); }
     void wait() override { ops_->wait(); }
-    void repeat(const kernels::StretchKey& key, const std::function<void()>& work) override;
+    bool repeat(const kernels::StretchKey& key, const std::function<void()>& work) override;
     std::string why_not_recorded() const override { return ops_->why_not_recorded(); }
 
     std::int64_t attention_scratch(const kernels::AttentionShape& shape) const override {

@@ -533,7 +533,7 @@ struct Trainer::Impl {
             stretch.add(router_controls);
             stretch.add(scales);
             stretch.add(buffers.gradients);
-            ops->repeat(stretch, std::ref(passes));
+            parts_measured = ops->repeat(stretch, std::ref(passes)) && parts_measured;
         }
         transformer->fetch(losses_M[index]);
         if (team == nullptr) {
@@ -600,6 +600,7 @@ struct Trainer::Impl {
         const auto begin = Clock::now();
         mark = begin;
         part_ms.fill(0);
+        parts_measured = true;
         if (team != nullptr) {
             team->begin_step();
         }
@@ -640,6 +641,11 @@ struct Trainer::Impl {
         stats.step_ms = milliseconds(mark - begin);
         stats.tokens_per_second = stats.step_ms > 0 ? static_cast<double>(stats.tokens) * 1000.0 / stats.step_ms : 0;
         stats.part_ms = part_ms;
+        if (!parts_measured) {  // what was started at once has no parts
+            for (const Part part : {Part::embedding, Part::attention, Part::router, Part::experts, Part::head}) {
+                stats.part_ms[static_cast<std::size_t>(part)] = base::kAbsent;
+            }
+        }
         finish_values();
         return stats;
     }
@@ -1023,6 +1029,7 @@ struct Trainer::Impl {
     PartClock clock;
     Clock::time_point mark;
     std::array<double, kParts> part_ms{};
+    bool parts_measured = true;  ///< those of the passes, of this step
 };
 
 Trainer::Trainer() = default;

@@ -40,7 +40,10 @@ class CpuOps final : public Ops {
     void zero(void* at, std::uint64_t bytes) override { zero_bytes(at, bytes); }
     const void* host_view(const void* device) override { return device; }
     void wait() override {}
-    void repeat(const StretchKey& /*key*/, const std::function<void()>& work) override { work(); }
+    bool repeat(const StretchKey& /*key*/, const std::function<void()>& work) override {
+        work();
+        return true;
+    }
     std::string why_not_recorded() const override { return {}; }
 
     std::int64_t attention_scratch(const AttentionShape& shape) const override {

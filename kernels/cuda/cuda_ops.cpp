@@ -110,10 +110,10 @@ class CudaOps final : public Ops {
         device_->wait();
     }
 
-    void repeat(const StretchKey& key, const std::function<void()>& work) override {
+    bool repeat(const StretchKey& key, const std::function<void()>& work) override {
         if (in_stretch_ || !why_not_recorded_.empty()) {
             work();
-            return;
+            return true;
         }
         const auto known = std::find_if(stretches_.begin(), stretches_.end(), [&](const Stretch& stretch) {
             return stretch.operands == operands_ && stretch.key == key;
@@ -121,10 +121,11 @@ class CudaOps final : public Ops {
         if (known != stretches_.end()) {
             stretches_.splice(stretches_.begin(), stretches_, known);
             device_->start(*known->graph);
-            return;
+            return false;
         }
         work();  // as it is the first time: libraries choose how they compute, and memory of a few numbers is taken
         record(key, work);
+        return true;
     }
     std::string why_not_recorded() const override { return why_not_recorded_; }
 
