@@ -54,6 +54,8 @@ class MeasuredOps final : public kernels::Ops {
     void zero(void* at, std::uint64_t bytes) override;
     const void* host_view(const void* device) override { return ops_->host_view(device); }
     void wait() override { ops_->wait(); }
+    bool repeat(const kernels::StretchKey& key, const std::function<void()>& work) override;
+    std::string why_not_recorded() const override { return ops_->why_not_recorded(); }
 
     std::int64_t attention_scratch(const kernels::AttentionShape& shape) const override {
         return ops_->attention_scratch(shape);
@@ -98,8 +100,8 @@ class MeasuredOps final : public kernels::Ops {
                       std::int64_t width) override;
     void add(float* out, const float* a, const float* b, std::int64_t n) override;
     void add_share(float* sum, const float* x, float share, bool first, std::int64_t n) override;
-    void jitter(float* out, const float* x, std::int64_t n, double amount, std::uint64_t seed, std::uint64_t stream,
-                std::uint64_t first) override;
+    void jitter(float* out, const float* x, std::int64_t n, double amount, const std::uint64_t* seed,
+                std::uint64_t stream, std::uint64_t first) override;
 
     void rope_tables(float* cos_SP, float* sin_SP, std::int64_t S, std::int64_t C,
                      const kernels::RopeSpec& spec) override;
@@ -176,9 +178,9 @@ class MeasuredOps final : public kernels::Ops {
                       std::int64_t length) override;
     void sum_of_squares(double* sum, const float* x, std::int64_t n, double* scratch) override;
     void adamw(float* p, float* m, float* v, const float* gradient, std::int64_t n,
-               const kernels::AdamWStep& step) override;
+               const kernels::AdamWFactors* factors) override;
     void muon(float* p, float* m, const float* gradient, std::int64_t count, std::int64_t rows, std::int64_t columns,
-              float* scratch, const kernels::MuonStep& step) override;
+              float* scratch, const kernels::MuonFactors* factors) override;
     bool all_finite(const float* x, std::int64_t n) override;
 
  private:

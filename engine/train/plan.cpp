@@ -61,6 +61,10 @@ RunBuffers RunBuffers::place(Arena& arena, kernels::Ops& ops, const RunConfig& c
     b.tokens_T = arena.take<std::int32_t>(tokens);
     b.targets_T = arena.take<std::int32_t>(tokens);
     b.languages_T = arena.take<std::uint8_t>(tokens);
+    if (config.model.router_jitter > 0) {
+        b.jitter_seed = arena.take<std::uint64_t>(1);
+    }
+    b.factors = arena.take<OptimizerFactors>(1);
     b.state = Activations::place(arena, ops, config.model, batch, config.model.context, Mode::train, ranks);
     return b;
 }

@@ -33,6 +33,8 @@ using Clock = std::chrono::steady_clock;
 constexpr int kParts = static_cast<int>(base::kStepParts);
 constexpr std::uint64_t kHeldOutTokens = 4096;  // per language and evaluation
 constexpr double kSampleTemperature = 0.8;
+/// Micro-batches of a step that a device records apart, where each counts the choices of those before it.
+constexpr std::uint64_t kMostRecorded = 8;
 
 double milliseconds(Clock::duration time) {
     return std::chrono::duration<double, std::milli>(time).count();
@@ -145,6 +147,7 @@ struct Trainer::Impl {
         if (buffers.operands != nullptr) {
             ops->place_operands(buffers.operands);
         }
+        micro_gradients = buffers.gradients;
         transformer.emplace(*ops, config.model, layout, buffers.state, team == nullptr ? nullptr : &team->work());
         Arena samples;
         DecoderState::place(samples, *ops, config.model, 1);
@@ -329,11 +332,16 @@ struct Trainer::Impl {
 
     /// Norm of the whole gradient; says where it broke first, in the order of the layers.
     void measure_gradient() {
-        for (std::size_t i = 0; i < layout.tensors.size(); ++i) {
-            const TensorSpec& tensor = layout.tensors[i];
-            ops->sum_of_squares(buffers.square_sums + i, buffers.gradients + tensor.offset,
-                                static_cast<std::int64_t>(tensor.count), buffers.square_scratch);
-        }
+        const auto squares = [&] {
+            for (std::size_t i = 0; i < layout.tensors.size(); ++i) {
+                const TensorSpec& tensor = layout.tensors[i];
+                ops->sum_of_squares(buffers.square_sums + i, buffers.gradients + tensor.offset,
+                                    static_cast<std::int64_t>(tensor.count), buffers.square_scratch);
+            }
+        };
+        stretch.start("squares");
+        stretch.add(buffers.gradients);
+        ops->repeat(stretch, std::ref(squares));
         square_sums.resize(layout.tensors.size());
         ops->download(square_sums.data(), buffers.square_sums, square_sums.size() * sizeof(double));
         if (team != nullptr) {
@@ -352,7 +360,8 @@ struct Trainer::Impl {
         }
     }
 
-    void apply_adamw(const TensorSpec& tensor, const OptimizerPiece& piece) {
+    /// Those of this step go to the device.
+    void set_factors() {
         const TrainConfig& train = now.train;
         kernels::AdamWStep step;
         step.learning_rate = stats.learning_rate;
@@ -361,22 +370,31 @@ struct Trainer::Impl {
         step.epsilon = train.adam_epsilon;
         step.gradient_scale = gradient_scale();
         step.update = updates;
-        step.weight_decay = tensor.decay ? train.weight_decay : 0.0;
+        OptimizerFactors factors;
+        factors.kept = kernels::AdamWFactors(step);
+        step.weight_decay = train.weight_decay;
+        factors.decayed = kernels::AdamWFactors(step);
+        kernels::MuonStep muon;
+        muon.learning_rate = train.muon_learning_rate * rate_share(train, steps - 1);
+        muon.momentum = train.muon_momentum;
+        muon.weight_decay = train.weight_decay;
+        factors.muon = kernels::MuonFactors(muon);
+        ops->upload(buffers.factors, &factors, sizeof factors);
+    }
+
+    void apply_adamw(const TensorSpec& tensor, const OptimizerPiece& piece) {
         const std::uint64_t at = tensor.offset + piece.begin;
         ops->adamw(buffers.parameters + at, buffers.first_moment + piece.here, buffers.second_moment + piece.here,
-                   buffers.gradients + at, static_cast<std::int64_t>(piece.count), step);
+                   buffers.gradients + at, static_cast<std::int64_t>(piece.count),
+                   tensor.decay ? &buffers.factors->decayed : &buffers.factors->kept);
     }
 
     void apply_muon(const TensorSpec& tensor, const OptimizerPiece& piece) {
-        kernels::MuonStep step;
-        step.learning_rate = now.train.muon_learning_rate * rate_share(now.train, steps - 1);
-        step.momentum = now.train.muon_momentum;
-        step.weight_decay = now.train.weight_decay;
         const std::uint64_t at = tensor.offset + piece.begin;
         ops->muon(buffers.parameters + at, buffers.first_moment + piece.here, buffers.gradients + at,
                   static_cast<std::int64_t>(piece.count / (tensor.rows * tensor.columns)),
                   static_cast<std::int64_t>(tensor.rows), static_cast<std::int64_t>(tensor.columns), buffers.muon,
-                  step);
+                  &buffers.factors->muon);
     }
 
     double gradient_scale() const {
@@ -404,6 +422,25 @@ struct Trainer::Impl {
 
     void apply() {
         ++updates;
+        set_factors();
+        const auto update = [&] {
+            move_parameters();
+            if (team == nullptr) {
+                move_selection_biases();
+            }
+        };
+        stretch.start("update");
+        stretch.add(buffers.gradients);
+        stretch.add_bytes(std::as_bytes(std::span(frozen_LE)));
+        stretch.add(now.train.bias_update_rate);
+        ops->repeat(stretch, std::ref(update));
+        if (team != nullptr) {
+            team->share_parameters(*ops, buffers.parameters, layout);
+            move_selection_biases();
+        }
+    }
+
+    void move_parameters() {
         const auto E = static_cast<std::uint64_t>(layout.experts);
         for (const OptimizerPiece& piece : kept.pieces) {
             const std::uint8_t* frozen =
@@ -420,10 +457,6 @@ struct Trainer::Impl {
                 }
             }
         }
-        if (team != nullptr) {
-            team->share_parameters(*ops, buffers.parameters, layout);
-        }
-        move_selection_biases();
     }
 
     void move_selection_biases() {
@@ -449,7 +482,7 @@ struct Trainer::Impl {
             router_controls.earlier_choices_LE = buffers.choices_LE;
             router_controls.earlier_tokens = before;
         }
-        router_controls.jitter_seed = kernels::random_bits(now.train.seed, 4 + steps, before);
+        router_controls.jitter_seed = buffers.jitter_seed;
         return router_controls;
     }
 
@@ -477,32 +510,54 @@ struct Trainer::Impl {
     void micro_batch(std::uint64_t index) {
         const int batch = own_batch(), length = config.model.context;
         const std::uint64_t tokens = static_cast<std::uint64_t>(batch) * static_cast<std::uint64_t>(length);
+        const std::uint64_t before = index * tokens * static_cast<std::uint64_t>(shape.ranks);
         take_batch();
+        if (buffers.jitter_seed != nullptr) {
+            const std::uint64_t seed = kernels::random_bits(now.train.seed, 4 + steps, before);
+            ops->upload(buffers.jitter_seed, &seed, sizeof seed);
+        }
         lap(Part::data);
-        RouterControls router_controls = controls(index * tokens * static_cast<std::uint64_t>(shape.ranks));
+        const RouterControls router_controls = controls(before);
         const kernels::OpsOperands scope(
             *ops, now.train.precision == Precision::bf16 ? kernels::Operands::bf16 : kernels::Operands::f32);
-        transformer->forward(buffers.parameters, buffers.tokens_T, batch, length, router_controls, clock);
-        transformer->predict(buffers.parameters, buffers.targets_T, batch, length, router_controls, clock);
-        if (team != nullptr) {
-            router_controls = share_router(router_controls, batch, length);
-            lap(Part::router);
-        }
         const double part = 1.0 / shape.ranks;
         const LossScales scales{part * balance_coefficient() / routed_layers(),
                                 part * now.train.z_coefficient / routed_layers(),
                                 part * now.train.prediction_coefficient, part};
-        transformer->backward(buffers.parameters, buffers.gradients, buffers.tokens_T, buffers.targets_T, batch, length,
-                              router_controls, scales, clock);
+        const auto passes = [&] { pass_both_ways(router_controls, scales, batch, length); };
+        const bool differ = router_controls.mode.balance == Balance::global;  // micro-batches of a step
+        if (team != nullptr || (differ && static_cast<std::uint64_t>(now.train.accumulation) > kMostRecorded)) {
+            passes();  // ranks talk in between
+        } else {
+            stretch.start("micro-batch");
+            stretch.add(router_controls);
+            stretch.add(scales);
+            stretch.add(buffers.gradients);
+            parts_measured = ops->repeat(stretch, std::ref(passes)) && parts_measured;
+        }
         transformer->fetch(losses_M[index]);
         if (team == nullptr) {
             transformer->fetch(router_of(index));
         } else {
             std::copy(router.begin(), router.end(), router_of(index).begin());
         }
+        lap(Part::other);
+    }
+
+    /// Forward, backward and what is counted. All that it hands to operations by value is in the key of micro_batch().
+    void pass_both_ways(const RouterControls& of_forward, const LossScales& scales, int batch, int length) {
+        transformer->forward(buffers.parameters, buffers.tokens_T, batch, length, of_forward, clock);
+        transformer->predict(buffers.parameters, buffers.targets_T, batch, length, of_forward, clock);
+        RouterControls of_backward = of_forward;
+        if (team != nullptr) {
+            of_backward = share_router(of_forward, batch, length);
+            lap(Part::router);
+        }
+        transformer->backward(buffers.parameters, buffers.gradients, buffers.tokens_T, buffers.targets_T, batch, length,
+                              of_backward, scales, clock);
+        const std::uint64_t tokens = static_cast<std::uint64_t>(batch) * static_cast<std::uint64_t>(length);
         count_experts(tokens);
         add_margins(tokens);
-        lap(Part::other);
     }
 
     void accumulate(std::uint64_t index) {
@@ -545,11 +600,15 @@ struct Trainer::Impl {
         const auto begin = Clock::now();
         mark = begin;
         part_ms.fill(0);
+        parts_measured = true;
         if (team != nullptr) {
             team->begin_step();
         }
         const auto micro = static_cast<std::uint64_t>(now.train.accumulation);
         start_statistics();
+        if (buffers.sum == micro_gradients) {
+            std::swap(buffers.gradients, buffers.sum);  // those of a micro-batch always stand in the same place
+        }
         for (std::uint64_t index = 0; index < micro; ++index) {
             micro_batch(index);
             if (micro > 1) {
@@ -582,6 +641,11 @@ struct Trainer::Impl {
         stats.step_ms = milliseconds(mark - begin);
         stats.tokens_per_second = stats.step_ms > 0 ? static_cast<double>(stats.tokens) * 1000.0 / stats.step_ms : 0;
         stats.part_ms = part_ms;
+        if (!parts_measured) {  // what was started at once has no parts
+            for (const Part part : {Part::embedding, Part::attention, Part::router, Part::experts, Part::head}) {
+                stats.part_ms[static_cast<std::size_t>(part)] = base::kAbsent;
+            }
+        }
         finish_values();
         return stats;
     }
@@ -946,6 +1010,8 @@ struct Trainer::Impl {
     DecoderState decoder;
     BatchOrder order;
     RunBuffers buffers;
+    const float* micro_gradients = nullptr;  ///< those of a micro-batch; of the step, too, without accumulation
+    kernels::StretchKey stretch;             ///< of the operations that come next
     std::optional<Transformer> transformer;
     // What the host gives to the device, and what it gets.
     std::vector<std::int32_t> tokens_T, targets_T;
@@ -963,6 +1029,7 @@ struct Trainer::Impl {
     PartClock clock;
     Clock::time_point mark;
     std::array<double, kParts> part_ms{};
+    bool parts_measured = true;  ///< those of the passes, of this step
 };
 
 Trainer::Trainer() = default;
@@ -1157,6 +1224,9 @@ std::uint64_t Trainer::steps_done() const {
 }
 std::uint64_t Trainer::memory_bytes() const {
     return impl_->memory.size() + impl_->decoder_memory.size();
+}
+std::string Trainer::why_not_recorded() const {
+    return impl_->ops->why_not_recorded();
 }
 std::uint64_t Trainer::row_bytes_sent() const {
     return impl_->team == nullptr ? 0 : impl_->team->work().row_bytes_sent();

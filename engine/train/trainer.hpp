@@ -125,6 +125,9 @@ class Trainer {
     const RunConfig& config() const;
     std::uint64_t steps_done() const;
     std::uint64_t memory_bytes() const;  ///< held by the trainer
+    /// Why the device starts the operations of steps one by one though it could record them (Ops::repeat), in its own
+    /// words; empty: it records them, or never does.
+    std::string why_not_recorded() const;
     /// Rows of expert work that this rank sent to others and got back, forward and backward, in bytes since the start.
     std::uint64_t row_bytes_sent() const;
 

@@ -40,6 +40,11 @@ class CpuOps final : public Ops {
     void zero(void* at, std::uint64_t bytes) override { zero_bytes(at, bytes); }
     const void* host_view(const void* device) override { return device; }
     void wait() override {}
+    bool repeat(const StretchKey& /*key*/, const std::function<void()>& work) override {
+        work();
+        return true;
+    }
+    std::string why_not_recorded() const override { return {}; }
 
     std::int64_t attention_scratch(const AttentionShape& shape) const override {
         return kernels::attention_scratch(shape.S) * threads_;
@@ -99,9 +104,9 @@ class CpuOps final : public Ops {
     void add_share(float* sum, const float* x, float share, bool first, std::int64_t n) override {
         kernels::add_share(sum, x, share, first, n);
     }
-    void jitter(float* out, const float* x, std::int64_t n, double amount, std::uint64_t seed, std::uint64_t stream,
-                std::uint64_t first) override {
-        kernels::jitter(out, x, n, amount, seed, stream, first);
+    void jitter(float* out, const float* x, std::int64_t n, double amount, const std::uint64_t* seed,
+                std::uint64_t stream, std::uint64_t first) override {
+        kernels::jitter(out, x, n, amount, *seed, stream, first);
     }
 
     void rope_tables(float* cos_SP, float* sin_SP, std::int64_t S, std::int64_t C, const RopeSpec& spec) override {
@@ -241,12 +246,13 @@ class CpuOps final : public Ops {
     void sum_of_squares(double* sum, const float* x, std::int64_t n, double* scratch) override {
         *sum = kernels::sum_of_squares(x, n, scratch);
     }
-    void adamw(float* p, float* m, float* v, const float* gradient, std::int64_t n, const AdamWStep& step) override {
-        kernels::adamw(p, m, v, gradient, n, step);
+    void adamw(float* p, float* m, float* v, const float* gradient, std::int64_t n,
+               const AdamWFactors* factors) override {
+        kernels::adamw(p, m, v, gradient, n, *factors);
     }
     void muon(float* p, float* m, const float* gradient, std::int64_t count, std::int64_t rows, std::int64_t columns,
-              float* scratch, const MuonStep& step) override {
-        kernels::muon(p, m, gradient, count, rows, columns, scratch, step);
+              float* scratch, const MuonFactors* factors) override {
+        kernels::muon(p, m, gradient, count, rows, columns, scratch, *factors);
     }
     bool all_finite(const float* x, std::int64_t n) override { return kernels::all_finite(x, n); }
 

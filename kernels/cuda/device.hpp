@@ -10,6 +10,12 @@
 
 namespace moescope::kernels::cuda {
 
+/// Operations that were captured with all of their arguments: a CUDA graph. Goes before its device.
+class Graph {
+ public:
+    virtual ~Graph() = default;
+};
+
 /// Not thread safe. What goes wrong on the device throws std::runtime_error with the library's name of the error.
 class Device {
  public:
@@ -31,6 +37,15 @@ class Device {
     virtual void copy(void* to, const void* from, std::uint64_t bytes) = 0;
     virtual void zero(void* at, std::uint64_t bytes) = 0;
     virtual void wait() = 0;
+
+    /// From here to end_capture() operations are kept and not done. Meanwhile uploads, downloads, waiting and taking
+    /// memory are not allowed.
+    virtual void begin_capture() = 0;
+    virtual std::unique_ptr<Graph> end_capture() = 0;
+    /// Forgets what was kept, or would have been: after a failure.
+    virtual void abandon_capture() noexcept = 0;
+    /// Does all of it, in the order of the stream.
+    virtual void start(Graph& graph) = 0;
 };
 
 }  // namespace moescope::kernels::cuda

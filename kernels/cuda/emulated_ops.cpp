@@ -14,6 +14,10 @@
 namespace moescope::kernels::cuda {
 namespace {
 
+struct EmulatedGraph final : Graph {
+    simt::Captured work;
+};
+
 /// Memory of this machine, not to be read by the host all the same.
 class EmulatedDevice final : public Device {
  public:
@@ -22,6 +26,7 @@ class EmulatedDevice final : public Device {
     simt::Stream stream() const override { return {}; }
     std::uint64_t available_memory() const override { return gpu_.memory - used_; }
     void* allocate(std::uint64_t bytes) override {
+        not_in_capture();
         void* memory = bytes > available_memory() ? nullptr : std::malloc(bytes > 0 ? bytes : 1);
         if (memory != nullptr) {
             std::memset(memory, 0xff, bytes);  // as a device's: not zero
@@ -38,20 +43,29 @@ class EmulatedDevice final : public Device {
         }
         std::free(memory);
     }
-    void upload(void* device, const void* host, std::uint64_t bytes) override { copy_bytes(device, host, bytes); }
+    void upload(void* device, const void* host, std::uint64_t bytes) override {
+        not_in_capture();
+        copy_bytes(device, host, bytes);
+    }
     void download(void* host, const void* device, std::uint64_t bytes) override {
         ++downloads_;
         wait();
         copy_bytes(host, device, bytes);
     }
     void download_later(void* host, const void* device, std::uint64_t bytes) override {
+        not_in_capture();
         ++downloads_;
         const auto* from = static_cast<const std::byte*>(device);
         later_.push_back({host, {from, from + bytes}});
     }
-    void copy(void* to, const void* from, std::uint64_t bytes) override { copy_bytes(to, from, bytes); }
-    void zero(void* at, std::uint64_t bytes) override { zero_bytes(at, bytes); }
+    void copy(void* to, const void* from, std::uint64_t bytes) override {
+        simt::submit([=] { copy_bytes(to, from, bytes); });
+    }
+    void zero(void* at, std::uint64_t bytes) override {
+        simt::submit([=] { zero_bytes(at, bytes); });
+    }
     void wait() override {
+        not_in_capture();
         count(&EmulatedUse::waits);
         if (downloads_ > gpu_.lost_after) {
             throw std::runtime_error("cudaErrorDeviceUnavailable");
@@ -61,8 +75,35 @@ class EmulatedDevice final : public Device {
         }
         later_.clear();
     }
+    void begin_capture() override {
+        if (!gpu_.captures) {
+            throw std::runtime_error("cudaErrorStreamCaptureUnsupported");
+        }
+        capturing_ = std::make_unique<EmulatedGraph>();
+        simt::capture(&capturing_->work);
+    }
+    std::unique_ptr<Graph> end_capture() override {
+        simt::capture(nullptr);
+        count(&EmulatedUse::captures);
+        return std::move(capturing_);
+    }
+    void abandon_capture() noexcept override {
+        simt::capture(nullptr);
+        capturing_ = nullptr;
+    }
+    void start(Graph& graph) override {
+        count(&EmulatedUse::starts);
+        for (const std::function<void()>& work : static_cast<EmulatedGraph&>(graph).work) {
+            work();
+        }
+    }
 
  private:
+    void not_in_capture() const {
+        if (capturing_ != nullptr) {
+            throw std::runtime_error("cudaErrorStreamCaptureUnsupported");
+        }
+    }
     /// What the host gets at the next wait, as it is on the way.
     struct Later {
         void* host;
@@ -78,32 +119,41 @@ class EmulatedDevice final : public Device {
     std::vector<Later> later_;
     std::uint64_t used_ = 0, downloads_ = 0;
     std::map<void*, std::uint64_t> taken_;
+    std::unique_ptr<EmulatedGraph> capturing_;
 };
 
-/// The CPU's products in the place of a library's.
+/// The CPU's products in the place of a library's; they are started as kernels are.
 class CpuProducts final : public Products {
  public:
     void set_operands(Operands operands) override { operands_ = operands; }
     void multiply(Transpose op_a, Transpose op_b, std::int64_t m, std::int64_t n, std::int64_t k, const float* a,
                   std::int64_t lda, const float* b, std::int64_t ldb, float beta, float* c, std::int64_t ldc) override {
-        const OperandsScope scope(operands_);
-        gemm(op_a, op_b, m, n, k, a, lda, b, ldb, beta, c, ldc);
+        simt::submit([=, operands = operands_] {
+            const OperandsScope scope(operands);
+            gemm(op_a, op_b, m, n, k, a, lda, b, ldb, beta, c, ldc);
+        });
     }
     void rows_times(const GroupedRows& rows, Transpose op_b, std::int64_t n, std::int64_t k, const float* a,
                     const float* b, float* c) override {
-        for (std::int64_t e = 0; e < experts(rows); ++e) {
-            const auto [first, count] = rows_of(rows, e);
-            multiply(Transpose::no, op_b, count, n, k, a + first * k, k, b + e * n * k, op_b == Transpose::yes ? k : n,
+        simt::submit([=, operands = operands_] {
+            const OperandsScope scope(operands);
+            for (std::int64_t e = 0; e < experts(rows); ++e) {
+                const auto [first, count] = rows_of(rows, e);
+                gemm(Transpose::no, op_b, count, n, k, a + first * k, k, b + e * n * k, op_b == Transpose::yes ? k : n,
                      0.0f, c + first * n, n);
-        }
+            }
+        });
     }
     void gradients(const GroupedRows& rows, std::int64_t m, std::int64_t n, const float* a, const float* b,
                    float* c) override {
-        for (std::int64_t e = 0; e < experts(rows); ++e) {
-            const auto [first, count] = rows_of(rows, e);
-            multiply(Transpose::yes, Transpose::no, m, n, count, a + first * m, m, b + first * n, n, 0.0f,
+        simt::submit([=, operands = operands_] {
+            const OperandsScope scope(operands);
+            for (std::int64_t e = 0; e < experts(rows); ++e) {
+                const auto [first, count] = rows_of(rows, e);
+                gemm(Transpose::yes, Transpose::no, m, n, count, a + first * m, m, b + first * n, n, 0.0f,
                      c + e * m * n, n);
-        }
+            }
+        });
     }
 
  private:

@@ -31,6 +31,10 @@ class PlainDevice final : public Device {
     void copy(void* to, const void* from, std::uint64_t bytes) override { std::memcpy(to, from, bytes); }
     void zero(void* at, std::uint64_t bytes) override { std::memset(at, 0, bytes); }
     void wait() override {}
+    void begin_capture() override { throw std::logic_error("products capture nothing"); }
+    std::unique_ptr<Graph> end_capture() override { return nullptr; }
+    void abandon_capture() noexcept override {}
+    void start(Graph& /*graph*/) override {}
 };
 
 /// What a test asks of the library, and what it saw.

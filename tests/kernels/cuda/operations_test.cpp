@@ -79,11 +79,12 @@ TEST(DeviceOperations, WithoutAFormula) {
         [&](Ops& ops) {
             const Floats a(ops, random_floats(n, 1)), b(ops, random_floats(n, 2)), sum(ops, n), share(ops, n),
                 noisy(ops, n), wide(ops, 2 * n);
+            const Array<std::uint64_t> seed(ops, std::vector<std::uint64_t>{7});
             const Integers targets(ops, random_tokens(21, 99, 3)), tokens(ops, 21), next(ops, 21);
             ops.add(sum.at(), a.at(), b.at(), n);
             ops.add_share(share.at(), a.at(), 0.25f, true, n);
             ops.add_share(share.at(), b.at(), 0.25f, false, n);
-            ops.jitter(noisy.at(), a.at(), n, 0.1, 7, 3, 5);
+            ops.jitter(noisy.at(), a.at(), n, 0.1, seed.at(), 3, 5);
             ops.copy_columns(wide.at() + kWidth, 2 * kWidth, a.at(), kWidth, kRows, kWidth);
             ops.next_targets(tokens.at(), next.at(), targets.at(), 21, 7);
             Left left;
@@ -366,7 +367,8 @@ TEST(DeviceOperations, Optimizers) {
             step.weight_decay = 0.1;
             step.gradient_scale = 0.3;
             step.update = 3;
-            ops.adamw(p.at(), m.at(), v.at(), g.at(), n, step);
+            const Array<AdamWFactors> factors(ops, std::vector<AdamWFactors>{AdamWFactors(step)});
+            ops.adamw(p.at(), m.at(), v.at(), g.at(), n, factors.at());
             const Array<double> sum(ops, 1), scratch(ops, ops.sum_of_squares_scratch(n));
             ops.sum_of_squares(sum.at(), g.at(), n, scratch.at());
             Left left;
@@ -387,7 +389,8 @@ TEST(DeviceOperations, Optimizers) {
                 step.learning_rate = 0.1;
                 step.weight_decay = 0.1;
                 step.gradient_scale = 0.5;
-                ops.muon(p.at(), m.at(), g.at(), 3, rows, columns, scratch.at(), step);
+                const Array<MuonFactors> factors(ops, std::vector<MuonFactors>{MuonFactors(step)});
+                ops.muon(p.at(), m.at(), g.at(), 3, rows, columns, scratch.at(), factors.at());
                 Left left;
                 left.add(p);
                 left.add(m);
