@@ -74,7 +74,7 @@ GpuLayers layers_with_room(const std::string& device, int layers, std::uint64_t 
     if (fit == 1) {
         throw Error(
             say("{} has no room for this model: all of it takes {} there, one layer and the output {}, and {} can be "
-                "had; leave out the device, and the processor computes it",
+                "had; choose the processor (cpu) for it",
                 device, memory_text(whole), memory_text(least), memory_text(room)));
     }
     return {fit, say("{} of the {} layers of this model are computed on {} and the others on the processor: all of it "

@@ -159,7 +159,8 @@ TEST_F(GgufDevices, ChangesOfTheRoutingActThere) {
         const auto tokens = random_tokens(24, one.model.vocabulary);
         const int layer = here->router_spec().routed_layers.back();
         const Seen plain = look(*here, tokens);
-        const std::string chosen = std::to_string(layer) + ":" + std::to_string(plain.tokens.back().layers.back().ids.front());
+        const std::string chosen =
+            std::to_string(layer) + ":" + std::to_string(plain.tokens.back().layers.back().ids.front());
         Interventions knock_out, zero, limit, bias;
         knock_out.knocked_out = routing::parse_places(chosen);
         zero.zeroed = routing::parse_places(chosen);
@@ -189,7 +190,7 @@ TEST_F(GgufDevices, AModelWithoutRoomIsComputedInPart) {
         const Kind none("free 1000");
         why = error_of([&] { open("cuda:0"); });
         EXPECT_THAT(why, HasSubstr("cuda:0 has no room for this model: all of it takes "));
-        EXPECT_THAT(why, HasSubstr(", and 0.0 MB can be had; leave out the device"));
+        EXPECT_THAT(why, HasSubstr(", and 0.0 MB can be had; choose the processor (cpu) for it"));
     }
     // Room for less and less, down to none.
     int parts = 0;
