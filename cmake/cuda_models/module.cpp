@@ -10,8 +10,12 @@ std::int32_t driver() {
     return cudaDriverGetVersion(&version) == cudaSuccess ? version : 0;
 }
 
-constexpr moescope::kernels::GgmlModule kModule{moescope::kernels::kGgmlModuleVersion, MOESCOPE_GGML_PIN, "CUDA",
-                                               MOESCOPE_GGML_CAPABILITIES, CUDART_VERSION, driver};
+constexpr moescope::kernels::GgmlModule kModule{moescope::kernels::kGgmlModuleVersion,
+                                                MOESCOPE_GGML_PIN,
+                                                "CUDA",
+                                                MOESCOPE_GGML_CAPABILITIES,
+                                                CUDART_VERSION,
+                                                driver};
 
 }  // namespace
 
