@@ -4,6 +4,7 @@
 
 #include <cstdlib>
 #include <fmt/format.h>
+#include <ggml-backend.h>
 #include <gmock/gmock.h>
 #include <optional>
 
@@ -225,6 +226,25 @@ TEST_F(GgufDevices, WhatCannotBeOpenedIsRefused) {
               "cuda:0 cannot be used: this program computes on the processor alone");
     const Kind none("no devices");
     EXPECT_EQ(error_of([&] { open("cuda:0"); }), "cuda:0 cannot compute GGUF models: libllama found 0 GPUs here");
+}
+
+// The one that ./run --cuda-models has built, where it has: every symbol that it takes from this program is there, it
+// is of the same llama.cpp, and ggml takes it up. Without a driver it says so, and has no devices.
+TEST(GgmlCuda, TheBuiltModuleLoads) {
+    kernels::DevicePlaces real = places();
+    real.gguf_module = moescope::test::binary_folder() + "/libmoescope-ggml-cuda.so";
+    if (!std::filesystem::exists(real.gguf_module)) {
+        GTEST_SKIP() << "./run --cuda-models builds it";
+    }
+    const std::string why = why_none(real);
+    ggml_backend_reg_t registered = ggml_backend_load(real.gguf_module.c_str());
+    ASSERT_NE(registered, nullptr) << why;
+    EXPECT_STREQ(ggml_backend_reg_name(registered), "CUDA");
+    if (ggml_backend_reg_dev_count(registered) == 0) {
+        EXPECT_THAT(why, HasSubstr("the NVIDIA driver does not answer, though "));
+    } else {
+        EXPECT_EQ(why, "");
+    }
 }
 
 // ggml itself keeps modules of another interface out. It registers a module once and for all, so this is a process of
