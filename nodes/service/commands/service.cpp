@@ -446,6 +446,15 @@ std::string Service::device_of_models() {
     return device_of_models_;
 }
 
+std::string Service::device_of_gguf_models() {
+    const std::lock_guard lock(device_list_mutex_);
+    const bool there =
+        std::any_of(device_list_.begin(), device_list_.end(), [this](const protocol::DeviceEntry& device) {
+            return device.name == device_of_models_ && device.usable() && device.gguf_why_not.empty();
+        });
+    return there && device_of_models_ != kernels::kProcessor ? device_of_models_ : std::string();
+}
+
 void Service::models_device(const json& value, Reply reply) {
     const std::string device = Parameters(value, {"device"}).text("device");
     if (!device.empty()) {

@@ -183,8 +183,10 @@ class Service final : public transport::RequestHandler {
     void read_new_events();  ///< into history_
     void show_earlier_runs();
     void close_interrupted_run(history::RunHeader& run, std::uint64_t checkpoint);
-    /// What computes models of our own: as models.device has set it, else empty (see engine::ModelDevice).
+    /// What computes models: as models.device has set it, else empty (see engine::ModelDevice).
     std::string device_of_models();
+    /// The same for GGUF files; empty, which is the processor, where that device can't compute them.
+    std::string device_of_gguf_models();
     /// On their lane: what devices there are, for the gauges.
     void look_at_devices();
     void count_probes();  ///< statistics of the probe runs that no job looks after; on the slow lane
