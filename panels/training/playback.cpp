@@ -13,9 +13,8 @@ void StepClock::update(const TrainingRun& run) {
     const history::Column& losses = run[&base::StepValues::loss];
     const auto ms_at = [&](std::size_t i) { return i < times.size() ? times[i] : base::kAbsent; };
     const auto same = [](double a, double b) { return a == b || (std::isnan(a) && std::isnan(b)); };
-    const bool goes_on =
-        run.id == run_ && steps.size() >= taken_ &&
-        (taken_ == 0 || (same(steps[taken_ - 1], last_step_) && same(ms_at(taken_ - 1), last_ms_)));
+    const bool goes_on = run.id == run_ && steps.size() >= taken_ &&
+                         (taken_ == 0 || (same(steps[taken_ - 1], last_step_) && same(ms_at(taken_ - 1), last_ms_)));
     if (!goes_on) {
         rows_.clear();
         holes_.clear();
@@ -42,14 +41,14 @@ void StepClock::update(const TrainingRun& run) {
 }
 
 std::size_t StepClock::at(std::uint64_t step) const {
-    const auto after =
-        std::upper_bound(rows_.begin(), rows_.end(), step, [](std::uint64_t s, const Row& row) { return s < row.step; });
+    const auto after = std::upper_bound(rows_.begin(), rows_.end(), step,
+                                        [](std::uint64_t s, const Row& row) { return s < row.step; });
     return after == rows_.begin() ? 0 : static_cast<std::size_t>(after - rows_.begin()) - 1;
 }
 
 std::size_t StepClock::at_seconds(double seconds) const {
-    const auto after = std::upper_bound(rows_.begin(), rows_.end(), seconds,
-                                        [](double s, const Row& row) { return s < row.seconds; });
+    const auto after =
+        std::upper_bound(rows_.begin(), rows_.end(), seconds, [](double s, const Row& row) { return s < row.seconds; });
     return after == rows_.begin() ? 0 : static_cast<std::size_t>(after - rows_.begin()) - 1;
 }
 
@@ -166,9 +165,8 @@ std::span<const TimelineMark> marks_before(const std::vector<TimelineMark>& mark
         return {};
     }
     const std::uint64_t step = std::prev(behind)->step;
-    return group(marks, std::lower_bound(marks.begin(), behind, step, [](const TimelineMark& mark, std::uint64_t s) {
-                     return mark.step < s;
-                 }));
+    return group(marks, std::lower_bound(marks.begin(), behind, step,
+                                         [](const TimelineMark& mark, std::uint64_t s) { return mark.step < s; }));
 }
 
 }  // namespace moescope::panels
