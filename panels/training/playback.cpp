@@ -19,16 +19,17 @@ void StepClock::update(const TrainingRun& run) {
         rows_.clear();
         holes_.clear();
         taken_ = 0;
+        ++version_;
     } else if (steps.size() == taken_) {
         return;
     }
     run_ = run.id;
-    ++version_;
     for (std::size_t i = taken_; i < steps.size(); ++i) {
         const auto step = static_cast<std::uint64_t>(std::max(0.0, steps[i]));
         const double ms = ms_at(i);
         // Missing steps are one row without any value, between two that have some.
         if (i > 0 && i + 1 < steps.size() && i < losses.size() && std::isnan(losses[i]) && std::isnan(ms)) {
+            ++version_;
             holes_.push_back({step, std::max(step, static_cast<std::uint64_t>(steps[i + 1]) - 1)});
             continue;
         }

@@ -41,7 +41,7 @@ class StepClock {
     const std::vector<StepHole>& holes() const { return holes_; }
     /// The hole that `step` lies in.
     std::optional<StepHole> hole_at(std::uint64_t step) const;
-    /// Rises when anything above has changed.
+    /// Rises when the run is another one, has gone back, or has another hole.
     std::uint64_t version() const { return version_; }
 
  private:

@@ -5,9 +5,8 @@
 #include <array>
 #include <cmath>
 #include <cstdlib>
-#include <string>
-
 #include <imgui_internal.h>
+#include <string>
 
 #include "base/axis.hpp"
 #include "panels/panels.hpp"
@@ -25,6 +24,10 @@ namespace {
 using history::TrainingRun;
 using ui::Context;
 namespace icon = ui::icon;
+
+// Of the icon font; nobody else needs them.
+constexpr const char *kToFirst = "\uf049", *kToPrevious = "\uf048", *kToNext = "\uf051", *kOneBack = "\uf104",
+                     *kOneOn = "\uf105";
 
 constexpr float kWide = 64;             ///< em, from which everything stands in one row
 constexpr float kTrack = 2.5f;          ///< em, the height of the axis with its marks
@@ -50,12 +53,12 @@ struct Button {
     const char* action;
     const char* sign;
 };
-constexpr std::array<Button, 6> kButtons = {{{"timeline.first", icon::to_first},
-                                             {"timeline.event_back", icon::to_previous},
-                                             {"timeline.step_back", icon::one_back},
+constexpr std::array<Button, 6> kButtons = {{{"timeline.first", kToFirst},
+                                             {"timeline.event_back", kToPrevious},
+                                             {"timeline.step_back", kOneBack},
                                              {"timeline.play", icon::play},
-                                             {"timeline.step_on", icon::one_on},
-                                             {"timeline.event_on", icon::to_next}}};
+                                             {"timeline.step_on", kOneOn},
+                                             {"timeline.event_on", kToNext}}};
 
 class TimelinePanel final : public ui::Panel {
  public:
@@ -133,6 +136,7 @@ void TimelinePanel::draw_above(Context& ctx) {
         return;
     }
     ctx.selection.pinned_step = playback_.advance(held_ ? 0 : passed, clock_, ctx.selection.pinned_step);
+    held_ = false;  // it is drawn after this, if at all
     keep_in_sight(ctx.selection);
     if (playback_.playing()) {
         ctx.draw_within(kFrame);
@@ -384,7 +388,10 @@ void TimelinePanel::draw_ticks(const Context& ctx, ImVec2 low, ImVec2 high) cons
 
 std::string TimelinePanel::mark_text(const Context& ctx, const TrainingRun& run, const TimelineMark& mark) const {
     if (mark.event != TimelineMark::kNone) {
-        return ui::event_text(ctx, run.events[mark.event]);
+        const history::RunEvent& event = run.events[mark.event];
+        // Why it paused, or what went wrong.
+        const bool says_more = !event.text.empty() && !ui::is_change(event) && event.kind != "checkpoint";
+        return ui::event_text(ctx, event) + (says_more ? " (" + ctx.text.message(event.text) + ")" : "");
     }
     const StepHole& hole = clock_.holes()[mark.hole];
     return ctx.text.format("timeline.hole",

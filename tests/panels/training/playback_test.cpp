@@ -98,10 +98,12 @@ TEST(StepClock, FollowsARunThatGrowsAndOneThatGoesBack) {
     clock.update(recorded.run);
     EXPECT_EQ(clock.size(), 60u);
     EXPECT_NEAR(clock.seconds(59), 6.0, 1e-9);
+    EXPECT_EQ(clock.version(), version) << "it has grown, and what happened on the way is the same";
     // Back to step 20, and beyond where it was before anybody looked.
     recorded.add_all(21, 70, 300);
     clock.update(recorded.run);
     ASSERT_EQ(clock.size(), 70u);
+    EXPECT_GT(clock.version(), version);
     EXPECT_NEAR(clock.seconds(69), 2.0 + 50 * 0.3, 1e-9);
     Recorded other;
     other.run.id = 9;
