@@ -4,50 +4,14 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <map>
-#include <memory>
-#include <nlohmann/json.hpp>
 #include <optional>
-#include <set>
 #include <vector>
 
-#include "nodes/client/snapshot.hpp"
 #include "nodes/history/load_sums.hpp"
+#include "nodes/history/step_store.hpp"
 #include "panels/ui/context.hpp"
 
 namespace moescope::panels {
-
-/// What the node has sent of the steps of one run; bounded: what is furthest from where somebody looks goes first.
-/// Pure.
-class StepStore {
- public:
-    using Counts = std::shared_ptr<const history::StepCounts>;
-    using Ranks = std::shared_ptr<const protocol::RankRecord>;
-    static constexpr std::size_t kMostBytes = std::size_t{32} << 20;
-
-    void clear();
-    /// An answer of train.steps about the steps `first` to `last` of `run`; what can't be read, or is of another run,
-    /// is left out. `near`: where somebody looks.
-    void add(const nlohmann::json& answer, std::uint32_t run, std::uint64_t first, std::uint64_t last,
-             std::uint64_t near);
-    /// That the node does not have it is an answer as well.
-    bool knows(std::uint64_t step) const { return steps_.contains(step) || absent_.contains(step); }
-    Counts counts(std::uint64_t step) const;
-    Ranks ranks(std::uint64_t step) const;
-    /// The nearest step that has counts; null when none has.
-    Counts nearest(std::uint64_t step) const;
-    std::size_t bytes() const { return bytes_; }
-
- private:
-    struct Step {
-        Counts counts;
-        Ranks ranks;
-        std::size_t bytes = 0;
-    };
-    std::map<std::uint64_t, Step> steps_;
-    std::set<std::uint64_t> absent_;
-    std::size_t bytes_ = 0;
-};
 
 /// Of the steps up to the position: which of them are on show.
 struct ShownSteps {
@@ -68,13 +32,13 @@ class OldSteps {
     ShownSteps up_to(ui::Context& ctx, const history::TrainingRun& run, std::optional<std::uint64_t> position,
                      std::size_t steps);
     /// The record of the ranks at a step that the run holds no more; null while there is none. Asks for nothing.
-    StepStore::Ranks ranks_at(const history::TrainingRun& run, std::uint64_t step) const;
+    history::StepStore::Ranks ranks_at(const history::TrainingRun& run, std::uint64_t step) const;
 
  private:
     void take(ui::Context& ctx);
     void ask(ui::Context& ctx, std::uint32_t run, std::uint64_t first, std::uint64_t last);
 
-    StepStore store_;
+    history::StepStore store_;
     std::uint32_t run_ = 0;
     std::uint64_t session_ = 0;  ///< Snapshot::session
     client::CommandId sent_ = 0;
