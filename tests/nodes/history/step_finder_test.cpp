@@ -13,9 +13,9 @@ namespace {
 using nlohmann::json;
 using protocol::RecordType;
 
-class Steps : public testing::Test {
+class SingleSteps : public testing::Test {
  protected:
-    Steps() {
+    SingleSteps() {
         put_json(RecordType::run_started, {{"run", 1}, {"kind", "train"}, {"name", "a"}, {"manifest", json::object()}});
         put_json(RecordType::run_started, {{"run", 2}, {"kind", "train"}, {"name", "b"}, {"manifest", json::object()}});
     }
@@ -70,7 +70,7 @@ class Steps : public testing::Test {
         folder.path(), sessions::Journal::Mode::read_write, sessions::JournalOptions{nullptr, 50'000, 0, 0});
 };
 
-TEST_F(Steps, AreFoundInPackedSegmentsAndBehindThem) {
+TEST_F(SingleSteps, AreFoundInPackedSegmentsAndBehindThem) {
     for (std::uint64_t n = 1; n <= 1500; ++n) {
         step(1, n);
         step(2, n);
@@ -93,7 +93,7 @@ TEST_F(Steps, AreFoundInPackedSegmentsAndBehindThem) {
     EXPECT_TRUE(finder.find(9, 1, 10, kPlenty).records.empty()) << "no such run";
 }
 
-TEST_F(Steps, AsManyAsFitAndAtLeastOne) {
+TEST_F(SingleSteps, AsManyAsFitAndAtLeastOne) {
     steps(1, 1, 100);
     StepFinder finder(*journal);
     const std::size_t each = finder.find(1, 50, 50, kPlenty).records.at(0).body.size();
@@ -106,7 +106,7 @@ TEST_F(Steps, AsManyAsFitAndAtLeastOne) {
     EXPECT_EQ(one.next, 31U);
 }
 
-TEST_F(Steps, ThoseOfTheNewestAttemptAndWhatCameSince) {
+TEST_F(SingleSteps, ThoseOfTheNewestAttemptAndWhatCameSince) {
     steps(1, 1, 60);
     StepFinder finder(*journal);
     expect_step(finder.find(1, 50, 50, kPlenty).records.at(0), 1, 50, 1);
@@ -126,7 +126,7 @@ TEST_F(Steps, ThoseOfTheNewestAttemptAndWhatCameSince) {
     expect_step(finder.find(1, 58, 58, kPlenty).records.at(0), 1, 58, 2);
 }
 
-TEST_F(Steps, WithWhatTheProcessesDidInThem) {
+TEST_F(SingleSteps, WithWhatTheProcessesDidInThem) {
     for (std::uint64_t n = 1; n <= 200; ++n) {
         step(1, n, 1, true);
     }
@@ -140,7 +140,7 @@ TEST_F(Steps, WithWhatTheProcessesDidInThem) {
     }
 }
 
-TEST_F(Steps, ACheckMayStopIt) {
+TEST_F(SingleSteps, ACheckMayStopIt) {
     steps(1, 1, 10);
     StepFinder finder(*journal);
     EXPECT_THROW(finder.find(1, 1, 1, kPlenty, [] { throw base::Error(base::say("the end")); }), base::Error);

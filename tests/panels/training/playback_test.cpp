@@ -196,7 +196,7 @@ TEST(Playback, ALiveRunGoesOnUnderneath) {
     EXPECT_TRUE(playback.playing());
 }
 
-TEST(Steps, ForwardAndBackAndTheNearestOne) {
+TEST(StepPositions, ForwardAndBackAndTheNearestOne) {
     Recorded recorded;
     recorded.add_all(5, 10);
     recorded.add_all(21, 24);
