@@ -201,6 +201,7 @@ class Workbench {
     void draw_notices(ui::Context& ctx);
     void draw_show_button(ui::Context& ctx, const std::filesystem::path& file);
     void draw_panels(ui::Context& ctx);
+    void draw_strip(ui::Context& ctx, Slot& s);
     void draw_welcome(ui::Context& ctx);
     void draw_diagnostics(ui::Context& ctx);
     void choose_welcome(const std::string& choice);

@@ -14,6 +14,7 @@ namespace moescope::panels {
     PANEL(runs)                \
     PANEL(knobs)               \
     PANEL(training)            \
+    PANEL(timeline)            \
     PANEL(expert_load)         \
     PANEL(placement)           \
     PANEL(ranks)               \

@@ -26,9 +26,13 @@ sessions::Position beginning_of(const Session& history, std::uint32_t run) {
 }
 
 /// Without counts: of what is packed the heads.
-void read_metrics(const sessions::Journal& journal, sessions::Position from, Session& history) {
+void read_metrics(const sessions::Journal& journal, sessions::Position from, Session& history,
+                  const std::function<void()>& check) {
     constexpr auto kChannel = static_cast<std::uint8_t>(Channel::metrics);
     for (;;) {
+        if (check) {
+            check();
+        }
         if (const auto heads = journal.read_heads(kChannel, from, 0)) {
             history.apply_heads(heads->bytes, 0);
             from = heads->last;
@@ -75,10 +79,14 @@ Session read_session(const sessions::Journal& journal, const ReadOptions& option
                                             ? beginning_of(history, options.keep.run)
                                             : sessions::Position{};
         if (channel == Channel::metrics && options.keep.counts == 0 && !options.seen) {
-            read_metrics(journal, from, history);
+            read_metrics(journal, from, history, options.check);
             continue;
         }
+        std::size_t records = 0;
         for_each_record(journal, channel, from, [&](const sessions::Record& record) {
+            if (options.check && records++ % kRecordsAtOnce == 0) {
+                options.check();
+            }
             const std::uint32_t run = history.apply(
                 {static_cast<RecordType>(record.type), {record.epoch, record.sequence}, record.time_ns, record.body});
             if (options.seen) {

@@ -24,9 +24,11 @@ struct ReadOptions {
     Keep keep{};
     /// Called after each record with the run that it belongs to (0: none). May throw to stop.
     std::function<void(const sessions::Record&, std::uint32_t run)> seen{};
+    /// Called every few hundred records. May throw to stop.
+    std::function<void()> check{};
 };
 
-/// What the journal says. Throws what `seen` throws.
+/// What the journal says. Throws what `seen` and `check` throw.
 Session read_session(const sessions::Journal& journal, const ReadOptions& options = {});
 /// The runs and their states only.
 Session read_runs(const sessions::Journal& journal);

@@ -79,8 +79,10 @@ void ExpertLoadPanel::draw(Context& ctx) {
         return;
     }
     follow_steps(ctx.selection, *run);
-    const bool open_menu = draw_load_toolbar(ctx, *run, model_);
-    model_.update(*run, ctx.selection.pinned_step);
+    auto& old_steps = ctx.shared.get<OldSteps>();
+    ShownSteps shown = old_steps.up_to(ctx, *run, ctx.selection.pinned_step, kLoadWindows[model_.window]);
+    const bool open_menu = draw_load_toolbar(ctx, *run, model_, shown);
+    model_.show(*run, std::move(shown.counts));
     const std::vector<ExpertState> states = expert_states(
         ctx.snapshot, *run, ctx.selection.pinned_step ? std::optional(model_.loads().last_step) : std::nullopt);
     draw_views({ctx, *run, model_, states, shown_layer(ctx.selection, *run)}, open_menu);

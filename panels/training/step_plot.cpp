@@ -115,6 +115,11 @@ float StepPlot::draw_title(const Context& ctx, const StepPlotSpec& spec, float w
     ImGui::SameLine(0, 0.4f * ctx.em);
     ui::text_dim(ctx, ctx.text(spec.unit_key));
     if (spec.curves.size() < 2) {
+        if (const std::string value = spec.curves.empty() ? "" : value_at_position(ctx, spec.curves[0]);
+            !value.empty()) {
+            ImGui::SameLine(0, 0.9f * ctx.em);
+            ui::text_colored(ctx.theme.accent, value);
+        }
         return ImGui::GetCursorScreenPos().y - start.y;
     }
     // The legend flows behind the title and, where that is too narrow, over a second line.
@@ -123,8 +128,9 @@ float StepPlot::draw_title(const Context& ctx, const StepPlotSpec& spec, float w
     const float box = 0.62f * ctx.em, line = ImGui::GetTextLineHeight(), space = 0.7f * ctx.em;
     float y = start.y;
     for (const Curve& curve : spec.curves) {
-        const char* name = curve_name(ctx, curve);
-        const float needed = box + 0.3f * ctx.em + ImGui::CalcTextSize(name).x;
+        const std::string value = value_at_position(ctx, curve);
+        const std::string name = curve_name(ctx, curve) + (value.empty() ? value : " " + value);
+        const float needed = box + 0.3f * ctx.em + ImGui::CalcTextSize(name.c_str()).x;
         if (x + needed > start.x + width && x > start.x) {
             x = start.x;
             y += line + 0.1f * ctx.em;
@@ -151,7 +157,8 @@ float StepPlot::draw_title(const Context& ctx, const StepPlotSpec& spec, float w
             draw.AddRectFilled(corner, {corner.x + box, corner.y + box}, color, 2);
         }
         draw.AddText({x + box + 0.3f * ctx.em, y},
-                     ImGui::GetColorU32(hovered && !off ? ctx.theme.text : ctx.theme.text_dim), name);
+                     ImGui::GetColorU32((hovered || !value.empty()) && !off ? ctx.theme.text : ctx.theme.text_dim),
+                     name.c_str());
         x += needed + space;
     }
     ImGui::SetCursorScreenPos({start.x, y + line});
@@ -357,6 +364,47 @@ void StepPlot::draw_marks(const Context& ctx, const StepPlotSpec& spec) const {
     ImPlot::PopPlotClipRect();
 }
 
+/// What the curve is at the position, where that is not the newest step: of evaluations the latest one before it.
+std::string StepPlot::value_at_position(const Context& ctx, const Curve& curve) const {
+    if (!ctx.selection.pinned_step || curve.y == nullptr || curve.x->empty() || hidden(curve)) {
+        return {};
+    }
+    const auto at = static_cast<double>(*ctx.selection.pinned_step);
+    std::size_t i = nearest(*curve.x, at);
+    if ((*curve.x)[i] > at) {
+        if (i == 0) {
+            return {};
+        }
+        --i;
+    }
+    if (i >= curve.y->size()) {
+        return {};
+    }
+    const double value = curve.sum != nullptr && key_.window > 1 ? curve.sum->mean_at(i, key_.window) : (*curve.y)[i];
+    constexpr int kDigits = 4;
+    return std::isnan(value) ? std::string() : ctx.text.number(value * curve.scale, kDigits);
+}
+
+/// The line of the position, which can be dragged.
+void StepPlot::draw_position(Context& ctx, const TrainingRun& run) const {
+    std::optional<std::uint64_t>& position = ctx.selection.pinned_step;
+    if (!position || run.step.empty()) {
+        return;
+    }
+    auto x = static_cast<double>(*position);
+    constexpr int kId = 1;
+    bool held = false;
+    const bool moved =
+        ImPlot::DragLineX(kId, &x, ctx.theme.accent, std::max(1.5f, 0.12f * ctx.em),
+                          ImPlotDragToolFlags_NoFit | ImPlotDragToolFlags_Delayed, nullptr, nullptr, &held);
+    if (!moved || !held) {
+        return;
+    }
+    const std::size_t at = nearest(run.step, x);
+    position = at + 1 >= run.step.size() ? std::nullopt
+                                         : std::optional(static_cast<std::uint64_t>(std::max(0.0, run.step[at])));
+}
+
 void StepPlot::draw_inside(Context& ctx, const TrainingRun& run, const StepPlotSpec& spec) {
     for (std::size_t i = 0; i < spec.curves.size() && i < shapes_.size(); ++i) {
         if (hidden(spec.curves[i])) {
@@ -368,6 +416,7 @@ void StepPlot::draw_inside(Context& ctx, const TrainingRun& run, const StepPlotS
     ImPlot::SetAxes(ImAxis_X1, ImAxis_Y1);
     draw_marks(ctx, spec);
     ui::draw_run_events(ctx, run);
+    draw_position(ctx, run);
     ui::draw_step_cursor(ctx);
     if (ImPlot::IsPlotHovered() && !ImGui::IsMouseDown(ImGuiMouseButton_Left) && !run.step.empty()) {
         draw_tooltip(ctx, spec, ImPlot::GetPlotMousePos().x);

@@ -88,6 +88,8 @@ class StepPlot {
     AxisRange range_of(const StepPlotSpec& spec, bool right) const;
     void draw_curve(const ui::Context& ctx, const Curve& curve, const Shape& shape) const;
     void draw_marks(const ui::Context& ctx, const StepPlotSpec& spec) const;
+    void draw_position(ui::Context& ctx, const history::TrainingRun& run) const;
+    std::string value_at_position(const ui::Context& ctx, const Curve& curve) const;
     void draw_inside(ui::Context& ctx, const history::TrainingRun& run, const StepPlotSpec& spec);
     void draw_tooltip(const ui::Context& ctx, const StepPlotSpec& spec, double step) const;
     void draw_menu(ui::Context& ctx, const history::TrainingRun& run, const StepPlotSpec& spec, std::size_t& window,

@@ -271,15 +271,21 @@ void TrainingPanel::draw_header(Context& ctx, const TrainingRun& run) {
     ImGui::PushFont(ctx.bold, 0);
     ui::text_elided(run_title(ctx.text, run), ImGui::GetContentRegionAvail().x);
     ImGui::PopFont();
-    const auto step = static_cast<std::uint64_t>(run.step.empty() ? 0 : run.step.back());
-    const std::string progress = ctx.text.format(
+    const auto newest = static_cast<std::uint64_t>(run.step.empty() ? 0 : run.step.back());
+    const std::optional<std::uint64_t> position = ctx.selection.pinned_step;
+    const std::uint64_t step = position ? std::min(*position, newest) : newest;
+    std::string progress = ctx.text.format(
         "training.progress", {{"step", ctx.text.number(step)}, {"planned", ctx.text.number(run.planned_steps)}});
+    if (position) {
+        progress = std::string(icon::pin) + " " + progress;
+    }
     flow(ImGui::CalcTextSize(progress.c_str()).x);
     ImGui::AlignTextToFramePadding();
-    ImGui::TextUnformatted(progress.c_str());
-    ui::tooltip(ctx.text.format("training.progress.help",
-                                {{"tokens", short_number(ctx.text, static_cast<double>(run.tokens_total))},
-                                 {"checkpoint", ctx.text.number(run.last_checkpoint)}}));
+    ui::text_colored(position ? ctx.theme.accent : ctx.theme.text, progress);
+    ui::tooltip(position ? ctx.text.format("training.progress.position", {{"newest", ctx.text.number(newest)}})
+                         : ctx.text.format("training.progress.help",
+                                           {{"tokens", short_number(ctx.text, static_cast<double>(run.tokens_total))},
+                                            {"checkpoint", ctx.text.number(run.last_checkpoint)}}));
     flow(ui::state_badge_width(ctx, run.state));
     ImGui::BeginGroup();  // only the badge is lowered; the row keeps its own height
     ImGui::SetCursorPosY(ImGui::GetCursorPosY() + ImGui::GetStyle().FramePadding.y * 0.7f);

@@ -17,6 +17,7 @@ void register_answers(Harness& harness);
 void register_overlay(Harness& harness);
 void register_placement(Harness& harness);
 void register_ranks(Harness& harness);
+void register_timeline(Harness& harness);
 void register_structure(Harness& harness);
 void register_tabs(Harness& harness);
 void register_routing(Harness& harness);
@@ -71,6 +72,7 @@ Harness::Harness(std::filesystem::path folder) : folder_(std::move(folder)) {
     register_overlay(*this);
     register_placement(*this);
     register_ranks(*this);
+    register_timeline(*this);
     register_structure(*this);
     register_routing(*this);
     register_servers(*this);

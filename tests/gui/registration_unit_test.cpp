@@ -93,7 +93,21 @@ TEST(Layouts, AreAsPeopleKnowThem) {
     EXPECT_EQ(app::default_panels("routing", table()),
               Keys({"routing", "change", "expert", "structure", "routing_diff"}));
     EXPECT_EQ(app::default_panels("training", table()),
-              Keys({"runs", "knobs", "training", "expert_load", "models", "nodes", "log"}));
+              Keys({"runs", "knobs", "training", "timeline", "expert_load", "models", "nodes", "log"}));
+}
+
+TEST(Layouts, AStripStandsInNone) {
+    for (const PanelDescription& panel : table()) {
+        if (!panel.strip) {
+            continue;
+        }
+        for (const char* layout : app::kLayouts) {
+            for (const Place place : {Place::left_upper, Place::left_lower, Place::upper, Place::lower, Place::whole}) {
+                const std::vector<std::string> tabs = app::tabs_of(layout, place, table());
+                EXPECT_EQ(std::find(tabs.begin(), tabs.end(), panel.key), tabs.end()) << panel.key << " in " << layout;
+            }
+        }
+    }
 }
 
 TEST(Layouts, APanelWithoutAStandIsClosedBehindTheOthers) {
@@ -138,6 +152,9 @@ TEST(Menus, OfThePanelsAreAsPeopleKnowThem) {
               "probes.label.answered", "probes.label.refused", "probes.label.blocked", "probes.label.empty",
               "probes.label.cut", "probes.label.error", "probes.label.incoherent", "probes.label.0", "probes.label.1",
               "probes.label.2", "probes.label.3", "probes.label.4", "probes.label.undo"}));
+    EXPECT_EQ(menus.at("menu.timeline"),
+              Keys({"timeline.play", "timeline.slower", "timeline.faster", "-", "timeline.step_back",
+                    "timeline.step_on", "timeline.event_back", "timeline.event_on", "timeline.first"}));
     EXPECT_EQ(menus.at("menu.experts"),
               Keys({"load.all", "load.english", "load.chinese", "load.difference", "-", "load.layer_previous",
                     "load.layer_next", "load.expert_previous", "load.expert_next", "-", "load.live", "-",

@@ -43,7 +43,8 @@ constexpr struct {
     {"log", 1320, 410, 340, 370},     {"models", 1320, 780, 340, 380},     {"nodes", 1660, 600, 340, 300},
     {"manual", 1660, 900, 340, 260},  {"routing", 2000, 40, 700, 560},     {"change", 2000, 600, 700, 560},
     {"expert", 0, 1160, 660, 600},    {"structure", 660, 1160, 660, 600},  {"routing_diff", 1320, 1160, 680, 600},
-    {"overlay", 2700, 40, 680, 1120}, {"placement", 2000, 1160, 690, 600}, {"ranks", 2690, 1160, 690, 600}};
+    {"overlay", 2700, 40, 680, 1120}, {"placement", 2000, 1160, 690, 600}, {"ranks", 2690, 1160, 690, 600},
+    {"timeline", 0, 1760, 3400, 40}};  // a strip, which stands below all by itself
 
 /// What it says differs from start to start (ages, process numbers, memory, what the node has told so far): there only
 /// words of other sessions are looked for.

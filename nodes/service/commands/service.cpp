@@ -39,6 +39,7 @@ const std::map<std::string, Service::Command>& Service::commands() {
         {"train.step", {&Service::train_step, quick, true}},
         {"train.set", {&Service::train_set, quick, true}},
         {"train.expert", {&Service::train_expert, quick, true}},
+        {"train.steps", {&Service::train_steps, Lane::steps, false, true, viewer}},
         {"train.fork", {&Service::train_fork, slow, true}},
         {"train.continue", {&Service::train_continue, slow, true}},
         {"experiment.start", {&Service::experiment_start, slow, true}},

@@ -16,6 +16,7 @@
 #include "kernels/devices.hpp"
 #include "nodes/history/checkpoint_name.hpp"
 #include "nodes/history/journal_reader.hpp"
+#include "nodes/history/step_finder.hpp"
 #include "nodes/service/commands/fair_lane.hpp"
 #include "nodes/service/commands/transfer_table.hpp"
 #include "nodes/service/jobs/disk_guard.hpp"
@@ -74,7 +75,7 @@ class Service final : public transport::RequestHandler {
     enum class Lane {
         quick,
         slow,  ///< reads or writes files
-        // Seconds and more. All but the first and the last three show a task that can be cancelled.
+        // Seconds and more. All but the first and the last four show a task that can be cancelled.
         servers,  ///< asks another program
         reports,
         traces,   ///< traces and curves of other tools and for them
@@ -82,6 +83,7 @@ class Service final : public transport::RequestHandler {
         devices,  ///< opens GPUs, to look at them and to plan runs for them; shows no task
         files,    ///< opens, packs and compares what is fetched and sent
         ranges,   ///< reads and writes a part of it
+        steps,    ///< reads single steps of runs from the journal; shows no task
         count
     };
     struct Command {
@@ -130,6 +132,7 @@ class Service final : public transport::RequestHandler {
     void train_step(const nlohmann::json& parameters, Reply reply);
     void train_set(const nlohmann::json& parameters, Reply reply);
     void train_expert(const nlohmann::json& parameters, Reply reply);
+    void train_steps(const nlohmann::json& parameters, Reply reply);
     void train_fork(const nlohmann::json& parameters, Reply reply);
     void begin_experiment(history::Experiment experiment, const Reply& reply);
     /// Does it on this lane, or on that of devices where one of the runs would have to open another device than the
@@ -294,6 +297,7 @@ class Service final : public transport::RequestHandler {
     /// Under which the session keeps it, in bytes; below 0: as DiskGuard computes it.
     static constexpr const char* kDiskReserve = "disk_reserve";
     TransferTable transfers_;
+    std::optional<history::StepFinder> step_finder_;  ///< of the lane of steps
 
     std::mutex sets_mutex_;
     std::map<std::string, nlohmann::json> sets_;  ///< of changes to routers that the session has: items by name
