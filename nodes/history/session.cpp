@@ -56,6 +56,7 @@ bool is_known(RecordType type) {
         case RecordType::probe_label:
         case RecordType::intervention_set:
         case RecordType::experiment:
+        case RecordType::note:
         case RecordType::log:
         case RecordType::gap:
             return true;
@@ -66,7 +67,7 @@ bool is_known(RecordType type) {
 /// Records that belong to no run.
 bool of_no_run(RecordType type) {
     return type == RecordType::log || type == RecordType::gap || type == RecordType::intervention_set ||
-           type == RecordType::experiment;
+           type == RecordType::experiment || type == RecordType::note;
 }
 
 /// [[layer, expert]]; what is none is left out.
@@ -397,6 +398,8 @@ void Session::json_record(const RecordView& record, const json& body) {
             return intervention_set(record, body);
         case RecordType::experiment:
             return experiment(record, body);
+        case RecordType::note:
+            return note(record, body);
         case RecordType::log:
             return add_log(
                 {record.time_ns, text_of(body, "level"), text_of(body, "source"), sentence_in(body, "text")});
@@ -893,6 +896,13 @@ void Session::experiment(const RecordView& record, const json& body) {
             run.state_from = record.at;
             run.epoch = record.at.epoch;
         }
+    }
+}
+
+void Session::note(const RecordView& record, const json& body) {
+    if (!notes_.apply(body, record.time_ns)) {
+        add_log({record.time_ns, "warning", "workbench",
+                 base::say("note {} can't be read by this version and is left out", count_of(body, "note"))});
     }
 }
 

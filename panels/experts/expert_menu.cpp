@@ -1,5 +1,7 @@
 #include "panels/experts/expert_menu.hpp"
 
+#include <algorithm>
+#include <cmath>
 #include <fmt/format.h>
 #include <imgui_internal.h>
 #include <nlohmann/json.hpp>
@@ -7,6 +9,7 @@
 #include "nodes/history/checkpoint_name.hpp"
 #include "nodes/history/run_layers.hpp"
 #include "panels/routing/change_menu.hpp"
+#include "panels/ui/notes.hpp"
 #include "panels/ui/text_layout.hpp"
 #include "panels/ui/widgets.hpp"
 
@@ -70,14 +73,19 @@ void draw_saving(const LoadView& view, const ImRect& part) {
 
 }  // namespace
 
-void ExpertMenu::open(std::optional<ExpertCell> cell) {
+void ExpertMenu::open(const LoadView& view, std::optional<ExpertCell> cell) {
     cell_ = cell;
+    // The history has the mouse at a step; everything else shows one.
+    const double pointed = std::round(view.ctx.selection.hovered_step.value_or(0.0));
+    step_ = view.ctx.selection.hovered_step && pointed >= 0
+                ? std::min(static_cast<std::uint64_t>(pointed), view.run.counts.back()->step)
+                : view.model.loads().last_step;
     ImGui::OpenPopup("menu");
 }
 
 void ExpertMenu::draw(const LoadView& view, std::optional<ExpertCell> hovered) {
     if (ImGui::IsWindowHovered(ImGuiHoveredFlags_ChildWindows) && ImGui::IsMouseReleased(ImGuiMouseButton_Right)) {
-        open(hovered);
+        open(view, hovered);
     }
     const ImRect part = ImGui::GetCurrentWindow()->InnerRect;
     if (!ImGui::BeginPopup("menu")) {
@@ -88,6 +96,8 @@ void ExpertMenu::draw(const LoadView& view, std::optional<ExpertCell> hovered) {
         draw_change_menu(view.ctx, static_cast<int>(cell_->layer), static_cast<int>(cell_->expert),
                          history::to_text({.run = view.run.id}));
     }
+    ui::note_menu(view.ctx, {.kind = history::NotePlace::Kind::step, .run = view.run.id, .step = step_});
+    ImGui::Separator();
     draw_saving(view, part);
     ImGui::EndPopup();
 }
