@@ -175,6 +175,8 @@ void set_person_labels(ProbeDraw& draw, const Session::PersonLabels& labels) {
     draw.delivery = delivery.value.empty() ? draw.rule_delivery : delivery.value;
     draw.engagement = engagement.value.empty() ? draw.rule_engagement : engagement_of(engagement.value);
     draw.coder.clear();
+    draw.said_delivery = {delivery.value, delivery.coder};
+    draw.said_engagement = {engagement.value, engagement.coder};
     if (!draw.labelled_by_person) {
         return;
     }

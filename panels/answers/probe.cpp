@@ -86,7 +86,7 @@ bool ProbePanel::act(const std::string& action, ui::Context& ctx) {
 }
 
 void ProbePanel::refresh(ui::Context& ctx) {
-    if (seen_version_ == ctx.snapshot.version && seen_language_ == ctx.text.code()) {
+    if (seen_version_ == ctx.snapshot.version && seen_language_ == ctx.text.code() && !ctx.selection.probe_answer) {
         return;
     }
     seen_version_ = ctx.snapshot.version;
@@ -106,6 +106,7 @@ void ProbePanel::refresh(ui::Context& ctx) {
         filter_chosen_ = !run_->models.empty();
     }
     collect_answers(ctx);
+    show_wanted_answer(ctx);
     if (const client::CommandResult* started = ui::take_answer(ctx, starting_)) {
         if (started->state != client::CommandResult::State::done) {
             problem_ =

@@ -90,7 +90,12 @@ class ProbePanel : public ui::Panel {
     void draw_routing_button(ui::Context& ctx, const history::ProbeDraw& draw);
     void draw_labels(ui::Context& ctx, const history::ProbeDraw& draw);
     void take_keys(ui::Context& ctx, const history::ProbeDraw& draw);
-    void label(ui::Context& ctx, const history::ProbeDraw& draw, const char* field, const std::string& value);
+    struct FieldLabel {
+        const char* field = "";
+        std::string value;  ///< empty: the person's label is taken back
+    };
+    void label(ui::Context& ctx, const history::ProbeDraw& draw, const std::vector<FieldLabel>& labels);
+    void show_wanted_answer(ui::Context& ctx);
     void label_level(ui::Context& ctx, const history::ProbeDraw& draw, const std::string& level);
     void take_back(ui::Context& ctx, const history::ProbeDraw& draw);
 

@@ -34,8 +34,8 @@ class NotesPanel final : public ui::Panel {
     void take_over(ui::Panel& before) override { kind_ = dynamic_cast<const NotesPanel&>(before).kind_; }
     void draw(Context& ctx) override;
     void draw_above(Context& ctx) override;
-    /// notes.session, notes.step (the one under the mouse, the pinned one, or the newest), notes.token (the selected
-    /// one) open the form; notes.text=TEXT types into it, notes.save saves it.
+    /// notes.session and notes.step (the one under the mouse, the pinned one, or the newest) open the form;
+    /// notes.text=TEXT types into it, notes.save saves it.
     bool act(const std::string& action, Context& ctx) override;
 
  private:
@@ -82,12 +82,6 @@ bool NotesPanel::act(const std::string& action, Context& ctx) {
     } else if (action == "notes.step") {
         if (const auto place = step_in_hand(ctx)) {
             ui::write_note(ctx, *place);
-        }
-    } else if (action == "notes.token") {
-        if (ctx.selection.routing_token >= 0 && ctx.selection.routing_run != 0) {
-            ui::write_note(ctx, {.kind = Kind::token,
-                                 .run = ctx.selection.routing_run,
-                                 .token = static_cast<std::uint64_t>(ctx.selection.routing_token)});
         }
     } else if (const char* text = ui::action_value(action, "notes.text")) {
         draft.text = text;
@@ -300,9 +294,6 @@ void NotesPanel::draw_buttons(Context& ctx, ui::NoteDraft& draft) {
 ui::PanelDescription describe_notes() {
     using ui::Place;
     const auto has_step = [](const Context& ctx) { return can_write(ctx) && selected_run(ctx) != nullptr; };
-    const auto has_token = [](const Context& ctx) {
-        return can_write(ctx) && ctx.selection.routing_token >= 0 && ctx.selection.routing_run != 0;
-    };
     return {.key = "notes",
             .make = ui::make_panel<NotesPanel>,
             .stands = {{"training", Place::lower, 4}, {"compare", Place::whole, 12}, {"probe", Place::whole, 12}},
@@ -310,10 +301,6 @@ ui::PanelDescription describe_notes() {
                           .menu = {"menu.edit", 1},
                           .shortcut = ImGuiMod_Ctrl | ImGuiKey_M,
                           .available = has_step},
-                         {.key = "notes.token",
-                          .menu = {"menu.edit", 1},
-                          .shortcut = ImGuiMod_Ctrl | ImGuiMod_Shift | ImGuiKey_M,
-                          .available = has_token},
                          {.key = "notes.session", .menu = {"menu.edit", 1}, .available = can_write}}};
 }
 

@@ -7,6 +7,41 @@
 
 namespace moescope::ui {
 
+namespace {
+
+class SentEdit final : public Edit {
+ public:
+    explicit SentEdit(CommandEdit edit) : edit_(std::move(edit)) {}
+    std::string name(const Language& text) const override { return edit_.name(text); }
+    Outcome undo(Context& ctx) override { return send(ctx, Way::undone, edit_.undo); }
+    Outcome redo(Context& ctx) override { return send(ctx, Way::redone, edit_.redo); }
+
+ private:
+    Outcome send(Context& ctx, Way way, const std::vector<CommandEdit::Command>& commands) const {
+        if (!ctx.connected()) {
+            return {.refused = ctx.text("runs.offline")};
+        }
+        if (edit_.why_not) {
+            if (std::string why = edit_.why_not(ctx, way); !why.empty()) {
+                return {.refused = std::move(why)};
+            }
+        }
+        Outcome outcome;
+        for (const CommandEdit::Command& command : commands) {
+            outcome.sent.push_back(ctx.client.send(command.name, command.parameters));
+        }
+        return outcome;
+    }
+
+    CommandEdit edit_;
+};
+
+}  // namespace
+
+std::unique_ptr<Edit> make_edit(CommandEdit edit) {
+    return std::make_unique<SentEdit>(std::move(edit));
+}
+
 void UndoHistory::add(std::unique_ptr<Edit> edit, std::vector<client::CommandId> sent) {
     undone_.clear();
     done_.push_back({std::move(edit), std::move(sent)});

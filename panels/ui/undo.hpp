@@ -47,6 +47,21 @@ class Edit {
     virtual const void* owner() const { return nullptr; }
 };
 
+/// An edit that commands to the node take back and do again.
+struct CommandEdit {
+    struct Command {
+        std::string name;
+        nlohmann::json parameters;
+    };
+    /// In the language of the window.
+    std::function<std::string(const Language& text)> name;
+    std::vector<Command> undo, redo;
+    /// Why it can't be taken back, or done again (`way` says which): somebody else has changed it since, its run has
+    /// ended; empty when it can. May be empty.
+    std::function<std::string(const Context& ctx, Edit::Way way)> why_not{};
+};
+std::unique_ptr<Edit> make_edit(CommandEdit edit);
+
 /// The latest edits. One that the node refuses, or whose answer is not known, is none and is left out; so is one that
 /// can't be taken back any more, so that those before it can.
 class UndoHistory {
