@@ -15,6 +15,7 @@
 #include "panels/ui/knob.hpp"
 #include "panels/ui/panel.hpp"
 #include "panels/ui/text_view.hpp"
+#include "panels/ui/undo.hpp"
 
 namespace moescope::panels {
 
@@ -53,6 +54,7 @@ class ProbePanel : public ui::Panel {
     void cancel(ui::Context& ctx);
     bool active() const;
     void ask_plan(ui::Context& ctx);
+    void watch(ui::Context& ctx);
     void draw_settings(ui::Context& ctx);
     void draw_run_bar(ui::Context& ctx);
     void draw_run_buttons(ui::Context& ctx);
@@ -99,6 +101,7 @@ class ProbePanel : public ui::Panel {
     void label_level(ui::Context& ctx, const history::ProbeDraw& draw, const std::string& level);
     void take_back(ui::Context& ctx, const history::ProbeDraw& draw);
 
+    ui::FieldWatch watch_;  ///< of the settings
     std::uint64_t seen_version_ = ~std::uint64_t{0};
     std::string seen_language_;
     std::shared_ptr<const history::ProbeRun> run_;  ///< on show

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "panels/ui/context.hpp"
+#include "panels/ui/text_tools.hpp"
 
 namespace moescope::ui {
 
@@ -105,6 +106,102 @@ std::string UndoHistory::step(Entries& from, Entries& to, Edit::Way way, const A
     entry.waits = std::move(outcome.sent);
     to.push_back(std::move(entry));
     return {};
+}
+
+namespace {
+
+constexpr std::size_t kShownOfValue = 40;  // bytes
+
+class FieldEdit final : public Edit {
+ public:
+    FieldEdit(FieldWatch& watch, nlohmann::json& last, nlohmann::json before, nlohmann::json after,
+              FieldWatch::Name name, FieldWatch::Apply apply)
+        : watch_(watch),
+          last_(last),
+          before_(std::move(before)),
+          after_(std::move(after)),
+          name_(std::move(name)),
+          apply_(std::move(apply)) {}
+
+    std::string name(const Language& text) const override { return changed_fields(text, before_, after_, name_); }
+    Outcome undo(Context& ctx) override { return put(ctx, before_); }
+    Outcome redo(Context& ctx) override { return put(ctx, after_); }
+    const void* owner() const override { return &watch_; }
+
+ private:
+    Outcome put(Context& ctx, const nlohmann::json& state) {
+        apply_(ctx, state);
+        last_ = state;  // comes from the history, and is none of its steps
+        return {};
+    }
+
+    FieldWatch& watch_;
+    nlohmann::json& last_;  ///< of the watch
+    const nlohmann::json before_, after_;
+    const FieldWatch::Name name_;
+    const FieldWatch::Apply apply_;
+};
+
+std::string value_text(const nlohmann::json& value) {
+    const std::string text = value.is_string() ? value.get<std::string>() : value.is_null() ? "" : value.dump();
+    return panels::in_one_line(text, kShownOfValue);
+}
+
+}  // namespace
+
+std::string changed_fields(const Language& text, const nlohmann::json& before, const nlohmann::json& after,
+                           const FieldWatch::Name& name) {
+    const nlohmann::json was = before.flatten(), is = after.flatten();
+    std::string first;
+    std::size_t count = 0;
+    const auto add = [&](const std::string& place, const nlohmann::json& from, const nlohmann::json& to) {
+        const std::string field = name(text, place);
+        if (from == to || field.empty()) {
+            return;
+        }
+        if (count++ == 0) {
+            first = text.format("undo.field", {{"field", field}, {"old", value_text(from)}, {"new", value_text(to)}});
+        }
+    };
+    for (const auto& [place, value] : is.items()) {
+        add(place, was.contains(place) ? was[place] : nlohmann::json(), value);
+    }
+    for (const auto& [place, value] : was.items()) {
+        if (!is.contains(place)) {
+            add(place, value, nlohmann::json());
+        }
+    }
+    return count > 1 ? text.format("undo.fields", {{"field", first}}) : first;
+}
+
+void FieldWatch::follow(Context& ctx, nlohmann::json state, Name name, Apply apply) {
+    const bool active = ImGui::IsAnyItemActive();
+    if (last_.is_null()) {
+        last_ = std::move(state);
+        touched_ = false;
+        return;
+    }
+    const bool held = active && ImGui::IsWindowFocused(ImGuiFocusedFlags_RootAndChildWindows);
+    if (state == last_) {
+        touched_ = active && (touched_ || held);
+        return;
+    }
+    touched_ = touched_ || held;
+    if (active) {
+        return;  // it is still being edited
+    }
+    nlohmann::json before = std::exchange(last_, std::move(state));
+    if (std::exchange(touched_, false) && !changed_fields(ctx.text, before, last_, name).empty()) {
+        ctx.shared.get<UndoHistory>().add(
+            std::make_unique<FieldEdit>(*this, last_, std::move(before), last_, std::move(name), std::move(apply)));
+    }
+}
+
+void FieldWatch::reset(Context& ctx) {
+    if (!last_.is_null()) {
+        last_ = nlohmann::json();
+        ctx.shared.get<UndoHistory>().forget(this);
+    }
 }
 
 void UndoHistory::undo(Context& ctx) {

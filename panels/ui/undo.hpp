@@ -102,4 +102,26 @@ class UndoHistory {
     Entries done_, undone_;
 };
 
+/// The fields of a form that lives in the window: each finished edit of a person is one step of the history. What the
+/// program writes into them (a preset, what the node proposes) is none.
+class FieldWatch {
+ public:
+    /// What a field is called, by its place in the state ("/config/train/steps"); empty: it follows from others, and a
+    /// change of it alone is told by none.
+    using Name = std::function<std::string(const Language& text, const std::string& place)>;
+    using Apply = std::function<void(Context& ctx, const nlohmann::json& state)>;
+    /// In the form's window, behind its fields, in every frame in which it is drawn. `state`: all fields, an object.
+    /// `apply` puts a state into them; it is kept, and must be valid until reset() or the end of the session.
+    void follow(Context& ctx, nlohmann::json state, Name name, Apply apply);
+    /// The form is closed, or another one: what was done in it can't be taken back any more.
+    void reset(Context& ctx);
+
+ private:
+    nlohmann::json last_;
+    bool touched_ = false;  ///< a person has had hold of a field since last_
+};
+/// "steps: 200 → 400", or the first of several and that there are others.
+std::string changed_fields(const Language& text, const nlohmann::json& before, const nlohmann::json& after,
+                           const FieldWatch::Name& name);
+
 }  // namespace moescope::ui
