@@ -126,7 +126,7 @@ void draw_saving(const LoadView& view, const ImRect& part) {
 void ExpertMenu::open(const LoadView& view, std::optional<ExpertCell> cell) {
     cell_ = cell;
     // The history has the mouse at a step; everything else shows one.
-    const double pointed = std::round(view.ctx.selection.hovered_step.value_or(0.0));
+    const double pointed = std::floor(view.ctx.selection.hovered_step.value_or(0.0));
     step_ = view.ctx.selection.hovered_step && pointed >= 0
                 ? std::min(static_cast<std::uint64_t>(pointed), view.run.counts.back()->step)
                 : view.model.loads().last_step;

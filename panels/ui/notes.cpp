@@ -4,6 +4,7 @@
 #include <cmath>
 #include <fmt/format.h>
 #include <implot.h>
+#include <map>
 #include <utility>
 
 #include "base/json_fields.hpp"
@@ -65,35 +66,43 @@ std::string run_name(const Context& ctx, std::uint32_t run) {
     return ctx.text.format("notes.run", {{"run", std::to_string(run)}});
 }
 
+/// The revision that this window has made of each note last (Shared): several edits of the history may be of one note.
+struct OwnRevisions {
+    std::map<std::uint32_t, std::uint32_t> of;
+};
+
 /// What happened to a note: a text took the place of another one. No text: there was none.
 class NoteEdit final : public Edit {
  public:
-    NoteEdit(NotePlace on, std::uint32_t number, std::string before, std::string after)
-        : on_(std::move(on)), number_(number), before_(std::move(before)), after_(std::move(after)) {}
+    NoteEdit(OwnRevisions& own, NotePlace on, std::uint32_t number, std::string before, std::string after)
+        : own_(own), on_(std::move(on)), number_(number), before_(std::move(before)), after_(std::move(after)) {}
 
     std::string name(const Language& text) const override {
         const char* key = before_.empty() ? "undo.note.add" : after_.empty() ? "undo.note.remove" : "undo.note.change";
         return text.format(key, {{"place", short_place(text, on_)}});
     }
-    Outcome undo(Context& ctx) override { return set(ctx, before_); }
-    Outcome redo(Context& ctx) override { return set(ctx, after_); }
+    Outcome undo(Context& ctx) override { return set(ctx, after_, before_); }
+    Outcome redo(Context& ctx) override { return set(ctx, before_, after_); }
     void answered(Way way, const json& value) override {
         (void)way;
         number_ = static_cast<std::uint32_t>(base::count_of(value, "note"));
-        revision_ = static_cast<std::uint32_t>(base::count_of(value, "revision"));
+        own_.of[number_] = static_cast<std::uint32_t>(base::count_of(value, "revision"));
     }
 
  private:
-    Outcome set(Context& ctx, const std::string& text) const {
+    Outcome set(Context& ctx, const std::string& is, const std::string& text) const {
         if (const char* reason = why_no_notes(ctx)) {
             return {.refused = ctx.text(reason)};
         }
+        const std::uint32_t revision = own_.of[number_];
         const auto now = ctx.snapshot.notes->find(number_);
-        if (now != ctx.snapshot.notes->end() && now->second.revision > revision_) {
+        // Also where this window has changed since what somebody else has: their text is not to be lost with ours.
+        if (now != ctx.snapshot.notes->end() &&
+            (now->second.revision > revision || (now->second.revision == revision && now->second.text != is))) {
             return {.refused = ctx.text.format("undo.note.changed", {{"place", short_place(ctx.text, on_)}})};
         }
         // The node compares the revisions, too: it knows of a change before the window does.
-        json parameters = {{"note", number_}, {"revision", revision_}, {"author", ctx.coder}};
+        json parameters = {{"note", number_}, {"revision", revision}, {"author", ctx.coder}};
         if (text.empty()) {
             return {.sent = {ctx.client.send("notes.remove", std::move(parameters))}};
         }
@@ -101,14 +110,16 @@ class NoteEdit final : public Edit {
         return {.sent = {ctx.client.send("notes.edit", std::move(parameters))}};
     }
 
+    OwnRevisions& own_;
     NotePlace on_;
-    std::uint32_t number_, revision_ = 0;
+    std::uint32_t number_;
     std::string before_, after_;
 };
 
 void sent(Context& ctx, const NotePlace& on, std::uint32_t number, const std::string& before, const std::string& after,
           client::CommandId command) {
-    ctx.shared.get<UndoHistory>().add(std::make_unique<NoteEdit>(on, number, before, after), {command});
+    ctx.shared.get<UndoHistory>().add(
+        std::make_unique<NoteEdit>(ctx.shared.get<OwnRevisions>(), on, number, before, after), {command});
 }
 
 /// False, and says so, while something else is typed and not saved.
