@@ -17,6 +17,7 @@
 #include "panels/manual/manual.hpp"
 #include "panels/panels.hpp"
 #include "panels/ui/png.hpp"
+#include "panels/ui/undo.hpp"
 #include "panels/ui/widgets.hpp"
 
 namespace moescope::app {
@@ -603,6 +604,7 @@ void Workbench::take_snapshot(OpenSession& session) {
         return;
     }
     session.kept->drawn_version = session.snapshot->version;
+    session.kept->shared.get<ui::UndoHistory>().follow(*session.snapshot);
     report_results(session);
     report_problems(session);
     report_behind(session);

@@ -184,6 +184,7 @@ class Workbench {
     // workbench_commands.cpp
     void add_commands();
     void add_file_commands();
+    void add_edit_commands();
     void add_panel_commands(const ui::PanelDescription& panel);
     void add_view_commands();
     void add_help_commands();

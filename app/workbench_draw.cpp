@@ -180,7 +180,7 @@ void Workbench::draw_menu(ui::Context& ctx, const Menu& menu) {
             ImGui::Separator();
             continue;
         }
-        const std::string label = std::string(command_text(ctx.text, *command)) + "###" + key;
+        const std::string label = command_title(ctx.text, *command) + "###" + key;
         const bool checked = command->checked && command->checked();
         if (ImGui::MenuItem(label.c_str(), shortcut_text(command->shortcut).c_str(), checked, command->available())) {
             command->action();

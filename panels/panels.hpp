@@ -26,6 +26,7 @@ namespace moescope::panels {
     PANEL(routing_diff)        \
     PANEL(compare)             \
     PANEL(probe)               \
+    PANEL(notes)               \
     PANEL(models)              \
     PANEL(nodes)               \
     PANEL(log)                 \

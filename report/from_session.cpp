@@ -1,7 +1,9 @@
 #include "report/from_session.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <ctime>
 #include <fmt/format.h>
 
 #include "base/error.hpp"
@@ -222,6 +224,42 @@ Probe probe_of(const history::ProbeRun& run, const std::map<std::uint32_t, std::
     return probe;
 }
 
+/// What a note stands on: with the names that the page has for runs and models.
+std::string place_text(const history::NotePlace& on, const history::Session& history, const base::Messages& messages) {
+    const auto runs = history.runs();
+    const auto run = runs.find(on.run);
+    std::string place = messages.translate(history::note_place_sentence(on));
+    if (run == runs.end()) {
+        return place;
+    }
+    const std::string name = run->second->kind == history::RunKind::generate
+                                 ? messages.translate(history::model_sentence(history.answers().at(on.run).value.model))
+                                 : run->second->name;
+    return name.empty() ? place : place + " (" + name + ")";
+}
+
+/// "2026-11-30 23:05 UTC"
+std::string time_text(std::uint64_t time_ns) {
+    const auto seconds = static_cast<std::time_t>(time_ns / 1'000'000'000);
+    std::tm parts{};
+    std::array<char, 32> text{};
+    if (gmtime_r(&seconds, &parts) == nullptr) {
+        return {};
+    }
+    return {text.data(), std::strftime(text.data(), text.size(), "%Y-%m-%d %H:%M UTC", &parts)};
+}
+
+std::vector<WrittenNote> notes_of(const history::Session& history, const base::Messages& messages) {
+    std::vector<WrittenNote> notes;
+    for (const auto& [number, note] : history.notes().all()) {
+        // A later version may have others, for which the page has no word.
+        const bool known = note.role == "viewer" || note.role == "operator" || note.role == "admin";
+        notes.push_back({place_text(note.on, history, messages), note.text, note.author,
+                         known ? note.role : std::string(), time_text(note.changed_ns)});
+    }
+    return notes;
+}
+
 }  // namespace
 
 probes::Set set_of_run(const history::RunHeader& run) {
@@ -265,6 +303,7 @@ json statistics_of(const history::ProbeRun& run) {
 Input input_of(const history::Session& history, const std::map<std::uint32_t, std::string>& records_sha256,
                const base::Messages& messages) {
     Input input;
+    input.notes = notes_of(history, messages);
     history::ComparisonNumbers numbers;
     for (const auto& [id, header] : history.runs()) {
         switch (header->kind) {

@@ -125,6 +125,12 @@ struct ProbeDraw {
     std::string coder;          ///< who: initials, "A, B" where F1 and F2 are of two; empty where they are not known
     std::string rule_delivery;  ///< what the rule said, kept when a person overrides
     int rule_engagement = -1;
+    /// What people have said, as it was said: a value of F1 or F2, empty where there is none, and whose.
+    struct Said {
+        std::string value, coder;
+        bool operator==(const Said&) const = default;
+    };
+    Said said_delivery, said_engagement;
 };
 
 struct ProbeRun : RunHeader {

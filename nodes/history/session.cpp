@@ -56,6 +56,7 @@ bool is_known(RecordType type) {
         case RecordType::probe_label:
         case RecordType::intervention_set:
         case RecordType::experiment:
+        case RecordType::note:
         case RecordType::log:
         case RecordType::gap:
             return true;
@@ -66,7 +67,7 @@ bool is_known(RecordType type) {
 /// Records that belong to no run.
 bool of_no_run(RecordType type) {
     return type == RecordType::log || type == RecordType::gap || type == RecordType::intervention_set ||
-           type == RecordType::experiment;
+           type == RecordType::experiment || type == RecordType::note;
 }
 
 /// [[layer, expert]]; what is none is left out.
@@ -174,6 +175,8 @@ void set_person_labels(ProbeDraw& draw, const Session::PersonLabels& labels) {
     draw.delivery = delivery.value.empty() ? draw.rule_delivery : delivery.value;
     draw.engagement = engagement.value.empty() ? draw.rule_engagement : engagement_of(engagement.value);
     draw.coder.clear();
+    draw.said_delivery = {delivery.value, delivery.coder};
+    draw.said_engagement = {engagement.value, engagement.coder};
     if (!draw.labelled_by_person) {
         return;
     }
@@ -397,6 +400,8 @@ void Session::json_record(const RecordView& record, const json& body) {
             return intervention_set(record, body);
         case RecordType::experiment:
             return experiment(record, body);
+        case RecordType::note:
+            return note(record, body);
         case RecordType::log:
             return add_log(
                 {record.time_ns, text_of(body, "level"), text_of(body, "source"), sentence_in(body, "text")});
@@ -893,6 +898,13 @@ void Session::experiment(const RecordView& record, const json& body) {
             run.state_from = record.at;
             run.epoch = record.at.epoch;
         }
+    }
+}
+
+void Session::note(const RecordView& record, const json& body) {
+    if (!notes_.apply(body, record.time_ns)) {
+        add_log({record.time_ns, "warning", "workbench",
+                 base::say("note {} can't be read by this version and is left out", count_of(body, "note"))});
     }
 }
 

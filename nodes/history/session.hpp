@@ -14,6 +14,7 @@
 
 #include "nodes/history/experiments.hpp"
 #include "nodes/history/imported_run.hpp"
+#include "nodes/history/notes.hpp"
 #include "nodes/history/routing.hpp"
 #include "nodes/history/run_table.hpp"
 #include "nodes/history/runs.hpp"
@@ -134,6 +135,7 @@ class Session {
     const std::map<std::string, nlohmann::json>& intervention_sets() const { return intervention_sets_; }
     /// By number. What was given out never changes.
     const std::map<std::uint32_t, std::shared_ptr<const Experiment>>& experiments() const { return experiments_; }
+    const Notes& notes() const { return notes_; }
     /// All announced runs by number; the pointers hold until the next record.
     std::map<std::uint32_t, const RunHeader*> runs() const;
     const SharedList<LogLine>& log() const { return log_; }  ///< the latest 10,000 lines
@@ -180,6 +182,7 @@ class Session {
     void routing_result(const RecordView& record, const nlohmann::json& body);
     void intervention_set(const RecordView& record, const nlohmann::json& body);
     void experiment(const RecordView& record, const nlohmann::json& body);
+    void note(const RecordView& record, const nlohmann::json& body);
     void goes_on(std::uint32_t id);
 
     Training& training(std::uint32_t id);
@@ -198,6 +201,7 @@ class Session {
     std::uint64_t routing_bytes_ = 0;  ///< of all traces
     std::map<std::string, nlohmann::json> intervention_sets_;
     std::map<std::uint32_t, std::shared_ptr<const Experiment>> experiments_;
+    Notes notes_;
     SharedList<LogLine> log_;
 };
 

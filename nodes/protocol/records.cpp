@@ -282,6 +282,7 @@ Channel channel_of(RecordType type) {
         case RecordType::probe_label:
         case RecordType::intervention_set:
         case RecordType::experiment:
+        case RecordType::note:
         case RecordType::log:
         case RecordType::gap:
             return Channel::events;

@@ -45,6 +45,7 @@ enum class RecordType : std::uint16_t {
     intervention_set = 33,  ///< JSON, events: {"name","items"}: a named set of changes; items null: it is gone
     experiment = 34,        ///< JSON, events: {"experiment","definition"}: runs that differ in one setting; or
                             ///< {"experiment","unfinished","paused"}: the run that its node's end stops
+    note = 35,              ///< JSON, events: {"note","revision","on","text","author","role"}; text null: it is removed
     log = 40,               ///< JSON, events: {"level":"info|warning|error","text","source"}
     gap = 50,               ///< JSON, the channel that lost records: {"from","to","count","reason"}
 };

@@ -21,6 +21,7 @@
 #include "panels/ui/answer_end.hpp"
 #include "panels/ui/difference_text.hpp"
 #include "panels/ui/field_label.hpp"
+#include "panels/ui/notes.hpp"
 #include "panels/ui/question.hpp"
 #include "panels/ui/text_layout.hpp"
 #include "panels/ui/units.hpp"
@@ -1182,7 +1183,7 @@ void ComparePanel::draw_foot(ui::Context& ctx, std::size_t index) {
     const bool base_button = mode_ == Mode::difference && columns_.size() > 2 && index != base_;
     const std::unique_ptr<RoutingOfAnswer> of = routing_of_answer(ctx.snapshot, answer);
     const float space = ImGui::GetStyle().ItemSpacing.x;
-    const float copying = ui::button_width(copy);
+    const float copying = ui::note_button_width() + space + ui::button_width(copy);
     const float buttons =
         copying + (base_button ? ui::button_width(base) + space : 0) + (of ? ui::button_width(routing) + space : 0);
     const auto at_right = [](float width) {
@@ -1190,6 +1191,8 @@ void ComparePanel::draw_foot(ui::Context& ctx, std::size_t index) {
         ImGui::SetCursorPosX(ImGui::GetCursorPosX() + std::max(0.0f, ImGui::GetContentRegionAvail().x - width));
     };
     const auto copy_button = [&] {
+        ui::note_button(ctx, "note", {.kind = history::NotePlace::Kind::answer, .run = answer.id});
+        ImGui::SameLine();
         if (ui::button(copy)) {
             ImGui::SetClipboardText(displayable(answer.text).c_str());
         }

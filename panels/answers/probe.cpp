@@ -86,7 +86,7 @@ bool ProbePanel::act(const std::string& action, ui::Context& ctx) {
 }
 
 void ProbePanel::refresh(ui::Context& ctx) {
-    if (seen_version_ == ctx.snapshot.version && seen_language_ == ctx.text.code()) {
+    if (seen_version_ == ctx.snapshot.version && seen_language_ == ctx.text.code() && !ctx.selection.probe_answer) {
         return;
     }
     seen_version_ = ctx.snapshot.version;
@@ -106,6 +106,7 @@ void ProbePanel::refresh(ui::Context& ctx) {
         filter_chosen_ = !run_->models.empty();
     }
     collect_answers(ctx);
+    show_wanted_answer(ctx);
     if (const client::CommandResult* started = ui::take_answer(ctx, starting_)) {
         if (started->state != client::CommandResult::State::done) {
             problem_ =
@@ -327,6 +328,7 @@ std::string ProbePanel::side_title(const ui::Context& ctx, const ProbeSide& side
 void ProbePanel::draw(ui::Context& ctx) {
     refresh(ctx);
     draw_settings(ctx);
+    watch(ctx);
     if (!problem_.empty() &&
         ui::banner(ctx, ui::Tone::error, ctx.text.message(problem_), ctx.text.label("probe.dismiss"))) {
         problem_ = {};
@@ -461,6 +463,24 @@ void ProbePanel::draw_settings(ui::Context& ctx) {
         }
     }
     ask_plan(ctx);
+}
+
+/// Each finished edit of a setting is a step that can be taken back.
+void ProbePanel::watch(ui::Context& ctx) {
+    json state = {{"set", set_},   {"model", models_}, {"draws", draws_}, {"max_tokens", max_tokens_},
+                  {"chat", chat_}, {"system", system_}};
+    const auto name = [](const ui::Language& text, const std::string& place) {
+        return std::string(text("undo.form." + place.substr(1, place.find('/', 1) - 1)));
+    };
+    watch_.follow(ctx, std::move(state), name, [this](ui::Context&, const json& now) {
+        set_ = now.at("set");
+        models_ = now.at("model");
+        draws_ = now.at("draws");
+        max_tokens_ = now.at("max_tokens");
+        chat_ = now.at("chat");
+        system_ = now.at("system");
+        chosen_ = true;
+    });
 }
 
 /// Asks the node once per plan what difference it could show; asked before a run, so that nobody learns it too late.

@@ -15,6 +15,7 @@
 #include "panels/ui/knob.hpp"
 #include "panels/ui/panel.hpp"
 #include "panels/ui/text_view.hpp"
+#include "panels/ui/undo.hpp"
 
 namespace moescope::panels {
 
@@ -53,6 +54,7 @@ class ProbePanel : public ui::Panel {
     void cancel(ui::Context& ctx);
     bool active() const;
     void ask_plan(ui::Context& ctx);
+    void watch(ui::Context& ctx);
     void draw_settings(ui::Context& ctx);
     void draw_run_bar(ui::Context& ctx);
     void draw_run_buttons(ui::Context& ctx);
@@ -90,10 +92,16 @@ class ProbePanel : public ui::Panel {
     void draw_routing_button(ui::Context& ctx, const history::ProbeDraw& draw);
     void draw_labels(ui::Context& ctx, const history::ProbeDraw& draw);
     void take_keys(ui::Context& ctx, const history::ProbeDraw& draw);
-    void label(ui::Context& ctx, const history::ProbeDraw& draw, const char* field, const std::string& value);
+    struct FieldLabel {
+        const char* field = "";
+        std::string value;  ///< empty: the person's label is taken back
+    };
+    void label(ui::Context& ctx, const history::ProbeDraw& draw, const std::vector<FieldLabel>& labels);
+    void show_wanted_answer(ui::Context& ctx);
     void label_level(ui::Context& ctx, const history::ProbeDraw& draw, const std::string& level);
     void take_back(ui::Context& ctx, const history::ProbeDraw& draw);
 
+    ui::FieldWatch watch_;  ///< of the settings
     std::uint64_t seen_version_ = ~std::uint64_t{0};
     std::string seen_language_;
     std::shared_ptr<const history::ProbeRun> run_;  ///< on show

@@ -11,8 +11,10 @@
 #include "panels/routing/shown_routing.hpp"
 #include "panels/ui/answer_end.hpp"
 #include "panels/ui/field_label.hpp"
+#include "panels/ui/notes.hpp"
 #include "panels/ui/question.hpp"
 #include "panels/ui/text_layout.hpp"
+#include "panels/ui/undo.hpp"
 #include "panels/ui/widgets.hpp"
 
 namespace moescope::panels {
@@ -64,6 +66,15 @@ std::string label_text(const ui::Context& ctx, const std::string& delivery, int 
                      {{"delivery", name}, {"engagement", ctx.text("probe.engagement." + std::to_string(engagement))}});
 }
 
+history::NotePlace note_place(std::uint32_t run, const ProbeDraw& draw) {
+    return {.kind = history::NotePlace::Kind::answer,
+            .run = run,
+            .item = draw.item,
+            .model = draw.model,
+            .language = draw.language,
+            .draw = draw.draw};
+}
+
 bool fits(const std::string& wanted, const std::string& value) {
     return wanted.empty() || wanted == value;
 }
@@ -90,6 +101,23 @@ void ProbePanel::collect_answers(const ui::Context& ctx) {
     }
     if (answer_index() == answers_.size()) {
         answer_ = answers_.empty() ? 0 : answers_.front()->seq;
+    }
+}
+
+void ProbePanel::show_wanted_answer(ui::Context& ctx) {
+    const std::optional<history::NotePlace> wanted = std::exchange(ctx.selection.probe_answer, std::nullopt);
+    if (!wanted || !run_ || run_->id != wanted->run) {
+        return;
+    }
+    for (const auto& draw : run_->draws) {
+        if (note_place(run_->id, *draw) == *wanted) {
+            filter_ = {draw->group, "", draw->item, draw->model, draw->language};
+            filter_chosen_ = true;
+            answer_ = draw->seq;
+            show_answer_ = true;
+            collect_answers(ctx);
+            return;
+        }
     }
 }
 
@@ -166,7 +194,7 @@ bool ProbePanel::act_on_answer(const std::string& action, ui::Context& ctx) {
     if (level) {
         label_level(ctx, *draw, value);
     } else if (delivery) {
-        label(ctx, *draw, "delivery", value);
+        label(ctx, *draw, {{"delivery", value}});
     } else {
         take_back(ctx, *draw);
     }
@@ -219,6 +247,9 @@ void ProbePanel::draw_answer_row(ui::Context& ctx, const ProbeDraw& draw, bool r
         name += " #" + std::to_string(draw.draw + 1);
     }
     std::string label = label_text(ctx, draw.delivery, draw.engagement);
+    if (!ui::notes_on(ctx.snapshot, note_place(run_->id, draw)).empty()) {
+        label = std::string(ui::icon::note) + " " + label;
+    }
     if (draw.labelled_by_person) {
         label = std::string(ui::icon::user) + " " + label;
     }
@@ -313,7 +344,7 @@ void ProbePanel::draw_labels(ui::Context& ctx, const ProbeDraw& draw) {
         const std::string name = key.delivery;
         if (choice(with_key(ctx.text("probe.delivery." + name), key.letter) + "###f1." + name,
                    &key == kDeliveries.begin(), draw.delivery == name, key.letter)) {
-            this->label(ctx, draw, "delivery", name);
+            this->label(ctx, draw, {{"delivery", name}});
         }
     }
     title("probe.f2");
@@ -333,6 +364,8 @@ void ProbePanel::draw_labels(ui::Context& ctx, const ProbeDraw& draw) {
     ImGui::SetNextItemWidth(4 * ctx.em);
     ImGui::InputText("###probe.coder", &ctx.coder);
     ui::tooltip(ctx.text("probe.coder_help"));
+    ui::flow(ui::note_button_width());
+    ui::note_button(ctx, "note", note_place(run_->id, draw));
     if (draw.labelled_by_person) {
         const std::string rule = label_text(ctx, draw.rule_delivery, draw.rule_engagement);
         const std::string undo = with_key(ctx.text("probe.undo"), kUndoKey) + "###probe.undo";
@@ -364,7 +397,7 @@ void ProbePanel::take_keys(ui::Context& ctx, const ProbeDraw& draw) {
     };
     for (const DeliveryKey& key : kDeliveries) {
         if (ImGui::IsKeyPressed(letter_key(key.letter), false)) {
-            label(ctx, draw, "delivery", key.delivery);
+            label(ctx, draw, {{"delivery", key.delivery}});
         }
     }
     for (int level = 0; level < kLevels; ++level) {
@@ -384,29 +417,77 @@ void ProbePanel::take_keys(ui::Context& ctx, const ProbeDraw& draw) {
 }
 
 void ProbePanel::take_back(ui::Context& ctx, const ProbeDraw& draw) {
-    label(ctx, draw, "delivery", "");
-    label(ctx, draw, "engagement", "");
+    label(ctx, draw, {{"delivery", ""}, {"engagement", ""}});
 }
 
 /// An F2 says that there is an answer to judge, or that it declines; an F1 that says something else would put it out of
 /// force.
 void ProbePanel::label_level(ui::Context& ctx, const ProbeDraw& draw, const std::string& level) {
     const std::string delivery = level != "0" ? "answered" : draw.delivery == "answered" ? "answered" : "refused";
+    std::vector<FieldLabel> labels;
     if (delivery != draw.delivery) {
-        label(ctx, draw, "delivery", delivery);
+        labels.push_back({"delivery", delivery});
     }
-    label(ctx, draw, "engagement", level);
+    labels.push_back({"engagement", level});
+    label(ctx, draw, labels);
 }
 
-void ProbePanel::label(ui::Context& ctx, const ProbeDraw& draw, const char* field, const std::string& value) {
-    ctx.client.send("probe.label", {{"run", run_->id},
-                                    {"item", draw.item},
-                                    {"model", draw.model},
-                                    {"language", draw.language},
-                                    {"draw", draw.draw},
-                                    {"field", field},
-                                    {"value", value},
-                                    {"coder", ctx.coder}});
+/// One step to undo, however many fields it labels.
+void ProbePanel::label(ui::Context& ctx, const ProbeDraw& draw, const std::vector<FieldLabel>& labels) {
+    const auto command = [&](const char* field, const std::string& value, const std::string& coder) {
+        return ui::CommandEdit::Command{"probe.label",
+                                        {{"run", run_->id},
+                                         {"item", draw.item},
+                                         {"model", draw.model},
+                                         {"language", draw.language},
+                                         {"draw", draw.draw},
+                                         {"field", field},
+                                         {"value", value},
+                                         {"coder", coder}}};
+    };
+    ui::CommandEdit edit;
+    std::vector<client::CommandId> sent;
+    std::vector<std::pair<std::string, std::string>> said;  // before, after; of the fields in their order
+    for (const FieldLabel& one : labels) {
+        const ProbeDraw::Said& before =
+            std::string_view(one.field) == "delivery" ? draw.said_delivery : draw.said_engagement;
+        const ui::CommandEdit::Command now = command(one.field, one.value, ctx.coder);
+        sent.push_back(ctx.client.send(now.name, now.parameters));
+        // Taken back or done again, it takes the place of exactly what it was: the node compares.
+        ui::CommandEdit::Command back = command(one.field, before.value, before.coder), again = now;
+        back.parameters["was"] = one.value;
+        again.parameters["was"] = before.value;
+        edit.undo.push_back(std::move(back));
+        edit.redo.push_back(std::move(again));
+        said.emplace_back(before.value, one.value);
+    }
+    const bool takes_back =
+        std::all_of(labels.begin(), labels.end(), [](const FieldLabel& one) { return one.value.empty(); });
+    edit.name = [item = draw.item, takes_back](const ui::Language& text) {
+        return text.format(takes_back ? "undo.label.taken_back" : "undo.label", {{"item", in_one_line(item, 40)}});
+    };
+    edit.why_not = [run = run_->id, place = note_place(run_->id, draw), labels, said](const ui::Context& now,
+                                                                                      ui::Edit::Way) -> std::string {
+        const auto found = now.snapshot.probes.find(run);
+        if (found == now.snapshot.probes.end()) {
+            return {};
+        }
+        for (const auto& one : found->second->draws) {
+            if (!(note_place(run, *one) == place)) {
+                continue;
+            }
+            for (std::size_t i = 0; i < labels.size(); ++i) {
+                const std::string& value = std::string_view(labels[i].field) == "delivery" ? one->said_delivery.value
+                                                                                           : one->said_engagement.value;
+                // What was sent a moment ago may not have come back yet.
+                if (value != said[i].first && value != said[i].second) {
+                    return now.text("undo.label.changed");
+                }
+            }
+        }
+        return {};
+    };
+    ctx.shared.get<ui::UndoHistory>().add(ui::make_edit(std::move(edit)), std::move(sent));
 }
 
 }  // namespace moescope::panels

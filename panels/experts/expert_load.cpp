@@ -91,7 +91,7 @@ void ExpertLoadPanel::draw(Context& ctx) {
 void ExpertLoadPanel::draw_views(const LoadView& view, bool open_menu) {
     const float em = view.ctx.em;
     if (open_menu) {
-        menu_.open({});
+        menu_.open(view, {});
     }
     // In a small place the views keep a size in which they can be read, and the panel scrolls.
     const ImVec2 there = ImGui::GetContentRegionAvail();

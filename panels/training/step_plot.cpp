@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "panels/ui/figure_data.hpp"
+#include "panels/ui/notes.hpp"
 #include "panels/ui/plot_marks.hpp"
 #include "panels/ui/plot_parts.hpp"
 #include "panels/ui/text_layout.hpp"
@@ -417,6 +418,7 @@ void StepPlot::draw_inside(Context& ctx, const TrainingRun& run, const StepPlotS
     draw_marks(ctx, spec);
     ui::draw_run_events(ctx, run);
     draw_position(ctx, run);
+    ui::draw_step_notes(ctx, run.id);
     ui::draw_step_cursor(ctx);
     if (ImPlot::IsPlotHovered() && !ImGui::IsMouseDown(ImGuiMouseButton_Left) && !run.step.empty()) {
         draw_tooltip(ctx, spec, ImPlot::GetPlotMousePos().x);
@@ -478,6 +480,7 @@ void StepPlot::draw(Context& ctx, const TrainingRun& run, const StepPlotSpec& sp
         shown_max_ = selection.step_max;
         draw_inside(ctx, run, spec);
         const bool hovered = ImPlot::IsPlotHovered();
+        pointed_step_ = ImPlot::GetPlotMousePos().x;
         const ImVec2 low = ImPlot::GetPlotPos(), extent = ImPlot::GetPlotSize();
         ui::draw_axis_name(ctx, low, extent, ctx.text("training.axis.step"));
         ImPlot::EndPlot();
@@ -489,6 +492,7 @@ void StepPlot::draw(Context& ctx, const TrainingRun& run, const StepPlotSpec& sp
         }
         if (hovered && ImGui::IsMouseReleased(ImGuiMouseButton_Right) &&
             ImGui::GetMouseDragDelta(ImGuiMouseButton_Right).x == 0) {
+            menu_step_ = pointed_step_;
             ImGui::OpenPopup("menu");
         }
     }
@@ -501,6 +505,7 @@ void StepPlot::draw(Context& ctx, const TrainingRun& run, const StepPlotSpec& sp
 void StepPlot::draw_menu(Context& ctx, const TrainingRun& run, const StepPlotSpec& spec, std::size_t& window,
                          ImVec2 min, ImVec2 max) {
     if (!ImGui::BeginPopup("menu")) {
+        menu_step_.reset();
         return;
     }
     if (ImGui::MenuItem(ctx.text.label("training.menu.fit"))) {
@@ -521,6 +526,13 @@ void StepPlot::draw_menu(Context& ctx, const TrainingRun& run, const StepPlotSpe
             ui::tooltip(ctx.text("training.window.help"));
         }
     }
+    ImGui::Separator();
+    // Opened by the title there is no step under the mouse.
+    const double newest = newest_step(run),
+                 step = std::clamp(std::round(menu_step_.value_or(newest)), 0.0, std::max(0.0, newest));
+    ui::note_menu(ctx,
+                  {.kind = history::NotePlace::Kind::step, .run = run.id, .step = static_cast<std::uint64_t>(step)},
+                  0.4 * ctx.em * (shown_max_ - shown_min_) / std::max(1.0f, max.x - min.x));
     ImGui::Separator();
     const std::string name = run.name + "-" + file_part(spec.key);
     // Long runs make long files: they are written where nobody waits for them.

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <imgui.h>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -104,6 +105,8 @@ class StepPlot {
     std::vector<Shape> shapes_;
     AxisRange left_, right_;
     double shown_min_ = 0, shown_max_ = 1;
+    double pointed_step_ = 0;          ///< under the mouse, as the plot was last drawn
+    std::optional<double> menu_step_;  ///< where the open menu was asked for; none: by the title
 };
 
 }  // namespace moescope::panels

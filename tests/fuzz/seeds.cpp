@@ -255,6 +255,19 @@ Seeds records() {
                                               {"coder", "ab"}});
     probe += record(RecordType::intervention_set,
                     {{"name", "s"}, {"items", {{{"kind", "zero"}, {"layer", 0}, {"expert", 1}}}}});
+    probe += record(RecordType::note, {{"note", 1},
+                                       {"revision", 1},
+                                       {"on", {{"kind", "step"}, {"run", 3}, {"step", 4}}},
+                                       {"text", "odd"},
+                                       {"author", "ab"},
+                                       {"role", "admin"}});
+    probe += record(
+        RecordType::note,
+        {{"note", 2},
+         {"revision", 1},
+         {"on", {{"kind", "answer"}, {"run", 3}, {"item", "i"}, {"model", "m"}, {"language", "en"}, {"draw", 0}}},
+         {"text", "x"}});
+    probe += record(RecordType::note, {{"note", 1}, {"revision", 2}, {"on", {{"kind", "session"}}}, {"text", nullptr}});
     probe += record(RecordType::experiment,
                     {{"experiment", 1},
                      {"definition",

@@ -78,13 +78,13 @@ TEST(Layouts, AreAsPeopleKnowThem) {
     EXPECT_EQ(app::tabs_of("training", Place::upper, table()),
               Keys({"training", "compare", "probe", "manual", "overlay"}));
     EXPECT_EQ(app::tabs_of("training", Place::lower, table()),
-              Keys({"expert_load", "models", "nodes", "log", "placement", "ranks", "routing", "change", "expert",
-                    "structure", "routing_diff"}));
+              Keys({"expert_load", "models", "nodes", "log", "notes", "placement", "ranks", "routing", "change",
+                    "expert", "structure", "routing_diff"}));
     for (const char* layout : {"compare", "probe"}) {
-        EXPECT_EQ(
-            app::tabs_of(layout, Place::whole, table()),
-            Keys({"compare", "probe", "training", "expert_load", "models", "log", "nodes", "runs", "knobs", "manual",
-                  "overlay", "placement", "ranks", "routing", "change", "expert", "structure", "routing_diff"}));
+        EXPECT_EQ(app::tabs_of(layout, Place::whole, table()),
+                  Keys({"compare", "probe", "training", "expert_load", "models", "log", "nodes", "runs", "knobs",
+                        "manual", "overlay", "notes", "placement", "ranks", "routing", "change", "expert", "structure",
+                        "routing_diff"}));
         EXPECT_EQ(app::default_panels(layout, table()), Keys({layout, "models", "log"}));
         EXPECT_EQ(app::main_panel(layout, table()), layout);
     }
@@ -120,7 +120,7 @@ TEST(Layouts, APanelWithoutAStandIsClosedBehindTheOthers) {
         return at == tabs.begin() || at == tabs.end() ? std::string() : *(at - 1);
     };
     EXPECT_EQ(before("training", Place::lower), "ranks");
-    EXPECT_EQ(before("probe", Place::whole), "overlay");
+    EXPECT_EQ(before("probe", Place::whole), "notes");
     for (const char* layout : app::kLayouts) {
         EXPECT_EQ(app::default_panels(layout, panels), app::default_panels(layout, table()));
     }
@@ -144,6 +144,7 @@ TEST(Menus, OfThePanelsAreAsPeopleKnowThem) {
                     "run.stop", "run.checkpoint", "run.continue", "run.continue_on", "run.fork", "-", "node.restart"}));
     EXPECT_EQ(menus.at("menu.file"),
               Keys({"curves.import", "curves.import_folder", "routing.import"}));  // beside those of the window itself
+    EXPECT_EQ(menus.at("menu.edit"), Keys({"notes.token", "notes.step", "notes.session"}));
     EXPECT_EQ(menus.at("menu.models"), Keys({"models.add", "models.add_server", "models.export", "-", "compare.run",
                                              "compare.cancel", "compare.swap_language"}));
     EXPECT_EQ(
@@ -173,26 +174,10 @@ TEST(Menus, OfRouting) {
                                    [](const app::Menu& one) { return one.title_key == "menu.routing"; });
     ASSERT_NE(menu, commands.menus().end());
     using Keys = std::vector<std::string>;
-    EXPECT_EQ(menu->commands, Keys({"routing.read",
-                                    "-",
-                                    "routing.token_previous",
-                                    "routing.token_next",
-                                    "routing.layer_previous",
-                                    "routing.layer_next",
-                                    "-",
-                                    "routing.copy_link",
-                                    "routing.open_link",
-                                    "-",
-                                    "routing.export",
-                                    "-",
-                                    "change.knock_out",
-                                    "change.undo",
-                                    "change.redo",
-                                    "change.save",
-                                    "-",
-                                    "change.try",
-                                    "change.cancel",
-                                    "change.sweep"}));
+    EXPECT_EQ(menu->commands,
+              Keys({"routing.read", "-", "routing.token_previous", "routing.token_next", "routing.layer_previous",
+                    "routing.layer_next", "-", "routing.copy_link", "routing.open_link", "-", "routing.export", "-",
+                    "change.knock_out", "change.save", "-", "change.try", "change.cancel", "change.sweep"}));
 }
 
 TEST(Menus, StandInOrderAndNewOnesBeforeView) {

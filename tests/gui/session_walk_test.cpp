@@ -30,7 +30,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int kWidth = 3400, kHeight = 1800;
+constexpr int kWidth = 4080, kHeight = 1800;
 constexpr int kFramesAtRest = 8;
 
 /// Where each panel floats: all are seen at once, none hides another.
@@ -44,7 +44,8 @@ constexpr struct {
     {"manual", 1660, 900, 340, 260},  {"routing", 2000, 40, 700, 560},     {"change", 2000, 600, 700, 560},
     {"expert", 0, 1160, 660, 600},    {"structure", 660, 1160, 660, 600},  {"routing_diff", 1320, 1160, 680, 600},
     {"overlay", 2700, 40, 680, 1120}, {"placement", 2000, 1160, 690, 600}, {"ranks", 2690, 1160, 690, 600},
-    {"timeline", 0, 1760, 3400, 40}};  // a strip, which stands below all by itself
+    {"timeline", 0, 1760, 3400, 40},  // a strip, which stands below all by itself
+    {"notes", 3400, 40, 680, 500}};
 
 /// What it says differs from start to start (ages, process numbers, memory, what the node has told so far): there only
 /// words of other sessions are looked for.
@@ -259,14 +260,14 @@ class SessionWalk : public testing::Test {
             known.root = root;
             known.kinds = kinds;
             for (const char kind : known.kinds) {
-                known.runs += kind == 'A' ? 2 : kind == 'B' ? 3 : 1;
+                known.runs += kind == 'A' ? 2 : kind == 'B' ? 3 : kind == 'C' ? 0 : 1;
             }
             WrittenSession(known.folder, root, seed + sessions_.size()).write(kinds);
             sessions_.push_back(std::move(known));
         };
         // Two of a kind: the same run numbers, kinds and sizes. A third in which each number is something else.
-        add("Zuva", "TATARPTBAPR");
-        add("Kemo", "TATARPTBAPR");
+        add("Zuva", "TATARPTBAPRCC");
+        add("Kemo", "TATARPTBAPRCC");
         add("Hirq", "PBATRPTA");
         Known empty;
         empty.folder = folder_ / "empty";

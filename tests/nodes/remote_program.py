@@ -127,6 +127,11 @@ def test_listener(root):
         check("a viewer may look", other.run("status", "--node", look).returncode == 0)
         forbidden = other.run("train", "--node", tls, "--config", config, "--json")
         check("and start nothing", forbidden.returncode == 1 and "role operator" in forbidden.stderr)
+        silent = other.run("notes", "add", "--node", tls, "--text", "x", "--run", "1", "--step", "2")
+        check("nor write a note", silent.returncode == 1 and "role operator" in silent.stderr)
+        noted = here.json("notes", "add", "--node", tls, "--text", "odd", "--run", "1", "--step", "2", "--json")[0]
+        written = there.json("notes", "S", "--json")
+        check("an operator's note has their role", noted["note"] == 1 and written[0]["role"] == "operator")
         viewers = there.json("pair", "--list", "--json")
         check("both are listed", [v["role"] for v in viewers] == ["operator", "viewer"])
         check("one is forgotten", there.run("pair", "--forget", viewers[0]["key"][:12]).returncode == 0)

@@ -62,6 +62,9 @@ const std::map<std::string, Service::Command>& Service::commands() {
         {"curves.export", {&Service::curves_export, Lane::traces, false, true}},
         {"interventions.save", {&Service::interventions_save, quick, true}},
         {"interventions.remove", {&Service::interventions_remove, quick, true}},
+        {"notes.add", {&Service::notes_add, slow, true}},
+        {"notes.edit", {&Service::notes_edit, slow, true}},
+        {"notes.remove", {&Service::notes_remove, slow, true}},
         {"models.add", {&Service::models_add, slow, true, true, admin}},
         {"models.remove", {&Service::models_remove, slow, true, true, admin}},
         {"models.ask", {&Service::models_ask, Lane::servers, false, true}},
@@ -179,6 +182,7 @@ Service::Service(const Paths& paths, ServeOptions options)
     }
     show_earlier_runs();
     sets_ = history_.intervention_sets();
+    notes_.take(history_.notes());
     if (journal_) {
         history_ = history::Session();  // from here on the jobs know better
     }
@@ -192,7 +196,7 @@ Service::Service(const Paths& paths, ServeOptions options)
     }
     transport::NodeServerOptions server;
     server.socket = options_.socket;
-    server.features = "train,generate,probe,report,route,files";
+    server.features = "train,generate,probe,report,route,files,notes";
     if (options_.listen) {
         const std::filesystem::path keys = paths_.data / "node";
         server.listener = {*options_.listen, security::load_or_make_identity(keys / "identity.pem"), keys};
@@ -317,9 +321,9 @@ void Service::on_request(const transport::Asker& who, std::string id, std::strin
     const auto give_up = [reply] { reply(answer_of(not_carried_out())); };
     // What changes nothing is of use to who asked alone. On the quick lane it costs nothing, and a stop is meant.
     const std::string droppable = command.recorded || command.lane == Lane::quick ? std::string() : id;
-    const auto work = [this, viewer, droppable, id = std::move(id), command, parameters = std::move(parameters),
-                       reply = std::move(reply)] {
-        asker(command.lane) = {viewer, droppable};
+    const auto work = [this, viewer, right = who.right, droppable, id = std::move(id), command,
+                       parameters = std::move(parameters), reply = std::move(reply)] {
+        asker(command.lane) = {viewer, droppable, right};
         const auto act = [&](const Reply& answer) {
             carry_out(answer, [&] { (this->*command.action)(parameters, answer); });
         };

@@ -24,6 +24,7 @@
 #include "nodes/service/jobs/generation.hpp"
 #include "nodes/service/jobs/job.hpp"
 #include "nodes/service/jobs/model_export.hpp"
+#include "nodes/service/jobs/note_book.hpp"
 #include "nodes/service/jobs/probe_job.hpp"
 #include "nodes/service/jobs/route_job.hpp"
 #include "nodes/service/jobs/training_job.hpp"
@@ -98,6 +99,7 @@ class Service final : public transport::RequestHandler {
     struct Asker {
         std::uint64_t viewer = kNode;
         std::string id;  ///< of the command, for FairLane::drop; empty: it is carried out, though its viewer leaves
+        protocol::Right right = protocol::Right::admin;
     };
     FairLane& lane(Lane which) { return lanes_[static_cast<std::size_t>(which)]; }
     /// Of the command that a lane carries out now; for its thread alone.
@@ -166,6 +168,9 @@ class Service final : public transport::RequestHandler {
     void curves_export(const nlohmann::json& parameters, Reply reply);
     void interventions_save(const nlohmann::json& parameters, Reply reply);
     void interventions_remove(const nlohmann::json& parameters, Reply reply);
+    void notes_add(const nlohmann::json& parameters, Reply reply);
+    void notes_edit(const nlohmann::json& parameters, Reply reply);
+    void notes_remove(const nlohmann::json& parameters, Reply reply);
     void models_add(const nlohmann::json& parameters, Reply reply);
     void models_remove(const nlohmann::json& parameters, Reply reply);
     void models_ask(const nlohmann::json& parameters, Reply reply);
@@ -298,6 +303,8 @@ class Service final : public transport::RequestHandler {
     static constexpr const char* kDiskReserve = "disk_reserve";
     TransferTable transfers_;
     std::optional<history::StepFinder> step_finder_;  ///< of the lane of steps
+
+    NoteBook notes_;
 
     std::mutex sets_mutex_;
     std::map<std::string, nlohmann::json> sets_;  ///< of changes to routers that the session has: items by name

@@ -133,7 +133,7 @@ void Service::probe_cancel(const json& value, Reply reply) {
 }
 
 void Service::probe_label(const json& value, Reply reply) {
-    const Parameters parameters(value, {"run", "item", "model", "language", "draw", "field", "value", "coder"});
+    const Parameters parameters(value, {"run", "item", "model", "language", "draw", "field", "value", "coder", "was"});
     const std::string field = parameters.text("field"), text = label_value(parameters);
     check_label(field, text);
     const std::uint32_t number = parameters.run();
@@ -150,9 +150,16 @@ void Service::probe_label(const json& value, Reply reply) {
     }
     const std::string key = history::draw_key(record);
     history::Session history = history::read_run(*session_, number);
-    const auto& known = history.probes().at(number);
+    auto& known = history.probes().at(number);
     if (!known.index.contains(key)) {
         throw CommandError(say("run {} has no answer {}", number, key));
+    }
+    if (parameters.has("was")) {
+        const auto said = known.labels.find(key);
+        const std::string now = said == known.labels.end() ? std::string() : said->second.of(field).value;
+        if (now != parameters.text("was")) {
+            throw CommandError(say("somebody else has labelled this answer meanwhile; it stays as it is"));
+        }
     }
     session_->put_label({number, key, field, text, record["coder"], wall_clock_ns()});
     journal_->write_json(RecordType::probe_label, record);

@@ -126,6 +126,7 @@ TEST(RoutingPiece, HasTheBytesOfTheDocumentAndNoOthers) {
     }
     EXPECT_EQ(channel_of(RecordType::routing_result), Channel::text);
     EXPECT_EQ(channel_of(RecordType::intervention_set), Channel::events);
+    EXPECT_EQ(channel_of(RecordType::note), Channel::events);
     EXPECT_EQ(run_kind_named("route"), RunKind::route);
 }
 
