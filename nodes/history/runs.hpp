@@ -109,6 +109,15 @@ struct Generation : RunHeader {
     std::vector<std::pair<int, int>> disabled;  ///< layer, expert: never chosen, as the run of the model has them
 };
 
+/// What one coder says of an answer, by their own labels alone.
+struct ProbeCoding {
+    std::string coder;          ///< initials; empty where they are not known
+    std::string delivery;       ///< F1, as given or as their F2 says it
+    int engagement = -1;        ///< F2; -1: this coder has given none, or F1 leaves room for none
+    std::uint64_t time_ns = 0;  ///< wall clock of their newest label of it
+    bool operator==(const ProbeCoding&) const = default;
+};
+
 /// One answer of a probe run.
 struct ProbeDraw {
     std::uint64_t seq = 0;           ///< its record, the id for a person's label
@@ -125,6 +134,10 @@ struct ProbeDraw {
     std::string coder;          ///< who: initials, "A, B" where F1 and F2 are of two; empty where they are not known
     std::string rule_delivery;  ///< what the rule said, kept when a person overrides
     int rule_engagement = -1;
+    std::vector<ProbeCoding> codings;  ///< of everybody who has coded it, by name
+    bool consensus = false;            ///< the label in force is what they agreed on
+    bool own_label = false;            ///< the label in force is the session's own
+    bool disagreed = false;            ///< two of `codings` differ, whether or not there is a consensus
 };
 
 struct ProbeRun : RunHeader {
