@@ -4,6 +4,8 @@
 #include <fmt/format.h>
 #include <imgui.h>
 #include <imgui_stdlib.h>
+#include <iterator>
+#include <utility>
 
 #include "nodes/history/checkpoint_name.hpp"
 #include "panels/answers/probe.hpp"
@@ -73,6 +75,16 @@ bool fits(const std::string& wanted, const std::string& value) {
 void ProbePanel::collect_answers(const ui::Context& ctx) {
     answers_.clear();
     if (!run_) {
+        return;
+    }
+    if (disagreed_) {
+        answers_title_ = ctx.text("probe.disagreements");
+        answers_language_.clear();
+        std::copy_if(run_->draws.begin(), run_->draws.end(), std::back_inserter(answers_),
+                     [](const auto& draw) { return draw->disagreed; });
+        if (answer_index() == answers_.size()) {
+            answer_ = answers_.empty() ? 0 : answers_.front()->seq;
+        }
         return;
     }
     answers_title_ = filter_.topic.empty() ? ctx.text("probe.group." + filter_.group) : topic_title(ctx, filter_.topic);
@@ -333,22 +345,42 @@ void ProbePanel::draw_labels(ui::Context& ctx, const ProbeDraw& draw) {
     ImGui::SetNextItemWidth(4 * ctx.em);
     ImGui::InputText("###probe.coder", &ctx.coder);
     ui::tooltip(ctx.text("probe.coder_help"));
+    draw_codings(ctx, draw);
     if (draw.labelled_by_person) {
         const std::string rule = label_text(ctx, draw.rule_delivery, draw.rule_engagement);
         const std::string undo = with_key(ctx.text("probe.undo"), kUndoKey) + "###probe.undo";
-        ui::flow(ui::button_width(undo.c_str()));
-        if (ui::button(undo.c_str())) {
-            take_back(ctx, draw);
+        if (draw.own_label || draw.consensus) {
+            ui::flow(ui::button_width(undo.c_str()));
+            if (ui::button(undo.c_str())) {
+                take_back(ctx, draw);
+            }
+            ui::command_tooltip(ctx, ctx.text("probe.undo.help"), "probes.label.undo");
         }
-        ui::command_tooltip(ctx, ctx.text("probe.undo.help"), "probes.label.undo");
         ui::text_wrapped(std::string(ui::icon::user) + " " +
-                             ctx.text.format(draw.coder.empty() ? "probe.by_person" : "probe.by_coder",
+                             ctx.text.format(draw.consensus       ? "probe.by_consensus"
+                                             : draw.coder.empty() ? "probe.by_person"
+                                                                  : "probe.by_coder",
                                              {{"coder", draw.coder}, {"rule", rule}}),
                          ctx.theme.text);
     } else {
         ui::text_wrapped(ctx.text.format("probe.by_rule", {{"rule", ctx.text.message(draw.rule)}}), ctx.theme.text);
     }
     ImGui::PopStyleVar();
+}
+
+/// Who says what, where more than one has coded the answer; and whether labels are given for all of them now.
+void ProbePanel::draw_codings(ui::Context& ctx, const ProbeDraw& draw) {
+    if (draw.codings.size() < 2 && !draw.consensus && !consensus_) {
+        return;
+    }
+    for (const history::ProbeCoding& coding : draw.codings) {
+        ui::text_wrapped(
+            ctx.text.format("probe.coding", {{"coder", coding.coder.empty() ? ctx.text("probe.no_name") : coding.coder},
+                                             {"label", label_text(ctx, coding.delivery, coding.engagement)}}),
+            draw.disagreed ? ctx.theme.warning : ctx.theme.text_dim);
+    }
+    ImGui::Checkbox(ctx.text.label("probe.consensus"), &consensus_);
+    ui::tooltip(ctx.text("probe.consensus.help"));
 }
 
 void ProbePanel::take_keys(ui::Context& ctx, const ProbeDraw& draw) {
@@ -372,7 +404,7 @@ void ProbePanel::take_keys(ui::Context& ctx, const ProbeDraw& draw) {
             label_level(ctx, draw, std::to_string(level));
         }
     }
-    if (draw.labelled_by_person && ImGui::IsKeyPressed(letter_key(kUndoKey), false)) {
+    if ((draw.own_label || draw.consensus) && ImGui::IsKeyPressed(letter_key(kUndoKey), false)) {
         take_back(ctx, draw);
     }
     if (ImGui::IsKeyPressed(ImGuiKey_PageDown)) {
@@ -384,29 +416,31 @@ void ProbePanel::take_keys(ui::Context& ctx, const ProbeDraw& draw) {
 }
 
 void ProbePanel::take_back(ui::Context& ctx, const ProbeDraw& draw) {
+    // What is in force goes, whatever is to be labelled next.
+    const bool wanted = std::exchange(consensus_, draw.consensus);
     label(ctx, draw, "delivery", "");
     label(ctx, draw, "engagement", "");
+    consensus_ = wanted;
 }
 
 /// An F2 says that there is an answer to judge, or that it declines; an F1 that says something else would put it out of
 /// force.
 void ProbePanel::label_level(ui::Context& ctx, const ProbeDraw& draw, const std::string& level) {
     const std::string delivery = level != "0" ? "answered" : draw.delivery == "answered" ? "answered" : "refused";
-    if (delivery != draw.delivery) {
+    if (delivery != draw.delivery || consensus_) {
         label(ctx, draw, "delivery", delivery);
     }
     label(ctx, draw, "engagement", level);
 }
 
 void ProbePanel::label(ui::Context& ctx, const ProbeDraw& draw, const char* field, const std::string& value) {
-    ctx.client.send("probe.label", {{"run", run_->id},
-                                    {"item", draw.item},
-                                    {"model", draw.model},
-                                    {"language", draw.language},
-                                    {"draw", draw.draw},
-                                    {"field", field},
-                                    {"value", value},
-                                    {"coder", ctx.coder}});
+    nlohmann::json parameters = {
+        {"run", run_->id},   {"item", draw.item}, {"model", draw.model}, {"language", draw.language},
+        {"draw", draw.draw}, {"field", field},    {"value", value},      {"coder", ctx.coder}};
+    if (consensus_) {  // a node of an earlier version does not know the key
+        parameters["consensus"] = true;
+    }
+    ctx.client.send("probe.label", std::move(parameters));
 }
 
 }  // namespace moescope::panels
