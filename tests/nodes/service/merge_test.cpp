@@ -28,7 +28,7 @@ class Merge : public testing::Test {
     }
 
     /// A probe run of one model with answers to the first questions of the starter set.
-    void make(const fs::path& folder, std::uint64_t started, const char* changed = nullptr) {
+    void make(const fs::path& where, std::uint64_t started, const char* changed = nullptr) {
         std::ifstream file(fs::path(source_assets()) / "probe_sets" / "starter.json");
         const std::string text(std::istreambuf_iterator<char>(file), {});
         items = json::array();
@@ -37,7 +37,7 @@ class Merge : public testing::Test {
                 items.push_back(item.at("id"));
             }
         }
-        const auto session = sessions::Session::open(folder, sessions::Journal::Mode::read_write);
+        const auto session = sessions::Session::open(where, sessions::Journal::Mode::read_write);
         (void)session->new_run("probe", "starter");
         const json request = {{"models", {"m"}}, {"max_tokens", changed == nullptr ? 8 : 9}};
         put(*session, RecordType::run_started, started,
@@ -73,10 +73,10 @@ class Merge : public testing::Test {
     }
 
     /// As the node does it: the database first, then the journal.
-    void code(const fs::path& folder, int answer, const std::string& coder, const std::string& value,
+    void code(const fs::path& where, int number, const std::string& coder, const std::string& value,
               std::uint64_t time = 10'000, const std::string& field = "delivery") const {
-        const auto session = sessions::Session::open(folder, sessions::Journal::Mode::read_write);
-        const std::string item = items.at(static_cast<std::size_t>(answer)).get<std::string>();
+        const auto session = sessions::Session::open(where, sessions::Journal::Mode::read_write);
+        const std::string item = items.at(static_cast<std::size_t>(number)).get<std::string>();
         session->put_label({1, item + "/m/en/0", field, value, coder, time});
         put(*session, RecordType::probe_label, time,
             {{"run", 1},
