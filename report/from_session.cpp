@@ -291,6 +291,13 @@ std::vector<probes::Draw> draws_of(const history::ProbeRun& run) {
         draw.labels.engagement = known->engagement;
         draw.labels.rule = known->rule;
         draw.by_person = known->labelled_by_person;
+        draw.consensus = known->consensus;
+        for (const history::ProbeCoding& coding : known->codings) {
+            probes::CoderLabels coder{coding.coder, {}};
+            coder.labels.delivery = delivery_of(coding.delivery);
+            coder.labels.engagement = coding.engagement;
+            draw.coders.push_back(std::move(coder));
+        }
         draws.push_back(std::move(draw));
     }
     return draws;

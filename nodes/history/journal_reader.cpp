@@ -123,7 +123,7 @@ void add_stored_labels(Session& history, const sessions::Session& session) {
     for (const auto& [id, probe] : history.probes()) {
         std::map<std::string, Session::PersonLabels> stored;
         for (const sessions::Label& label : session.labels(id)) {
-            stored[label.draw].of(label.field) = {label.value, base::shown_name(label.coder)};
+            stored[label.draw].of(label.field) = {label.value, base::shown_name(label.coder), label.time_ns};
         }
         for (const auto& [key, labels] : probe.labels) {
             stored.try_emplace(key);  // taken back: the database has no row of it
@@ -133,6 +133,19 @@ void add_stored_labels(Session& history, const sessions::Session& session) {
             history.add_label(id, key, "engagement", labels.engagement);
         }
     }
+}
+
+void add_stored_codings(Session& history, const sessions::Journal& journal) {
+    for_each_record(journal, Channel::events, {}, [&](const sessions::Record& record) {
+        if (static_cast<RecordType>(record.type) == RecordType::probe_codings) {
+            if (const auto body = protocol::decode_json(record.body);
+                body && history.probes().contains(base::run_of(*body))) {
+                history.apply(
+                    {RecordType::probe_codings, {record.epoch, record.sequence}, record.time_ns, record.body});
+            }
+        }
+        return true;
+    });
 }
 
 std::vector<std::uint64_t> complete_checkpoints(const sessions::Session& session, std::uint32_t run) {

@@ -41,6 +41,10 @@ Session read_routing(const sessions::Journal& journal, std::uint32_t run);
 /// it is lost.
 void add_stored_labels(Session& history, const sessions::Session& session);
 
+/// The codings of other coders that the journal has of the probe runs in `history`, which need not have been read from
+/// it. Cheap: of all channels only the events are read.
+void add_stored_codings(Session& history, const sessions::Journal& journal);
+
 /// Steps of the complete checkpoints of a run, oldest first. Takes the word of each folder: no file is read whole.
 std::vector<std::uint64_t> complete_checkpoints(const sessions::Session& session, std::uint32_t run);
 

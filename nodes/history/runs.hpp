@@ -109,6 +109,15 @@ struct Generation : RunHeader {
     std::vector<std::pair<int, int>> disabled;  ///< layer, expert: never chosen, as the run of the model has them
 };
 
+/// What one coder says of an answer, by their own labels alone.
+struct ProbeCoding {
+    std::string coder;          ///< initials; empty where they are not known
+    std::string delivery;       ///< F1, as given or as their F2 says it
+    int engagement = -1;        ///< F2; -1: this coder has given none, or F1 leaves room for none
+    std::uint64_t time_ns = 0;  ///< wall clock of their newest label of it
+    bool operator==(const ProbeCoding&) const = default;
+};
+
 /// One answer of a probe run.
 struct ProbeDraw {
     std::uint64_t seq = 0;           ///< its record, the id for a person's label
@@ -130,7 +139,12 @@ struct ProbeDraw {
         std::string value, coder;
         bool operator==(const Said&) const = default;
     };
-    Said said_delivery, said_engagement;
+    Said said_delivery, said_engagement;      ///< the session's own label
+    Said agreed_delivery, agreed_engagement;  ///< what coders agreed on
+    std::vector<ProbeCoding> codings;         ///< of everybody who has coded it, by name
+    bool consensus = false;                   ///< the label in force is what they agreed on
+    bool own_label = false;                   ///< the label in force is the session's own
+    bool disagreed = false;                   ///< two of `codings` differ, whether or not there is a consensus
 };
 
 struct ProbeRun : RunHeader {

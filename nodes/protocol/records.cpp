@@ -280,6 +280,7 @@ Channel channel_of(RecordType type) {
         case RecordType::run_ended:
         case RecordType::event:
         case RecordType::probe_label:
+        case RecordType::probe_codings:
         case RecordType::intervention_set:
         case RecordType::experiment:
         case RecordType::note:

@@ -42,6 +42,7 @@ enum class RecordType : std::uint16_t {
     routing_result = 25,    ///< JSON, text: {"run","result"}: what a run of kind route has found
     probe_draw = 30,        ///< JSON, text: one answer with its labels, see docs/protocol.md
     probe_label = 31,       ///< JSON, events: a person's label that overrides the rule's
+    probe_codings = 32,     ///< JSON, events: {"run","codings":[...]}: what other coders and a consensus say, see docs
     intervention_set = 33,  ///< JSON, events: {"name","items"}: a named set of changes; items null: it is gone
     experiment = 34,        ///< JSON, events: {"experiment","definition"}: runs that differ in one setting; or
                             ///< {"experiment","unfinished","paused"}: the run that its node's end stops

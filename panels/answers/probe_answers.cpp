@@ -4,6 +4,8 @@
 #include <fmt/format.h>
 #include <imgui.h>
 #include <imgui_stdlib.h>
+#include <iterator>
+#include <utility>
 
 #include "nodes/history/checkpoint_name.hpp"
 #include "panels/answers/probe.hpp"
@@ -79,11 +81,29 @@ bool fits(const std::string& wanted, const std::string& value) {
     return wanted.empty() || wanted == value;
 }
 
+/// The session's own label of a field, or what coders agreed on.
+const ProbeDraw::Said& said_in(const ProbeDraw& draw, std::string_view field, bool consensus) {
+    if (field == "delivery") {
+        return consensus ? draw.agreed_delivery : draw.said_delivery;
+    }
+    return consensus ? draw.agreed_engagement : draw.said_engagement;
+}
+
 }  // namespace
 
 void ProbePanel::collect_answers(const ui::Context& ctx) {
     answers_.clear();
     if (!run_) {
+        return;
+    }
+    if (disagreed_) {
+        answers_title_ = ctx.text("probe.disagreements");
+        answers_language_.clear();
+        std::copy_if(run_->draws.begin(), run_->draws.end(), std::back_inserter(answers_),
+                     [](const auto& draw) { return draw->disagreed; });
+        if (answer_index() == answers_.size()) {
+            answer_ = answers_.empty() ? 0 : answers_.front()->seq;
+        }
         return;
     }
     answers_title_ = filter_.topic.empty() ? ctx.text("probe.group." + filter_.group) : topic_title(ctx, filter_.topic);
@@ -366,22 +386,42 @@ void ProbePanel::draw_labels(ui::Context& ctx, const ProbeDraw& draw) {
     ui::tooltip(ctx.text("probe.coder_help"));
     ui::flow(ui::note_button_width());
     ui::note_button(ctx, "note", note_place(run_->id, draw));
+    draw_codings(ctx, draw);
     if (draw.labelled_by_person) {
         const std::string rule = label_text(ctx, draw.rule_delivery, draw.rule_engagement);
         const std::string undo = with_key(ctx.text("probe.undo"), kUndoKey) + "###probe.undo";
-        ui::flow(ui::button_width(undo.c_str()));
-        if (ui::button(undo.c_str())) {
-            take_back(ctx, draw);
+        if (draw.own_label || draw.consensus) {
+            ui::flow(ui::button_width(undo.c_str()));
+            if (ui::button(undo.c_str())) {
+                take_back(ctx, draw);
+            }
+            ui::command_tooltip(ctx, ctx.text("probe.undo.help"), "probes.label.undo");
         }
-        ui::command_tooltip(ctx, ctx.text("probe.undo.help"), "probes.label.undo");
         ui::text_wrapped(std::string(ui::icon::user) + " " +
-                             ctx.text.format(draw.coder.empty() ? "probe.by_person" : "probe.by_coder",
+                             ctx.text.format(draw.consensus       ? "probe.by_consensus"
+                                             : draw.coder.empty() ? "probe.by_person"
+                                                                  : "probe.by_coder",
                                              {{"coder", draw.coder}, {"rule", rule}}),
                          ctx.theme.text);
     } else {
         ui::text_wrapped(ctx.text.format("probe.by_rule", {{"rule", ctx.text.message(draw.rule)}}), ctx.theme.text);
     }
     ImGui::PopStyleVar();
+}
+
+/// Who says what, where more than one has coded the answer; and whether labels are given for all of them now.
+void ProbePanel::draw_codings(ui::Context& ctx, const ProbeDraw& draw) {
+    if (draw.codings.size() < 2 && !draw.consensus && !consensus_) {
+        return;
+    }
+    for (const history::ProbeCoding& coding : draw.codings) {
+        ui::text_wrapped(
+            ctx.text.format("probe.coding", {{"coder", coding.coder.empty() ? ctx.text("probe.no_name") : coding.coder},
+                                             {"label", label_text(ctx, coding.delivery, coding.engagement)}}),
+            draw.disagreed ? ctx.theme.warning : ctx.theme.text_dim);
+    }
+    ImGui::Checkbox(ctx.text.label("probe.consensus"), &consensus_);
+    ui::tooltip(ctx.text("probe.consensus.help"));
 }
 
 void ProbePanel::take_keys(ui::Context& ctx, const ProbeDraw& draw) {
@@ -405,7 +445,7 @@ void ProbePanel::take_keys(ui::Context& ctx, const ProbeDraw& draw) {
             label_level(ctx, draw, std::to_string(level));
         }
     }
-    if (draw.labelled_by_person && ImGui::IsKeyPressed(letter_key(kUndoKey), false)) {
+    if ((draw.own_label || draw.consensus) && ImGui::IsKeyPressed(letter_key(kUndoKey), false)) {
         take_back(ctx, draw);
     }
     if (ImGui::IsKeyPressed(ImGuiKey_PageDown)) {
@@ -417,7 +457,10 @@ void ProbePanel::take_keys(ui::Context& ctx, const ProbeDraw& draw) {
 }
 
 void ProbePanel::take_back(ui::Context& ctx, const ProbeDraw& draw) {
+    // What is in force goes, whatever is to be labelled next.
+    const bool wanted = std::exchange(consensus_, draw.consensus);
     label(ctx, draw, {{"delivery", ""}, {"engagement", ""}});
+    consensus_ = wanted;
 }
 
 /// An F2 says that there is an answer to judge, or that it declines; an F1 that says something else would put it out of
@@ -425,7 +468,7 @@ void ProbePanel::take_back(ui::Context& ctx, const ProbeDraw& draw) {
 void ProbePanel::label_level(ui::Context& ctx, const ProbeDraw& draw, const std::string& level) {
     const std::string delivery = level != "0" ? "answered" : draw.delivery == "answered" ? "answered" : "refused";
     std::vector<FieldLabel> labels;
-    if (delivery != draw.delivery) {
+    if (delivery != draw.delivery || consensus_) {
         labels.push_back({"delivery", delivery});
     }
     labels.push_back({"engagement", level});
@@ -435,27 +478,37 @@ void ProbePanel::label_level(ui::Context& ctx, const ProbeDraw& draw, const std:
 /// One step to undo, however many fields it labels.
 void ProbePanel::label(ui::Context& ctx, const ProbeDraw& draw, const std::vector<FieldLabel>& labels) {
     const auto command = [&](const char* field, const std::string& value, const std::string& coder) {
-        return ui::CommandEdit::Command{"probe.label",
-                                        {{"run", run_->id},
-                                         {"item", draw.item},
-                                         {"model", draw.model},
-                                         {"language", draw.language},
-                                         {"draw", draw.draw},
-                                         {"field", field},
-                                         {"value", value},
-                                         {"coder", coder}}};
+        ui::CommandEdit::Command made{"probe.label",
+                                      {{"run", run_->id},
+                                       {"item", draw.item},
+                                       {"model", draw.model},
+                                       {"language", draw.language},
+                                       {"draw", draw.draw},
+                                       {"field", field},
+                                       {"value", value},
+                                       {"coder", coder}}};
+        if (consensus_) {  // a node of an earlier version does not know the key
+            made.parameters["consensus"] = true;
+        }
+        return made;
     };
     ui::CommandEdit edit;
     std::vector<client::CommandId> sent;
     std::vector<std::pair<std::string, std::string>> said;  // before, after; of the fields in their order
     for (const FieldLabel& one : labels) {
-        const ProbeDraw::Said& before =
-            std::string_view(one.field) == "delivery" ? draw.said_delivery : draw.said_engagement;
+        const ProbeDraw::Said& before = said_in(draw, one.field, consensus_);
         const ui::CommandEdit::Command now = command(one.field, one.value, ctx.coder);
         sent.push_back(ctx.client.send(now.name, now.parameters));
-        // Taken back or done again, it takes the place of exactly what it was: the node compares.
+        // Taken back or done again, it takes the place of exactly what it was: the node compares. Where it was another
+        // coder's, ours goes first, which would stay beside theirs otherwise.
+        const bool of_another = !before.value.empty() && !one.value.empty() && before.coder != ctx.coder;
+        if (of_another) {
+            ui::CommandEdit::Command gone = command(one.field, "", ctx.coder);
+            gone.parameters["was"] = one.value;
+            edit.undo.push_back(std::move(gone));
+        }
         ui::CommandEdit::Command back = command(one.field, before.value, before.coder), again = now;
-        back.parameters["was"] = one.value;
+        back.parameters["was"] = of_another ? std::string() : one.value;
         again.parameters["was"] = before.value;
         edit.undo.push_back(std::move(back));
         edit.redo.push_back(std::move(again));
@@ -466,8 +519,8 @@ void ProbePanel::label(ui::Context& ctx, const ProbeDraw& draw, const std::vecto
     edit.name = [item = draw.item, takes_back](const ui::Language& text) {
         return text.format(takes_back ? "undo.label.taken_back" : "undo.label", {{"item", in_one_line(item, 40)}});
     };
-    edit.why_not = [run = run_->id, place = note_place(run_->id, draw), labels, said](const ui::Context& now,
-                                                                                      ui::Edit::Way) -> std::string {
+    edit.why_not = [run = run_->id, place = note_place(run_->id, draw), labels, said, consensus = consensus_](
+                       const ui::Context& now, ui::Edit::Way) -> std::string {
         const auto found = now.snapshot.probes.find(run);
         if (found == now.snapshot.probes.end()) {
             return {};
@@ -477,8 +530,7 @@ void ProbePanel::label(ui::Context& ctx, const ProbeDraw& draw, const std::vecto
                 continue;
             }
             for (std::size_t i = 0; i < labels.size(); ++i) {
-                const std::string& value = std::string_view(labels[i].field) == "delivery" ? one->said_delivery.value
-                                                                                           : one->said_engagement.value;
+                const std::string& value = said_in(*one, labels[i].field, consensus).value;
                 // What was sent a moment ago may not have come back yet.
                 if (value != said[i].first && value != said[i].second) {
                     return now.text("undo.label.changed");

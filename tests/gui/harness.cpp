@@ -13,12 +13,14 @@ namespace moescope::gui_test {
 // The table of test files.
 void register_shell(Harness& harness);
 void register_panels(Harness& harness);
+void register_across(Harness& harness);
 void register_answers(Harness& harness);
 void register_overlay(Harness& harness);
 void register_placement(Harness& harness);
 void register_ranks(Harness& harness);
 void register_timeline(Harness& harness);
 void register_structure(Harness& harness);
+void register_merge(Harness& harness);
 void register_tabs(Harness& harness);
 void register_routing(Harness& harness);
 void register_servers(Harness& harness);
@@ -69,6 +71,7 @@ Harness::Harness(std::filesystem::path folder) : folder_(std::move(folder)) {
     ImGuiTestEngine_Start(engine_, ImGui::GetCurrentContext());
     register_shell(*this);
     register_panels(*this);
+    register_across(*this);
     register_answers(*this);
     register_overlay(*this);
     register_placement(*this);
@@ -83,6 +86,7 @@ Harness::Harness(std::filesystem::path folder) : folder_(std::move(folder)) {
     register_window(*this);
     register_whole_text(*this);
     register_unopened(*this);
+    register_merge(*this);
     register_tabs(*this);
     register_crash(*this);
 }

@@ -147,12 +147,28 @@ TEST(Menus, OfThePanelsAreAsPeopleKnowThem) {
     EXPECT_EQ(menus.at("menu.edit"), Keys({"notes.token", "notes.step", "notes.session"}));
     EXPECT_EQ(menus.at("menu.models"), Keys({"models.add", "models.add_server", "models.export", "-", "compare.run",
                                              "compare.cancel", "compare.swap_language"}));
-    EXPECT_EQ(
-        menus.at("menu.probes"),
-        Keys({"probes.start", "probes.pause", "probes.cancel", "-", "probes.previous_answer", "probes.next_answer",
-              "probes.label.answered", "probes.label.refused", "probes.label.blocked", "probes.label.empty",
-              "probes.label.cut", "probes.label.error", "probes.label.incoherent", "probes.label.0", "probes.label.1",
-              "probes.label.2", "probes.label.3", "probes.label.4", "probes.label.undo"}));
+    EXPECT_EQ(menus.at("menu.probes"), Keys({"probes.start",
+                                             "probes.pause",
+                                             "probes.cancel",
+                                             "-",
+                                             "probes.previous_answer",
+                                             "probes.next_answer",
+                                             "probes.label.answered",
+                                             "probes.label.refused",
+                                             "probes.label.blocked",
+                                             "probes.label.empty",
+                                             "probes.label.cut",
+                                             "probes.label.error",
+                                             "probes.label.incoherent",
+                                             "probes.label.0",
+                                             "probes.label.1",
+                                             "probes.label.2",
+                                             "probes.label.3",
+                                             "probes.label.4",
+                                             "probes.label.undo",
+                                             "-",
+                                             "probes.merge",
+                                             "probes.merge_folder"}));
     EXPECT_EQ(menus.at("menu.timeline"),
               Keys({"timeline.play", "timeline.slower", "timeline.faster", "-", "timeline.step_back",
                     "timeline.step_on", "timeline.event_back", "timeline.event_on", "timeline.first"}));

@@ -51,6 +51,7 @@ const std::map<std::string, Service::Command>& Service::commands() {
         {"probe.resume", {&Service::probe_resume, slow, true}},
         {"probe.cancel", {&Service::probe_cancel, quick, false}},
         {"probe.label", {&Service::probe_label, slow, true}},
+        {"probe.merge", {&Service::probe_merge, slow, true}},
         {"probe.plan", {&Service::probe_plan, slow, false, true, viewer}},
         {"route.start", {&Service::route_start, slow, true}},
         {"route.effect", {&Service::route_effect, slow, true}},

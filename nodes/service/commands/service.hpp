@@ -157,6 +157,7 @@ class Service final : public transport::RequestHandler {
     void probe_resume(const nlohmann::json& parameters, Reply reply);
     void probe_cancel(const nlohmann::json& parameters, Reply reply);
     void probe_label(const nlohmann::json& parameters, Reply reply);
+    void probe_merge(const nlohmann::json& parameters, Reply reply);
     void probe_plan(const nlohmann::json& parameters, Reply reply);
     void route_start(const nlohmann::json& parameters, Reply reply);
     void route_effect(const nlohmann::json& parameters, Reply reply);
@@ -197,6 +198,7 @@ class Service final : public transport::RequestHandler {
     std::string device_of_gguf_models();
     /// On their lane: what devices there are, for the gauges.
     void look_at_devices();
+    void tell_of_codings(std::uint32_t run);  ///< the statistics of a probe run that other coders' codings came to
     void count_probes();  ///< statistics of the probe runs that no job looks after; on the slow lane
     /// Of a session that is open for reading only: what another program has written since the last look.
     void follow_writer();

@@ -81,7 +81,8 @@ class ProbeJob final : public Job {
     void pause();  ///< after the present answer
     void resume();
     /// A person's label was stored: the statistics are computed again soon. False when the job has ended and will not.
-    bool labels_changed();
+    /// `codings`: those of other coders in the journal, too.
+    bool labels_changed(bool codings = false);
     const ProbeResult& result() const { return result_; }  ///< once finished
 
  private:
@@ -120,6 +121,7 @@ class ProbeJob final : public Job {
     std::condition_variable wake_;
     bool paused_ = false;
     bool labels_changed_ = false;
+    bool codings_changed_ = false;
     std::atomic<bool> stop_{false}, finished_{false};
     std::thread thread_;
 };
