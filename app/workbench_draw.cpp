@@ -53,7 +53,9 @@ LinkLook link_look(const Link& link, bool stale) {
         case Link::State::crashed:
             return {"link.crashed", ui::icon::error, ui::Tone::error};
         case Link::State::refused:
-            return {"link.refused", ui::icon::error, ui::Tone::error};
+            return {link.obstacle == Link::Obstacle::not_paired && !link.address.empty() ? "link.not_paired"
+                                                                                         : "link.refused",
+                    ui::icon::error, ui::Tone::error};
         case Link::State::unopened:
             return {"link.unopened", ui::icon::warning, ui::Tone::warning};
     }

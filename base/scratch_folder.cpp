@@ -1,26 +1,34 @@
 #include "base/scratch_folder.hpp"
 
 #include <cerrno>
-#include <cstdlib>
-#include <string>
+#include <sys/stat.h>
+#include <system_error>
+#include <utility>
 
-#include "base/atomic_files.hpp"
 #include "base/error.hpp"
 
 namespace moescope::base {
 namespace fs = std::filesystem;
 
-ScratchFolder::ScratchFolder() {
+namespace {
+
+OwnedFolder make_owned() {
     std::error_code error;
-    std::string name = (fs::temp_directory_path(error) / "moescope-XXXXXX").string();
-    if (::mkdtemp(name.data()) == nullptr) {
-        throw Error(say("the folder {} can't be made: {}", name, system_sentence(errno)));
+    const fs::path place = fs::temp_directory_path(error);
+    OwnedFolder::remove_abandoned(place);
+    auto owned = OwnedFolder::make_in(place);
+    if (!owned) {
+        throw Error(say("the folder {} can't be made: {}", place / "moescope-XXXXXX", system_sentence(errno)));
     }
-    path_ = name;
+    return std::move(*owned);
 }
 
-ScratchFolder::~ScratchFolder() {
-    remove_quietly(path_);
+}  // namespace
+
+ScratchFolder::ScratchFolder() : owned_(make_owned()), path_(owned_.path() / "files") {
+    if (::mkdir(path_.c_str(), 0700) != 0) {
+        throw Error(say("the folder {} can't be made: {}", path_, system_sentence(errno)));
+    }
 }
 
 }  // namespace moescope::base

@@ -3,20 +3,22 @@
 
 #include <filesystem>
 
+#include "base/owned_folder.hpp"
+
 namespace moescope::base {
 
 /// An empty folder of the user alone (mode 0700) among the system's temporary ones; gone with the object, and what is
-/// in it too.
+/// in it too. What a process that was killed has left is removed when the next one is made.
 class ScratchFolder {
  public:
     ScratchFolder();  ///< throws Error: it can't be made
-    ~ScratchFolder();
     ScratchFolder(const ScratchFolder&) = delete;
     ScratchFolder& operator=(const ScratchFolder&) = delete;
     const std::filesystem::path& path() const { return path_; }
 
  private:
-    std::filesystem::path path_;
+    OwnedFolder owned_;
+    std::filesystem::path path_;  ///< in it, beside the lock
 };
 
 }  // namespace moescope::base

@@ -135,6 +135,9 @@ void refuse_sources(const fs::path& path, const struct stat& there, const Source
 }
 
 Error already_there(const fs::path& path, Existing existing) {
+    if (existing.option == kReplaceParameter) {
+        return Error(say("{} is there already; choose another name, or say that it shall be replaced", path));
+    }
     return Error(existing.option.empty()
                      ? say("{} is there already; choose another name", path)
                      : say("{} is there already; choose another name, or say that it shall be replaced ({})", path,
@@ -268,13 +271,14 @@ void write_standard_output(std::string_view bytes) {
     }
 }
 
-OutputFile::OutputFile(const fs::path& path, Existing existing, const Sources& sources)
+OutputFile::OutputFile(const fs::path& path, Existing existing, const Sources& sources, Readers readers)
     : final_(file_place(path, existing, sources)),
       work_(final_),
       temporary_(work_.path() / kUnfinished),
-      existing_(existing) {
-    const base::Descriptor file(
-        ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666));  // less the umask
+      existing_(existing),
+      readers_(readers) {
+    const mode_t mode = readers == Readers::owner ? 0600 : 0666;  // less the umask
+    const base::Descriptor file(::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode));
     if (!file) {
         throw Error(say("{} can't be written: {}", final_, base::system_sentence(errno)));
     }
@@ -282,7 +286,8 @@ OutputFile::OutputFile(const fs::path& path, Existing existing, const Sources& s
 
 void OutputFile::commit() {
     struct stat old {};
-    if (existing_.replaced && ::lstat(final_.c_str(), &old) == 0 && S_ISREG(old.st_mode)) {
+    if (readers_ == Readers::usual && existing_.replaced && ::lstat(final_.c_str(), &old) == 0 &&
+        S_ISREG(old.st_mode)) {
         (void)::chmod(temporary_.c_str(), old.st_mode & 0777);
     }
     int error = -sync_of(temporary_);

@@ -28,6 +28,13 @@ constexpr Existing existing_files(bool replace, std::string_view option = {}) {
     return {replace, option};
 }
 
+/// As an `option`: that of a command over the protocol. The sentence leaves it to the program that shows it how that is
+/// said there, see kMayBeReplaced.
+inline constexpr std::string_view kReplaceParameter = "replace";
+/// The id of that sentence, which has one value.
+inline constexpr const char* kMayBeReplaced =
+    "{} is there already; choose another name, or say that it shall be replaced";
+
 /// What an output is made from: files, and folders with all that lies in them. They are known again under other names,
 /// through links too.
 using Sources = std::vector<std::filesystem::path>;
@@ -43,13 +50,18 @@ void refuse_standard_output(const std::filesystem::path& path);
 /// Throws base::Error.
 void write_standard_output(std::string_view bytes);
 
+/// Who may read an output: as the system's settings have it for new files (and for a file that is replaced as it was),
+/// or the user alone, as of a session.
+enum class Readers { usual, owner };
+
 /// A file that takes its name when it is whole. Checked before the work that fills it begins; a link stays, and the
 /// file that it names is written.
 class OutputFile {
  public:
     /// Throws base::Error: an empty path or one with a zero byte, a folder, a device, a pipe, a part of a session, a
     /// source, a folder that is not there, a file that is there (and not to be replaced) or may not be written.
-    OutputFile(const std::filesystem::path& path, Existing existing, const Sources& sources = {});
+    OutputFile(const std::filesystem::path& path, Existing existing, const Sources& sources = {},
+               Readers readers = Readers::usual);
     OutputFile(const OutputFile&) = delete;
     OutputFile& operator=(const OutputFile&) = delete;
     /// An empty file on the same file system, to be filled or replaced before commit().
@@ -65,6 +77,7 @@ class OutputFile {
     const base::WorkFolder work_;  ///< what is in it and not committed goes with it
     const std::filesystem::path temporary_;
     const Existing existing_;
+    const Readers readers_;
 };
 
 /// The whole file at once, as OutputFile.

@@ -144,6 +144,14 @@ int launched_ranks() {
     return most;
 }
 
+int launched_rank() {
+    int rank = 0;
+    for (const char* variable : {"OMPI_COMM_WORLD_RANK", "PMI_RANK", "SLURM_PROCID"}) {
+        rank = std::max(rank, number_in(variable));
+    }
+    return rank;
+}
+
 std::filesystem::path mpi_plugin_here() {
     return base::own_part(kMpiPluginFile);
 }

@@ -11,6 +11,8 @@ namespace moescope::engine::comm {
 
 /// Ranks that the program was started with: 1 unless a launcher's variables say otherwise. Nothing is opened.
 int launched_ranks();
+/// Which of them this process is, from 0, before they are joined.
+int launched_rank();
 
 struct MpiSettings {
     std::filesystem::path plugin;  ///< libmoescope-mpi.so

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <chrono>
 #include <cstring>
 #include <ctime>
@@ -15,11 +14,10 @@
 #include "engine/error.hpp"
 #include "engine/runner/guarded_call.hpp"
 #ifdef MOESCOPE_HAVE_LLAMA
-#include <jinja/lexer.h>
-#include <jinja/parser.h>
 #include <jinja/runtime.h>
 
 #include "engine/runner/template_marks.hpp"
+#include "engine/runner/template_program.hpp"
 #endif
 
 namespace moescope::engine {
@@ -40,16 +38,11 @@ Sentence quoted(std::string text) {
 
 // What the child answers: one of these, then the pieces or a text.
 constexpr char kPieces = 'P', kRefused = 'R', kFailed = 'F', kNoPrompt = 'U', kNoSystem = 'S', kNumber = 'N',
-               kUnknown = 'L';
+               kUnknown = 'L', kDeep = 'D';
 
 /// Said by the template itself. No std::exception, which the engine would wrap in words of its own.
 struct Refused {
     std::string words;
-};
-
-/// A number in the template that the engine has no value for.
-struct TooLarge {
-    std::string number;
 };
 
 /// 2026-01-01T00:00:00Z, which is kTemplateDate.
@@ -77,24 +70,6 @@ jinja::value own_text(const std::string& text) {
     return own;
 }
 
-jinja::program parsed(const std::string& source) {
-    const jinja::lexer_result tokens = jinja::lexer().tokenize(source);
-    for (const jinja::token& token : tokens.tokens) {
-        const char* end = token.value.data() + token.value.size();
-        std::int64_t whole = 0;
-        double real = 0;
-        const bool is_real = token.value.find('.') != std::string::npos;
-        const char* begin = token.value.data() + (token.value.starts_with('+') ? 1 : 0);
-        if (token.t == jinja::token::numeric_literal &&
-            (is_real ? std::from_chars(begin, end, real).ec : std::from_chars(begin, end, whole).ec) != std::errc()) {
-            throw TooLarge{token.value};
-        }
-    }
-    jinja::program program = jinja::parse_from_tokens(tokens);
-    mark_literals(program);
-    return program;
-}
-
 /// In pieces of one origin each, with U+FFFD for bytes that are no character.
 std::vector<ChatPiece> pieces_of(const MarkedText& text) {
     std::vector<ChatPiece> pieces;
@@ -115,7 +90,7 @@ std::vector<ChatPiece> pieces_of(const MarkedText& text) {
 class Template {
  public:
     Template(const std::string& source, const ChatTokens& tokens)
-        : source_(source), tokens_(tokens), program_(parsed(source)) {}
+        : source_(source), tokens_(tokens), program_(read_template(source)) {}
 
     /// `in_parts`: contents as lists of parts, which templates of models that see pictures may want.
     std::vector<ChatPiece> render(const std::vector<ChatMessage>& messages, bool in_parts) const {
@@ -286,8 +261,10 @@ std::string render_all(const std::string& source, const std::vector<ChatMessage>
         throw;
     } catch (const std::exception& error) {
         return failed(error.what());
-    } catch (const TooLarge& large) {
+    } catch (const NumberTooLarge& large) {
         return kNumber + large.number;
+    } catch (const TemplateTooDeep&) {
+        return std::string(1, kDeep);
     } catch (const Refused& refused) {
         return kRefused + refused.words;
     }
@@ -311,6 +288,11 @@ std::vector<ChatPiece> read_answer(const std::string& answer, bool has_system) {
         case kUnknown:
             refuse_template(words.empty() ? say("the renderer cannot read it")
                                           : say("the renderer cannot follow it ({})", quoted(words)));
+        case kDeep:
+            refuse_template(
+                say("it goes too deep: more than {} brackets or blocks in each other, or {} parts in one "
+                    "expression",
+                    kTemplateDepth, kTemplateParts));
         case kNoPrompt:
             refuse_template(say("it leaves the prompt out"));
         case kNoSystem:

@@ -578,6 +578,7 @@ asio::awaitable<bool> NodeClient::Impl::connect_tls(Impl* self) {
         problem = base::sentence_of(failure);
     }
     if (problem.empty() && !expected) {
+        self->link_.obstacle = Link::Obstacle::not_paired;
         problem = say(
             "this workbench is not paired with {}; paste an invitation, which `moescope-node pair` prints there", name);
     }
@@ -616,6 +617,7 @@ asio::awaitable<bool> NodeClient::Impl::connect_tls(Impl* self) {
             co_return false;
         }
         if (!security::same(*peer, *expected)) {
+            self->link_.obstacle = Link::Obstacle::not_paired;
             self->refuse(
                 say("{} shows another key than the node that this workbench was paired with; if it was set up "
                     "anew, paste a new invitation, else somebody may be in between",
@@ -923,6 +925,8 @@ void NodeClient::Impl::closed(const protocol::Close& close) {
     refused_ = close.why == protocol::Close::Why::refused;
     if (close.version && remote_ && remote_->kind == transport::NodeAddress::Kind::ssh) {
         link_.obstacle = Link::Obstacle::other_version;
+    } else if (close.unknown && remote_) {
+        link_.obstacle = Link::Obstacle::not_paired;
     }
 }
 

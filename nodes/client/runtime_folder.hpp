@@ -3,6 +3,9 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
+
+#include "base/owned_folder.hpp"
 
 namespace moescope::client {
 
@@ -10,16 +13,12 @@ class RuntimeFolder {
  public:
     /// Makes a folder of mode 0700 in $XDG_RUNTIME_DIR or /tmp. path() is empty when neither takes one.
     RuntimeFolder();
-    ~RuntimeFolder();
     RuntimeFolder(const RuntimeFolder&) = delete;
     RuntimeFolder& operator=(const RuntimeFolder&) = delete;
-    const std::filesystem::path& path() const { return path_; }
+    std::filesystem::path path() const { return folder_ ? folder_->path() : std::filesystem::path(); }
 
  private:
-    bool make_in(const std::filesystem::path& base);
-
-    std::filesystem::path path_;
-    int lock_ = -1;  ///< held as long as the owner lives: the kernel lets go of it even when the owner is killed
+    std::optional<base::OwnedFolder> folder_;
 };
 
 }  // namespace moescope::client

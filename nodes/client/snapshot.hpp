@@ -44,7 +44,7 @@ struct Link {
     };
     /// Of a session that could not be opened: in use, or not writable: it can be opened for reading. Of a node that was
     /// to be reached over ssh: it is not there, or of a version that does not fit (node_copy.hpp helps).
-    enum class Obstacle { none, in_use, not_writable, no_session, newer, other, no_program, other_version };
+    enum class Obstacle { none, in_use, not_writable, no_session, newer, other, no_program, other_version, not_paired };
     State state = State::starting;
     Obstacle obstacle = Obstacle::none;  ///< while `unopened` or `refused`
     base::Sentence message;              ///< for a person, empty while all is well

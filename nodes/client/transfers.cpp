@@ -259,8 +259,10 @@ void Transfers::opened_to_pull(const json& answer) {
         }
         active.in.reset();  // with its lock
         const bool replace = base::flag_of(active.order.parameters, "replace");
+        const std::string_view option =
+            active.order.parameters.contains("replace") ? sessions::kReplaceParameter : std::string_view();
         active.in = std::make_unique<transfer::Incoming>(base::text_of(active.order.parameters, "to"), what,
-                                                         sessions::existing_files(replace));
+                                                         sessions::existing_files(replace, option));
     });
 }
 
@@ -572,6 +574,11 @@ void Transfers::measure() {
 void Transfers::end(State state, json value, const Sentence& error) {
     const auto ended = std::move(active_);
     active_.reset();
+    if (ended->order.push && state == State::failed && connected_ && ended->object != protocol::ObjectId{}) {
+        // Another workbench may go on with it now.
+        host_.ask_node("files.close", {{"object", protocol::to_text(ended->object)}},
+                       [](const protocol::ResponseReceived&) {});
+    }
     // The files are let go of where they are used, after what is still to be done with them.
     files_.post([ended]() mutable {
         ended->in.reset();

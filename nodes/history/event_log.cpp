@@ -53,7 +53,7 @@ Sentence sentence_of(const RunHeader& run, const RunEvent& event, bool by_somebo
     if (event.kind == "checkpoint" && by_somebody) {
         return say("{}: checkpoint saved at step {}", title_of(run), event.step);
     }
-    if (event.kind == "rewind" || event.kind == "fault") {
+    if (event.kind == "rewind" || event.kind == "fault" || event.kind == "difference") {
         return say("{}: {}", title_of(run), event.text);
     }
     return {};
@@ -67,7 +67,8 @@ std::optional<LogLine> log_line(const TrainingRun& run, const RunEvent& event, c
     if (text.empty()) {
         return {};
     }
-    return LogLine{time_ns, event.kind == "fault" ? "warning" : "info", by.empty() ? "train" : by, std::move(text)};
+    return LogLine{time_ns, event.kind == "fault" || event.kind == "difference" ? "warning" : "info",
+                   by.empty() ? "train" : by, std::move(text)};
 }
 
 LogLine log_line_of_interruption(const RunHeader& run, std::uint64_t time_ns) {

@@ -3,6 +3,7 @@
 #include <limits>
 #include <map>
 
+#include "base/file_io.hpp"
 #include "base/foreign_text.hpp"
 
 namespace moescope::history {
@@ -146,6 +147,11 @@ void add_stored_codings(Session& history, const sessions::Journal& journal) {
         }
         return true;
     });
+}
+
+RunState present_state(const sessions::Session& session, RunState recorded) {
+    const bool goes_on = !protocol::ended(recorded) && recorded != RunState::planned;
+    return goes_on && !base::lock_holder(session.folder() / "journal.lock") ? RunState::interrupted : recorded;
 }
 
 std::vector<std::uint64_t> complete_checkpoints(const sessions::Session& session, std::uint32_t run) {

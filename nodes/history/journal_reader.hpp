@@ -45,6 +45,10 @@ void add_stored_labels(Session& history, const sessions::Session& session);
 /// it. Cheap: of all channels only the events are read.
 void add_stored_codings(Session& history, const sessions::Journal& journal);
 
+/// What a run is now that its records leave in that state: what goes on in them was interrupted when no program writes
+/// to the session any more.
+RunState present_state(const sessions::Session& session, RunState recorded);
+
 /// Steps of the complete checkpoints of a run, oldest first. Takes the word of each folder: no file is read whole.
 std::vector<std::uint64_t> complete_checkpoints(const sessions::Session& session, std::uint32_t run);
 

@@ -5,7 +5,6 @@
 #include <limits>
 #include <system_error>
 
-#include "base/file_io.hpp"
 #include "base/foreign_text.hpp"
 #include "nodes/history/journal_reader.hpp"
 #include "sessions/session.hpp"
@@ -30,7 +29,6 @@ std::size_t counts_within(const Session& history, std::size_t most_bytes) {
 }
 
 void read_runs_of(OtherSession& result, const sessions::Session& session, const Session& history) {
-    const bool written = base::lock_holder(session.folder() / "journal.lock").has_value();
     for (const auto& [id, training] : history.trainings()) {
         if (training.value.step.empty()) {
             continue;
@@ -39,9 +37,7 @@ void read_runs_of(OtherSession& result, const sessions::Session& session, const 
         LoadSeriesReader loads;
         (void)loads.update(*run, std::numeric_limits<std::size_t>::max() / 2);
         run->counts = thinned(run->counts, kOtherCounts);
-        if (!protocol::ended(run->state) && !written) {
-            run->state = RunState::interrupted;
-        }
+        run->state = present_state(session, run->state);
         result.runs.push_back({std::move(run), std::make_shared<const LoadSeries>(loads.series())});
     }
 }

@@ -64,6 +64,9 @@ struct TrainingRun : RunHeader {
     std::vector<std::uint64_t> checkpoints;
     std::uint64_t planned_steps = 0;
     std::string parameters_sha256;  ///< of the run's end; empty while it goes on, and where it is not known
+    /// Of the end of a run that repeats another one: {"equal","steps","recorded_steps","parameters_equal",...} (see
+    /// docs/protocol.md); null before, and of any other run. What it repeats stands in manifest["replay"].
+    nlohmann::json replay;
 
     // Columns over steps; all have the size of `step`.
     Column step;

@@ -552,6 +552,7 @@ void Session::run_ended(const RecordView& record, const json& body) {
     if (trainings_.contains(id)) {
         end(training(id));
         training(id).value.parameters_sha256 = text_of(body, "parameters_sha256");
+        training(id).value.replay = member(body, "replay");
     } else if (answers_.contains(id)) {
         end(answer(id));
     } else if (probes_.contains(id)) {

@@ -43,6 +43,7 @@ struct Close {
     Why why = Why::clean;
     base::Sentence reason;
     bool version = false;  ///< refused because the two sides speak no common version
+    bool unknown = false;  ///< refused because the node does not know this viewer
 };
 /// Both sides know each other; limits for bodies rise.
 struct Greeted {

@@ -100,7 +100,8 @@ Actions ViewerSession::on_greeting(const Frame& frame, double now) {
         const auto refuse = decode_refuse(frame.body);
         phase_ = Phase::closed;
         return {Close{Close::Why::refused, refuse ? spoken(refuse->text) : say("the node refused the connection"),
-                      refuse && refuse->code == RefuseCode::version}};
+                      refuse && refuse->code == RefuseCode::version,
+                      refuse && refuse->code == RefuseCode::not_allowed}};
     }
     if (type == FrameType::bye) {
         phase_ = Phase::closed;

@@ -38,6 +38,38 @@ base::Descriptor open_to_write(const fs::path& path) {
     return base::Descriptor(file);
 }
 
+/// An unfinished transfer, or an empty folder.
+bool is_part(const fs::path& path, const fs::file_status& there) {
+    std::error_code error;
+    return fs::is_directory(there) && (fs::exists(path / kNotes, error) || fs::is_empty(path, error));
+}
+
+/// NAME.part. Where something else has that name (which who sends from another machine could not move away), the first
+/// of NAME.part1, NAME.part2 and so on that is free; one that was begun before goes on.
+fs::path part_for(const fs::path& target) {
+    constexpr int kMost = 100;
+    std::optional<fs::path> unused;
+    for (int number = 0; number < kMost; ++number) {
+        fs::path part = target;
+        part += number == 0 ? ".part" : fmt::format(".part{}", number);
+        std::error_code error;
+        const fs::file_status there = fs::symlink_status(part, error);
+        if (is_part(part, there)) {
+            return part;
+        }
+        if (!fs::exists(there) && !unused) {
+            unused = std::move(part);
+        }
+        if (unused && number > 0) {
+            break;
+        }
+    }
+    if (!unused) {
+        throw Error(say("{}.part and many names like it are taken; choose another name", target));
+    }
+    return *unused;
+}
+
 /// What may not be written is said before a byte comes: a part of a session, a device, what is there already.
 void check_place(const fs::path& target, bool folder, sessions::Existing existing) {
     if (folder) {
@@ -61,8 +93,7 @@ Incoming::Incoming(fs::path target, Description what, sessions::Existing existin
         target_ = target_.parent_path();
     }
     check_place(target_, what_.folder, existing_);
-    part_ = target_;
-    part_ += ".part";
+    part_ = part_for(target_);
     for (const FileEntry& file : what_.files) {
         have_.emplace_back(ranges_of(file.bytes));
     }
@@ -86,12 +117,7 @@ Incoming::~Incoming() = default;
 /// The notes are the lock, too.
 void Incoming::lock() {
     std::error_code error;
-    const fs::file_status there = fs::symlink_status(part_, error);
-    const bool ours = fs::is_directory(there) && (fs::exists(part_ / kNotes, error) || fs::is_empty(part_, error));
-    if (fs::exists(there) && !ours) {
-        throw Error(say("{} is there and is no unfinished transfer; move it away first", part_));
-    }
-    if (!fs::exists(there)) {
+    if (!fs::exists(fs::symlink_status(part_, error))) {
         base::make_private_folders(part_);
     }
     notes_ = open_to_write(part_ / kNotes);

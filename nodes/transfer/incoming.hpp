@@ -1,6 +1,6 @@
 // A file or a folder that comes from another machine, put together beside its place: NAME.part is a folder with the
-// files and with notes on which ranges are verified. After a cut or a kill it goes on with those that are missing. One
-// program at a time fills it.
+// files (NAME.part1 where something else is called that) and with notes on which ranges are verified. After a cut or a
+// kill it goes on with those that are missing. One program at a time fills it.
 #pragma once
 
 #include <filesystem>
@@ -24,7 +24,7 @@ class Incoming {
     /// Begins, or goes on with what an earlier one has left of the same version; what it has left of another one is
     /// thrown away (afresh()). `keep_free`: bytes that shall stay free on the disk. Throws base::Error before a byte is
     /// written: the target may not be written there (as sessions::OutputFile; a folder that is there is never
-    /// replaced), the disk has not enough room, another program fills it, something else has the name NAME.part.
+    /// replaced), the disk has not enough room, another program fills it.
     Incoming(std::filesystem::path target, Description what, sessions::Existing existing, std::uint64_t keep_free = 0);
     Incoming(const Incoming&) = delete;
     Incoming& operator=(const Incoming&) = delete;
@@ -32,7 +32,7 @@ class Incoming {
 
     const Description& what() const { return what_; }
     const std::filesystem::path& target() const { return target_; }
-    const std::filesystem::path& part() const { return part_; }  ///< the folder NAME.part
+    const std::filesystem::path& part() const { return part_; }  ///< the folder NAME.part, see part_for
     bool afresh() const { return afresh_; }
     std::uint64_t bytes_done() const { return bytes_done_; }  ///< verified
     /// The next range that is missing and was not handed out; nothing when there is none.

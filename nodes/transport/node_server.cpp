@@ -8,6 +8,7 @@
 #include <csignal>
 #include <fcntl.h>
 #include <map>
+#include <mutex>
 #include <optional>
 #include <random>
 #include <set>
@@ -114,6 +115,11 @@ class NodeServer::Impl : public std::enable_shared_from_this<NodeServer::Impl> {
 
     bool publish_state(nlohmann::json state);
     std::size_t viewers() const { return greeted_; }
+    std::optional<std::chrono::steady_clock::time_point> heard(std::uint64_t viewer) const {
+        const std::lock_guard lock(heard_mutex_);
+        const auto found = heard_.find(viewer);
+        return found == heard_.end() ? std::nullopt : std::optional(found->second);
+    }
     std::uint16_t port() const { return port_; }
 
  private:
@@ -166,6 +172,8 @@ class NodeServer::Impl : public std::enable_shared_from_this<NodeServer::Impl> {
     std::atomic<bool> wake_pending_{false};
     std::atomic<std::size_t> greeted_{0};
     bool leaving_ = false;
+    mutable std::mutex heard_mutex_;
+    std::map<std::uint64_t, std::chrono::steady_clock::time_point> heard_;  ///< by viewer
 
     // Of the I/O thread.
     std::set<std::shared_ptr<Viewer>> viewers_;
@@ -240,6 +248,10 @@ class NodeServer::Impl::Viewer final : public Peer, public std::enable_shared_fr
 
     void on_bytes(std::span<const std::byte> bytes) override {
         reader_.feed(bytes);
+        {
+            const std::lock_guard lock(server_.heard_mutex_);
+            server_.heard_[number] = std::chrono::steady_clock::now();
+        }
         while (!session_.closed()) {
             auto frame = reader_.next();
             if (!frame) {
@@ -303,6 +315,10 @@ class NodeServer::Impl::Viewer final : public Peer, public std::enable_shared_fr
     void on_closed(const base::Sentence&) override {
         const auto self = shared_from_this();
         connection_.reset();
+        {
+            const std::lock_guard lock(server_.heard_mutex_);
+            server_.heard_.erase(number);
+        }
         if (counted_) {
             server_.viewer_greeted(-1);
         }
@@ -808,6 +824,10 @@ NodeServer::~NodeServer() {
 
 bool NodeServer::publish_state(nlohmann::json state) {
     return impl_->publish_state(std::move(state));
+}
+
+std::optional<std::chrono::steady_clock::time_point> NodeServer::heard(std::uint64_t viewer) const {
+    return impl_->heard(viewer);
 }
 
 std::uint16_t NodeServer::port() const {

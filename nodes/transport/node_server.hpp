@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -114,7 +115,10 @@ class NodeServer {
     /// new viewer gets all. False when it is no object, or a key's value is over 1 MiB as text and left out.
     bool publish_state(nlohmann::json state);
     std::size_t viewers() const;  ///< greeted ones
-    std::uint16_t port() const;   ///< of the TLS listener, 0 without one
+    /// When anything last came from that viewer, by std::chrono::steady_clock; nothing when it has gone. A viewer that
+    /// is there sends something every 5 s.
+    std::optional<std::chrono::steady_clock::time_point> heard(std::uint64_t viewer) const;
+    std::uint16_t port() const;  ///< of the TLS listener, 0 without one
 
  private:
     class Impl;

@@ -23,7 +23,8 @@ LinkLook link_look(const Link& link, double now) {
         case Link::State::crashed:
             return {"nodes.link.crashed", ui::icon::error, ui::Tone::error};
         case Link::State::refused:
-            return {"nodes.link.refused", ui::icon::error, ui::Tone::error};
+            return {link.obstacle == Link::Obstacle::not_paired ? "nodes.link.not_paired" : "nodes.link.refused",
+                    ui::icon::error, ui::Tone::error};
         case Link::State::unopened:
             return {"nodes.link.unopened", ui::icon::warning, ui::Tone::warning};
         case Link::State::starting:

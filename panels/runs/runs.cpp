@@ -14,6 +14,7 @@
 #include "panels/panels.hpp"
 #include "panels/runs/experiment_values.hpp"
 #include "panels/runs/imported_runs.hpp"
+#include "panels/runs/reproduce_form.hpp"
 #include "panels/runs/run_form.hpp"
 #include "panels/runs/run_tools.hpp"
 #include "panels/runs/session_tabs.hpp"
@@ -36,7 +37,8 @@ class RunsPanel final : public ui::Panel {
  public:
     void draw(ui::Context& ctx) override;
     void draw_above(ui::Context& ctx) override;
-    /// runs.new opens the form, run.experiment opens it for an experiment, run.fork for a fork of the selected run.
+    /// runs.new opens the form, run.experiment opens it for an experiment, run.fork for a fork of the selected run,
+    /// run.reproduce shows what it takes to run that one again.
     /// curves.import and curves.import_folder ask for a file or a folder, curves.import=PATH takes that one;
     /// curves.export=csv and =tensorboard write the selected run.
     bool act(const std::string& action, ui::Context& ctx) override;
@@ -51,6 +53,7 @@ class RunsPanel final : public ui::Panel {
     void draw_answers(ui::Context& ctx);
 
     RunForm form_;
+    ReproduceForm again_;
     std::optional<std::string> import_next_;  ///< file or folder that was chosen, to be sent in the next frame
 };
 
@@ -143,6 +146,12 @@ void RunsPanel::draw_above(Context& ctx) {
             dynamic_cast<RunsPanel&>(there).form_.take_over(form);
         });
     }
+    again_.draw(ctx);
+    if (const auto session = again_.take_chosen_session()) {
+        ctx.sessions.hand_over(*session, "runs", [form = again_](ui::Panel& there, Context&) {
+            dynamic_cast<RunsPanel&>(there).again_.take_over(form);
+        });
+    }
 }
 
 void RunsPanel::draw_training_menu(Context& ctx, const TrainingRun& run) {
@@ -173,6 +182,11 @@ void RunsPanel::draw_training_menu(Context& ctx, const TrainingRun& run) {
         form_.open_fork(ctx, run);
     }
     ui::tooltip(ctx.text(!connected ? "runs.offline" : can_fork(run) ? "runs.fork.help" : "runs.fork.no_checkpoint"));
+    const char* why_not = why_not_again(run);
+    if (ImGui::MenuItem(ctx.text.label("reproduce"), nullptr, false, why_not == nullptr && connected)) {
+        again_.open(ctx, run);
+    }
+    ui::tooltip(ctx.text(!connected ? "runs.offline" : why_not != nullptr ? why_not : "reproduce.help"));
     draw_experiment_menu(ctx, run);
     const std::pair<std::uint64_t, std::uint32_t> which{ctx.snapshot.session, run.id};
     const bool beside = ctx.sessions.beside.count(which) != 0, several = ctx.sessions.open.size() > 1;
@@ -220,6 +234,9 @@ void RunsPanel::draw_training_row(Context& ctx, const TrainingRun& run, bool cho
         right = ctx.text.format("runs.row", {{"step", ctx.text.number(static_cast<std::uint64_t>(run.step.back()))},
                                              {"loss", ctx.text.number(history::main_loss(run).back(), 3)}});
     }
+    if (run.replay.is_object()) {
+        right = std::string(base::flag_of(run.replay, "equal") ? "= " : "\u2260 ") + right;
+    }
     if (ctx.sessions.beside.count({ctx.snapshot.session, run.id}) != 0) {
         right = std::string(icon::pin) + " " + right;
     }
@@ -249,6 +266,9 @@ void RunsPanel::draw_training_row(Context& ctx, const TrainingRun& run, bool cho
                                                {"revision", revision.empty() ? base::kNoNumber : revision},
                                                {"compiler", base::text_of(build, "compiler")},
                                                {"cpu", base::text_of(base::member(run.manifest, "machine"), "cpu")}});
+    }
+    if (const std::string replay = replay_text(ctx, run); !replay.empty()) {
+        hint += "\n" + replay;
     }
     if (!run.message.empty()) {
         hint += "\n" + ctx.text.message(run.message);
@@ -362,6 +382,13 @@ bool RunsPanel::act(const std::string& action, Context& ctx) {
         }
         return true;
     }
+    if (action == "run.reproduce") {
+        const TrainingRun* run = selected_run(ctx);
+        if (run != nullptr && why_not_again(*run) == nullptr) {
+            again_.open(ctx, *run);
+        }
+        return true;
+    }
     if (action == "run.experiment") {
         form_.open_experiment(ctx);
         return true;
@@ -426,6 +453,11 @@ bool can_fork_selected(const Context& ctx) {
     return ctx.connected() && run != nullptr && can_fork(*run);
 }
 
+bool can_run_again(const Context& ctx) {
+    const TrainingRun* run = selected_run(ctx);
+    return ctx.connected() && run != nullptr && why_not_again(*run) == nullptr;
+}
+
 }  // namespace
 
 ui::PanelDescription describe_runs() {
@@ -446,6 +478,7 @@ ui::PanelDescription describe_runs() {
              .menu = {"menu.run", 0, 2},
              .available = [](const Context& ctx) { return ctx.connected(); }},
             {.key = "run.fork", .menu = {"menu.run", 1, 1}, .available = can_fork_selected},
+            {.key = "run.reproduce", .menu = {"menu.run", 1, 2}, .available = can_run_again},
             {.key = "curves.import", .menu = {"menu.file", 1}, .available = reads_files_here, .opens = true},
             {.key = "curves.import_folder", .menu = {"menu.file", 1}, .available = reads_files_here, .opens = true}}};
 }

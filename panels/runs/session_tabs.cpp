@@ -1,6 +1,7 @@
 #include "panels/runs/session_tabs.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <string>
 
 #include "panels/node/link_look.hpp"
@@ -15,6 +16,8 @@ using ui::Context;
 using ui::OpenedSession;
 namespace icon = ui::icon;
 
+constexpr std::size_t kMostRows = 2;                          ///< the list of runs is what the panel is for
+constexpr float kLeastWidth = 5;                              ///< em, of a tab that still says which one it is
 constexpr float kMostWidth = 18, kEdge = 0.5f, kGap = 0.45f;  ///< em
 
 /// The name, and the machine where it is another one.
@@ -38,7 +41,8 @@ void draw_ground(const Context& ctx, const OpenedSession& session, ImVec2 low, I
 
 void draw_tab(Context& ctx, const OpenedSession& session, float width) {
     const float height = ImGui::GetFrameHeight();
-    const bool closable = ctx.sessions.open.size() > 1;
+    // A narrow one keeps its room for the name; the middle button closes it all the same.
+    const bool several = ctx.sessions.open.size() > 1, closable = several && (session.front || width > 7 * ctx.em);
     const float main = width - (closable ? height : 0);
     ImGui::PushID(("session" + std::to_string(session.id)).c_str());
     ImGui::BeginGroup();
@@ -49,7 +53,7 @@ void draw_tab(Context& ctx, const OpenedSession& session, float width) {
     if (ImGui::InvisibleButton("###tab", {main, height}, ImGuiButtonFlags_EnableNav)) {
         ctx.sessions.show(session.id);
     }
-    if (closable && ImGui::IsItemClicked(ImGuiMouseButton_Middle)) {
+    if (several && ImGui::IsItemClicked(ImGuiMouseButton_Middle)) {
         ctx.sessions.close(session.id);
     }
     if (ui::tooltip_due()) {
@@ -122,16 +126,73 @@ std::string session_words(const Context& ctx, const OpenedSession& session) {
     return words;
 }
 
-void draw_session_tabs(Context& ctx) {
-    const float room = std::min(ImGui::GetContentRegionAvail().x, kMostWidth * ctx.em);
-    bool first = true;
+std::vector<float> tab_widths(const std::vector<float>& natural, const TabRoom& where) {
+    const auto [room, least, most, gap, last] = where;
+    std::vector<float> widths;
+    std::size_t rows = 1;
+    float right = 0;
+    const auto place = [&](float width) {
+        const float begin = right == 0 ? 0 : right + gap;
+        rows += begin > 0 && begin + width > room ? 1 : 0;
+        right = begin > 0 && begin + width > room ? width : begin + width;
+    };
+    for (const float width : natural) {
+        widths.push_back(std::min({room, most, width}));
+        place(widths.back());
+    }
+    place(last);
+    if (rows <= kMostRows) {
+        return widths;
+    }
+    // All alike, as wide as they may be: the button behind them takes the place of one at most.
+    const std::size_t each = (natural.size() + 1 + kMostRows - 1) / kMostRows;
+    const float width = std::floor(std::min(most, (room + gap) / static_cast<float>(each) - gap));
+    return width < least ? std::vector<float>() : std::vector<float>(natural.size(), width);
+}
+
+namespace {
+
+/// Where so many are open that their tabs would hide the runs: the one in front, and a list of all.
+void draw_choice(Context& ctx) {
+    std::string shown;
     for (const OpenedSession& session : ctx.sessions.open) {
-        const float width = std::min(room, tab_width(ctx, session));
-        if (!first) {
-            ui::flow(width);
+        shown = session.front ? title_of(session) : shown;
+    }
+    ImGui::SetNextItemWidth(ImGui::GetContentRegionAvail().x - 2 * ImGui::GetFrameHeight());
+    if (ui::begin_combo("###sessions.choice", shown)) {
+        for (const OpenedSession& session : ctx.sessions.open) {
+            const std::string label = title_of(session) + "###session" + std::to_string(session.id);
+            if (ImGui::Selectable(label.c_str(), session.front)) {
+                ctx.sessions.show(session.id);
+            }
+            if (ImGui::IsItemClicked(ImGuiMouseButton_Middle)) {
+                ctx.sessions.close(session.id);
+            }
+            ui::tooltip(session_words(ctx, session));
         }
-        first = false;
-        draw_tab(ctx, session, width);
+        ImGui::EndCombo();
+    }
+}
+
+}  // namespace
+
+void draw_session_tabs(Context& ctx) {
+    std::vector<float> natural;
+    for (const OpenedSession& session : ctx.sessions.open) {
+        natural.push_back(tab_width(ctx, session));
+    }
+    const std::vector<float> widths =
+        tab_widths(natural, {ImGui::GetContentRegionAvail().x, kLeastWidth * ctx.em, kMostWidth * ctx.em,
+                             ImGui::GetStyle().ItemSpacing.x, ImGui::GetFrameHeight()});
+    if (widths.empty()) {
+        draw_choice(ctx);
+    } else {
+        for (std::size_t i = 0; i < widths.size(); ++i) {
+            if (i > 0) {
+                ui::flow(widths[i]);
+            }
+            draw_tab(ctx, ctx.sessions.open[i], widths[i]);
+        }
     }
     draw_new(ctx);
     ImGui::Dummy({0, 0.1f * ctx.em});

@@ -29,6 +29,11 @@ double newest_step(const TrainingRun& run) {
     return run.step.empty() ? 0 : run.step.back();
 }
 
+/// Of all that the plots show.
+double last_shown(const ui::Selection& selection, const TrainingRun& run) {
+    return std::max(newest_step(run), selection.last_beside);
+}
+
 /// A square of a curve's colour in front of its name: text in the colour itself would be hard to read.
 void color_mark(const Context& ctx, const ImVec4& color) {
     const float box = 0.62f * ctx.em, line = ImGui::GetTextLineHeight();
@@ -94,7 +99,7 @@ void draw_smoothed_header(const Context& ctx, std::size_t window) {
 void fit_steps(ui::Selection& selection, const TrainingRun& run) {
     selection.follow = true;
     selection.step_min = 0;
-    selection.step_max = std::max(20.0, newest_step(run) * 1.03);
+    selection.step_max = std::max(20.0, last_shown(selection, run) * 1.03);
 }
 
 void follow_steps(ui::Selection& selection, const TrainingRun& run) {
@@ -464,7 +469,7 @@ void StepPlot::draw(Context& ctx, const TrainingRun& run, const StepPlotSpec& sp
         ImPlot::SetupAxis(ImAxis_X1, nullptr, axis);
         ImPlot::SetupAxisLinks(ImAxis_X1, &selection.step_min, &selection.step_max);
         ImPlot::SetupAxisLimitsConstraints(
-            ImAxis_X1, 0, std::max({100.0, newest_step(run) * 1.5, static_cast<double>(run.planned_steps)}));
+            ImAxis_X1, 0, std::max({100.0, last_shown(selection, run) * 1.5, static_cast<double>(run.planned_steps)}));
         ImPlot::SetupAxisZoomConstraints(ImAxis_X1, kFewestSteps, kInfinity);
         ImPlot::SetupAxisFormat(ImAxis_X1, ui::format_tick, language);
         ImPlot::SetupAxis(ImAxis_Y1, nullptr, axis);
@@ -485,7 +490,7 @@ void StepPlot::draw(Context& ctx, const TrainingRun& run, const StepPlotSpec& sp
         ui::draw_axis_name(ctx, low, extent, ctx.text("training.axis.step"));
         ImPlot::EndPlot();
         if (selection.step_min != before_min || selection.step_max != before_max) {
-            selection.follow = selection.step_max >= newest_step(run);
+            selection.follow = selection.step_max >= last_shown(selection, run);
         }
         if (hovered && ImGui::IsMouseDoubleClicked(ImGuiMouseButton_Left)) {
             fit_steps(selection, run);

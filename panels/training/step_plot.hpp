@@ -57,7 +57,7 @@ void draw_smoothed_header(const ui::Context& ctx, std::size_t window);
 
 /// Moves the shared step axis with the newest step while it follows; called by each panel before it draws step plots.
 void follow_steps(ui::Selection& selection, const history::TrainingRun& run);
-/// The whole run, and follows it.
+/// The whole run with what is drawn beside it, and follows it.
 void fit_steps(ui::Selection& selection, const history::TrainingRun& run);
 /// A column of step numbers counts as complete when it rises by one: more is a hole.
 inline constexpr double kStepGap = 1;

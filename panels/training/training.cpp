@@ -101,6 +101,7 @@ class TrainingPanel final : public ui::Panel {
     EarlierKey earlier_key_;
     std::vector<Beside> beside_;
     BesideKey beside_key_;
+    double last_beside_ = 0;              ///< of all their steps
     history::TrainingRun imports_alone_;  ///< the steps of imported runs where there is no training
     Sums sums_{};
     std::uint32_t sums_run_ = 0;
@@ -397,10 +398,12 @@ void TrainingPanel::update_beside(Context& ctx) {
     }
     beside_key_ = std::move(key);
     beside_.clear();
+    last_beside_ = 0;
     std::map<Plot, std::size_t> drawn;  // before, in the same plot
     for (const auto& run : runs) {
         for (std::size_t i = 0; i < run->curves.size(); ++i) {
             const history::ImportedCurve& curve = run->curves[i];
+            last_beside_ = std::max(last_beside_, curve.step.empty() ? 0 : curve.step.back());
             Beside beside{
                 .key = "training.imported." + std::to_string(run->id) + "." + std::to_string(i),
                 .name = run->name + ctx.text("common.colon") + curve.name +
@@ -688,6 +691,7 @@ void TrainingPanel::draw_plots(Context& ctx, const TrainingRun& run) {
     update_sums(run);
     update_earlier(ctx, run);
     update_beside(ctx);
+    ctx.selection.last_beside = last_beside_;
     follow_steps(ctx.selection, run);
     // In a small place the plots keep a size in which they can be read, and the panel scrolls.
     const ImVec2 there = ImGui::GetContentRegionAvail();

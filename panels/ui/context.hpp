@@ -38,6 +38,7 @@ struct Selection {
     /// Linked step axis of all training plots; follow = newest steps stay in sight.
     double step_min = 0, step_max = 100;
     bool follow = true;
+    double last_beside = 0;  ///< the last step of the curves of other tools that are drawn beside the run; 0: none
 };
 
 /// Pixels that lie on the graphics card, to be drawn with ImDrawList::AddImage(). Freed with its last owner, on the GUI

@@ -804,6 +804,25 @@ Seeds curve_files() {
             "step,loss [nats/token],\"a \"\"b\"\"\"\n1,2.5,NaN\n2,,3\n", "Step;Value;Wall time\n1;2,5;3\n"};
 }
 
+/// Those of real models that llama.cpp brings for its tests, and what people write seldom.
+Seeds templates() {
+    Seeds all = {
+        "{% macro m(a, b=2) %}{{ a ~ b }}{% endmacro %}{{ m(1) }}{% set n = namespace(x=0) %}"
+        "{% for k, v in {'a': 1}.items() recursive %}{% set n.x = n.x + v %}{{ loop.index }}{% else %}-{% endfor %}",
+        "{{ messages[-1].content | trim | upper | replace('A', 'B') }}{{ [3, 1, 2] | sort | join(', ') }}",
+        "{{ 'ab' * 3 }}{{ messages | selectattr('role', 'equalto', 'user') | map(attribute='content') | list }}",
+        "{%- if messages is defined and not tools is none -%}{{ messages | tojson(indent=2) }}{%- elif 1 -%}"
+        "{{ 'a' if 1 > 2 else ('b' if true else 'c') }}{%- endif -%}{# remark #}{{ 1.5 // 0.5 }}{{ 'abc'[::-1] }}",
+        "{% filter upper %}{{ raise_exception('no') if messages | length > 9 }}{% endfilter %}"
+        "{% call m() %}x{% endcall %}{% generation %}y{% endgeneration %}"};
+    std::error_code none;
+    for (const auto& entry : fs::directory_iterator(MOESCOPE_TEMPLATES, none)) {
+        all.push_back(read_text(entry.path()));
+    }
+    std::sort(all.begin(), all.end());
+    return all;
+}
+
 const std::map<std::string, std::function<Seeds()>>& makers() {
     static const std::map<std::string, std::function<Seeds()>> all = {
         {"frame", frames},
@@ -828,6 +847,7 @@ const std::map<std::string, std::function<Seeds()>>& makers() {
         {"tokenizer_json", tokenizers},
         {"tokenizer_model", tokenizer_models},
         {"text_rules", text_settings},
+        {"chat_template", templates},
         {"trace", traces},
         {"chunk", chunks},
         {"scores", scores},

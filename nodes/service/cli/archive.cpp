@@ -33,7 +33,8 @@ sessions::ArchiveProgress progress_until(HeldSignals& signals) {
 
 int archive_command(const ArchiveOptions& options) {
     HeldSignals signals;
-    sessions::OutputFile out(options.out, sessions::existing_files(options.force, "--force"), {options.what});
+    sessions::OutputFile out(options.out, sessions::existing_files(options.force, "--force"), {options.what},
+                             sessions::Readers::owner);
     const auto summary = sessions::write_archive(options.what, out.temporary(), progress_until(signals));
     out.commit();
     std::error_code ignored;
@@ -53,7 +54,7 @@ json runs_of(sessions::Session& session) {
         runs.push_back({{"run", id},
                         {"kind", protocol::run_kind_name(run->kind)},
                         {"name", run->name},
-                        {"state", protocol::run_state_name(run->state)}});
+                        {"state", protocol::run_state_name(history::present_state(session, run->state))}});
     }
     return runs;
 }
@@ -116,7 +117,8 @@ void add_open(CLI::App& app, Chosen& chosen) {
     const auto options = std::make_shared<ArchiveOptions>();
     auto* open = app.add_subcommand("open", "Unpack an archive, and list the runs of a session");
     open->add_option("what", options->what, "Archive, or session folder")->required()->check(filled());
-    open->add_option("--out", options->out, "New folder for what is unpacked (NAME of NAME.moescope)")->check(filled());
+    open->add_option("--out", options->out, "New folder for what is unpacked; left out: NAME beside NAME.moescope")
+        ->check(filled());
     open->add_flag("--json", options->json, "JSON on standard output");
     open->callback([&chosen, options] { chosen.command = [options](const Paths&) { return open_command(*options); }; });
 }

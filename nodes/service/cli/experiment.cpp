@@ -386,8 +386,12 @@ std::string balancing_names() {
 void add_experiment(CLI::App& app, Chosen& chosen) {
     const auto options = std::make_shared<ExperimentOptions>();
     auto* command = app.add_subcommand("experiment", "Train several runs that differ in one setting, and compare them");
+    command->footer(
+        "Needs --preset or --config, and --key with --values, or --settings; with --session alone it goes on with the "
+        "experiment of the session.");
     auto* what = command->add_option_group("what");
-    what->add_option("--preset", options->preset, "Name of a preset")->check(filled());
+    what->add_option("--preset", options->preset, "Name of a preset, such as workshop; any other word lists them")
+        ->check(filled());
     what->add_option("--config", options->config, "Configuration file (JSON)")->check(filled());
     what->require_option(0, 1);
     command->add_option("--key", options->key, "The setting in which the runs differ")->check(filled());

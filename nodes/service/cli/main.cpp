@@ -3,15 +3,19 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <signal.h>
+#include <span>
 #include <string>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/error.hpp"
+#include "base/file_io.hpp"
 #include "base/foreign_text.hpp"
 #include "base/installation.hpp"
+#include "engine/comm/mpi_comm.hpp"
 #include "engine/text/dataset.hpp"
 #include "nodes/service/cli/console.hpp"
 #include "nodes/service/cli/subcommands.hpp"
@@ -43,6 +47,20 @@ void print_error(const std::string& message) {
     fmt::print(stderr, "moescope-node: {}\n", moescope::base::one_line(message, kLongestError));
 }
 
+/// Once Ctrl-C has reached mpirun too, it passes nothing on any more: what a person has to know goes to their terminal.
+void tell_terminal(const std::string& message) {
+    if (moescope::engine::comm::launched_ranks() == 1 || isatty(STDERR_FILENO) != 0) {
+        return;
+    }
+    // Ours is no process group of the foreground: without this, a terminal may stop us for it.
+    signal(SIGTTOU, SIG_IGN);
+    const moescope::base::Descriptor terminal(open("/dev/tty", O_WRONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
+    if (terminal) {
+        const std::string line = "\r\nmoescope-node: " + moescope::base::one_line(message, kLongestError) + "\r\n";
+        (void)moescope::base::write_all(terminal.get(), std::as_bytes(std::span(line)));
+    }
+}
+
 bool is_pipe(int file) {
     struct stat status {};
     return fstat(file, &status) == 0 && (S_ISFIFO(status.st_mode) || S_ISSOCK(status.st_mode));
@@ -72,6 +90,10 @@ int main(int argc, char** argv) {
     CLI::App app("Trains, runs and probes language models; serves Moescope workbenches", "moescope-node");
     app.set_version_flag("--version", MOESCOPE_VERSION);
     app.require_subcommand(1);
+    app.footer(
+        "moescope-node SUBCOMMAND --help says more. A first run: moescope-node train --preset workshop --steps 100 "
+        "--out "
+        "S");
     Chosen chosen;
     for (const auto add : kSubcommands) {
         add(app, chosen);
@@ -92,12 +114,23 @@ int main(int argc, char** argv) {
                     "; --help shows how it is used");
         return 2;
     }
+    if (const int ranks = moescope::engine::comm::launched_ranks(); ranks > 1 && !chosen.shares_work) {
+        // Each would do all of it, and into one place. One of them says so.
+        if (moescope::engine::comm::launched_rank() == 0) {
+            print_error(
+                fmt::format("{} of these were started together, and only train (without --replay and --node) shares "
+                            "its work among processes; start this command once, without mpirun or srun",
+                            ranks));
+        }
+        return 2;
+    }
     int status = 1;
     try {
         status = chosen.command(find_paths());
     } catch (const Stopped& stopped) {
         std::fflush(stdout);
         print_error(fit_to_show(stopped.sentence()).english());
+        tell_terminal(fit_to_show(stopped.sentence()).english());
         _exit(stopped.status());
     } catch (const std::bad_alloc&) {
         print_error("there is not enough memory for this");

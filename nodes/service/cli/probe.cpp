@@ -269,6 +269,7 @@ int probe_command(const Paths& paths, const ProbeOptions& options) {
 void add_probe(CLI::App& app, Chosen& chosen) {
     const auto options = std::make_shared<ProbeOptions>();
     auto* probe = app.add_subcommand("probe", "Ask two or more models the questions of a set");
+    probe->footer("Needs --out, or --node: then it is asked in that node's session.");
     probe->add_option("--set", options->set, "Name of a probe set, or a file")->required()->check(filled());
     probe->add_option("--models", options->models, "Models, separated by commas")
         ->required()

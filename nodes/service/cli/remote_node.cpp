@@ -1,5 +1,7 @@
 #include "nodes/service/cli/remote_node.hpp"
 
+#include <fmt/format.h>
+
 #include "base/error.hpp"
 #include "nodes/transport/node_address.hpp"
 
@@ -80,11 +82,18 @@ nlohmann::json RemoteNode::ask(HeldSignals& signals, const std::string& command,
     return result.value;
 }
 
-CLI::Option* add_node_option(CLI::App& command, std::string& node) {
+base::Sentence with_option(const base::Sentence& said, const char* force) {
+    if (said.id() != sessions::kMayBeReplaced || said.arguments().size() != 1) {
+        return said;
+    }
+    return say("{} is there already; choose another name, or say that it shall be replaced ({})",
+               said.arguments().front(), force);
+}
+
+CLI::Option* add_node_option(CLI::App& command, std::string& node, const char* what) {
     return command
-        .add_option(
-            "--node", node,
-            "Do it on another machine: ssh://[user@]host[:port], tls://host:port of a paired node, or unix:PATH")
+        .add_option("--node", node,
+                    fmt::format("{}: ssh://[user@]host[:port], tls://host:port of a paired node, or unix:PATH", what))
         ->check(filled());
 }
 

@@ -36,7 +36,9 @@ class RemoteNode {
     std::unique_ptr<client::NodeClient> client_;
 };
 
-/// The option --node of a command.
-CLI::Option* add_node_option(CLI::App& command, std::string& node);
+/// What a node has said, with the option by which this command is told to replace a file that is there.
+base::Sentence with_option(const base::Sentence& said, const char* force);
+/// The option --node of a command. `what` it means there, before the kinds of addresses.
+CLI::Option* add_node_option(CLI::App& command, std::string& node, const char* what = "Do it on another machine");
 
 }  // namespace moescope::node

@@ -115,7 +115,7 @@ void add_serve(CLI::App& app, Chosen& chosen) {
         ->add_option(
             "--disk-reserve", options->disk_reserve,
             "Bytes that stay free on the disk of the session: with less a run is paused after a checkpoint; left "
-            "out: as node.disk has set it, else two checkpoints and a segment of the journal; 0: nobody watches")
+            "out: as it was set in the window, else two checkpoints and a segment of the journal; 0: nobody watches")
         ->check(whole_number(0, std::numeric_limits<std::int64_t>::max()));
     serve
         ->add_option("--keep-models", options->keep_models,

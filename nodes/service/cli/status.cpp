@@ -103,7 +103,7 @@ int status_command(const Paths& paths, const StatusCommand& options) {
 void add_status(CLI::App& app, Chosen& chosen) {
     const auto options = std::make_shared<StatusCommand>();
     auto* status = app.add_subcommand("status", "What a node is and does: jobs, devices, versions");
-    add_node_option(*status, options->node)->required();
+    add_node_option(*status, options->node, "The node")->required();
     status->add_flag("--json", options->json, "JSON on standard output");
     status->callback([&chosen, options] {
         chosen.command = [options](const Paths& paths) { return status_command(paths, *options); };

@@ -12,6 +12,7 @@ namespace moescope::node {
 /// What the command line asks for; gives the exit status, throws to fail (main prints the one sentence).
 struct Chosen {
     std::function<int(const Paths&)> command;
+    bool shares_work = false;  ///< may be started as several processes by mpirun or srun
 };
 
 void add_serve(CLI::App& app, Chosen& chosen);

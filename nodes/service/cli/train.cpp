@@ -373,8 +373,12 @@ int train_command(const Paths& paths, const TrainOptions& options) {
 void add_train(CLI::App& app, Chosen& chosen) {
     const auto options = std::make_shared<TrainOptions>();
     auto* train = app.add_subcommand("train", "Train a mixture-of-experts model");
+    train->footer(
+        "Needs --out, and --preset, --config or --init: train --preset workshop --steps 100 --out S\n"
+        "With --node it trains in that node's session; with --replay it takes everything from the session.");
     auto* what = train->add_option_group("what");
-    what->add_option("--preset", options->preset, "Name of a preset")->check(filled());
+    what->add_option("--preset", options->preset, "Name of a preset, such as workshop; any other word lists them")
+        ->check(filled());
     what->add_option("--config", options->config, "Configuration file (JSON)")->check(filled());
     what->require_option(0, 1);
     train
@@ -438,6 +442,7 @@ void add_train(CLI::App& app, Chosen& chosen) {
                 "--all-to-all needs --expert-parallel of at least 2: tokens go to the experts "
                 "of other processes");
         }
+        chosen.shares_work = options->replay.empty();
         chosen.command = [options](const Paths& paths) {
             return options->replay.empty() ? train_command(paths, *options) : replay_command(paths, *options);
         };

@@ -108,7 +108,7 @@ json carry_out(RemoteNode& node, HeldSignals& signals, const std::string& comman
     }
     const client::CommandResult& result = end->results.at(id);
     if (result.state != State::done) {
-        throw base::Error(result.error);
+        throw base::Error(with_option(result.error, "--force"));
     }
     return result.value;
 }
@@ -241,7 +241,7 @@ void add_pull(CLI::App& app, Chosen& chosen) {
     pull->add_flag("--list", options->list, "What can be fetched")->excludes(name);
     pull->add_flag("--force", options->force, "Replace a file that is there");
     pull->add_flag("--json", options->json, "JSON on standard output");
-    add_node_option(*pull, options->node)->required();
+    add_node_option(*pull, options->node, "The node that it comes from")->required();
     pull->callback([&chosen, options] {
         if (!options->list && options->name.empty()) {
             throw CLI::RequiredError("name");
@@ -258,7 +258,7 @@ void add_push(CLI::App& app, Chosen& chosen) {
     push->add_flag("--add-model", options->add, "Add it to the node's models (needs the role admin)");
     push->add_flag("--force", options->force, "Replace a file that is there");
     push->add_flag("--json", options->json, "JSON on standard output");
-    add_node_option(*push, options->node)->required();
+    add_node_option(*push, options->node, "The node that it goes to")->required();
     push->callback([&chosen, options] {
         if (!options->name.empty() && options->files.size() > 1) {
             throw CLI::ValidationError("push --name goes with one file");

@@ -52,6 +52,11 @@ json confine(json parameters, const fs::path& session, const std::function<bool(
         }
     };
     for (auto& [key, value] : parameters.items()) {
+        if (key == "session" && value.is_string()) {  // whose records would name any file of this machine as their data
+            throw CommandError(
+                say("from another machine only runs of this node's own session can be run again, not those of '{}'",
+                    text(value)));
+        }
         if (key == "path") {
             below(value);
         } else if (key == "data" && text(value).find_first_of("/.~") != std::string::npos) {

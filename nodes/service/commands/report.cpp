@@ -7,6 +7,7 @@
 
 #include "base/sha256.hpp"
 #include "nodes/history/journal_reader.hpp"
+#include "nodes/protocol/run_state.hpp"
 #include "nodes/service/library/command_error.hpp"
 #include "report/from_session.hpp"
 
@@ -72,6 +73,23 @@ report::Input report_input(sessions::Session& session, const std::string& langua
         records_sha256[run] = hash.finish();
     }
     report::Input input = report::input_of(history, records_sha256, messages);
+    // Of a session that no program has open, nothing goes on.
+    const auto show_present = [&](report::Run& run) {
+        if (const auto state = protocol::run_state_named(run.state)) {
+            run.state = protocol::run_state_name(history::present_state(session, *state));
+        }
+    };
+    for (report::Training& training : input.trainings) {
+        show_present(training.run);
+    }
+    for (report::Comparison& comparison : input.comparisons) {
+        for (report::Answer& answer : comparison.answers) {
+            show_present(answer.run);
+        }
+    }
+    for (report::Probe& probe : input.probes) {
+        show_present(probe.run);
+    }
     input.language = language;
     input.title = session.folder().filename().string();
     input.program = std::string("Moescope ") + MOESCOPE_VERSION;

@@ -42,6 +42,8 @@ const std::map<std::string, Service::Command>& Service::commands() {
         {"train.steps", {&Service::train_steps, Lane::steps, false, true, viewer}},
         {"train.fork", {&Service::train_fork, slow, true}},
         {"train.continue", {&Service::train_continue, slow, true}},
+        {"reproduce.check", {&Service::reproduce_check, Lane::replays, false, true}},
+        {"reproduce.start", {&Service::reproduce_start, Lane::replays, true}},
         {"experiment.start", {&Service::experiment_start, slow, true}},
         {"experiment.cancel", {&Service::experiment_cancel, quick, false}},
         {"generate.start", {&Service::generate_start, quick, true}},

@@ -81,6 +81,7 @@ class Service final : public transport::RequestHandler {
         reports,
         traces,   ///< traces and curves of other tools and for them
         models,   ///< exports of models
+        replays,  ///< reads recorded runs whole, and their data
         devices,  ///< opens GPUs, to look at them and to plan runs for them; shows no task
         files,    ///< opens, packs and compares what is fetched and sent
         ranges,   ///< reads and writes a part of it
@@ -136,6 +137,8 @@ class Service final : public transport::RequestHandler {
     void train_expert(const nlohmann::json& parameters, Reply reply);
     void train_steps(const nlohmann::json& parameters, Reply reply);
     void train_fork(const nlohmann::json& parameters, Reply reply);
+    void reproduce_check(const nlohmann::json& parameters, Reply reply);
+    void reproduce_start(const nlohmann::json& parameters, Reply reply);
     void begin_experiment(history::Experiment experiment, const Reply& reply);
     /// Does it on this lane, or on that of devices where one of the runs would have to open another device than the
     /// processor: that may take a second.

@@ -52,7 +52,7 @@ void Service::curves_export(const json& value, Reply reply) {
         throw CommandError(say("curves can't be written as '{}'; csv and tensorboard are the forms", format));
     }
     const fs::path path = fs::absolute(parameters.path("path"));
-    const auto existing = sessions::existing_files(parameters.flag("replace", false), "replace");
+    const auto existing = existing_as(parameters);
     curves::RunCurves curves;
     {
         const BoardTask task(board_, fmt::format("curves-{}", ++outputs_), protocol::TaskKind::curves,

@@ -78,7 +78,8 @@ void Service::files_list(const json& value, Reply reply) {
         std::error_code gone;
         const std::string name = it->path().filename().string();
         const bool folder = fs::is_directory(it->symlink_status(gone));
-        if (name.starts_with(".") || (folder && name.ends_with(".part"))) {  // not whole yet
+        const bool unfinished = folder && fs::exists(it->path() / transfer::kNotes, gone);
+        if (name.starts_with(".") || unfinished) {
             if (folder) {
                 it.disable_recursion_pending();
             }
@@ -182,11 +183,13 @@ void Service::files_receive(const json& value, Reply reply) {
     const std::string name = parameters.path("name");
     const fs::path target = confined(shared_files(session_->folder()), name);
     base::make_private_folders(target.parent_path());
-    transfers_.close_incoming(target);  // of who has lost its connection, most of all
+    // Of who has lost its connection, most of all.
+    const std::uint64_t viewer = asker(Lane::files).viewer;
+    transfers_.close_incoming(target, viewer, [this](std::uint64_t other) { return server_->heard(other); });
     const auto object = std::make_shared<Object>();
-    object->in = std::make_unique<transfer::Incoming>(
-        target, std::move(*what), sessions::existing_files(parameters.flag("replace", false), "replace"),
-        disk_.reserve_for(0));
+    object->viewer = viewer;
+    object->in =
+        std::make_unique<transfer::Incoming>(target, std::move(*what), existing_as(parameters), disk_.reserve_for(0));
     json answer = {{"have", object->in->have()},
                    {"bytes_done", object->in->bytes_done()},
                    {"afresh", object->in->afresh()},

@@ -263,7 +263,7 @@ void Service::models_export(const json& value, Reply reply) {
     order.precision = parameters.text("precision", order.precision);
     order.router = parameters.text("router", order.router);
     order.out = std::filesystem::absolute(parameters.path("path"));
-    order.existing = sessions::existing_files(parameters.flag("replace", false), "replace");
+    order.existing = existing_as(parameters);
     check(order);
     if (!order.is_gguf() && (parameters.has("precision") || parameters.has("router"))) {
         throw CommandError(say("'precision' and 'router' are of GGUF files; leave them out with '{}'", order.format));
@@ -311,7 +311,7 @@ void Service::report_write(const json& value, Reply reply) {
     const Parameters parameters(value, {"path", "language", "replace"});
     const std::filesystem::path path = std::filesystem::absolute(parameters.path("path"));
     const std::string language = parameters.text("language", "en");
-    const auto existing = sessions::existing_files(parameters.flag("replace", false), "replace");
+    const auto existing = existing_as(parameters);
     {
         BoardTask task(board_, fmt::format("report-{}", ++outputs_), protocol::TaskKind::report,
                        path.filename().string());

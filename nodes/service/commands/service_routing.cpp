@@ -176,7 +176,7 @@ void Service::route_export(const json& value, Reply reply) {
     const std::string format = format_of(parameters);
     const fs::path path = fs::absolute(parameters.path("path"));
     refuse_while_it_goes_on(run);
-    sessions::OutputFile output(path, sessions::existing_files(parameters.flag("replace", false), "replace"));
+    sessions::OutputFile output(path, existing_as(parameters));
     std::uint64_t lost = 0;
     std::size_t damaged = 0;
     Sentence incomplete;

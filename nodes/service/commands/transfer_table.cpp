@@ -88,7 +88,35 @@ std::optional<ObjectId> TransferTable::packed_session(const std::string& version
     return std::nullopt;
 }
 
-void TransferTable::close_incoming(const std::filesystem::path& target) {
+std::set<std::uint64_t> TransferTable::senders(const std::filesystem::path& target, std::uint64_t but) {
+    constexpr std::chrono::minutes kForgotten{2};  // it fails then, or waits for its person
+    const auto now = std::chrono::steady_clock::now();
+    std::set<std::uint64_t> all;
+    const std::lock_guard lock(mutex_);
+    for (const auto& [id, kept] : objects_) {
+        if (kept.object->in && kept.object->in->target() == target && kept.object->viewer != but &&
+            now - kept.used < kForgotten) {
+            all.insert(kept.object->viewer);
+        }
+    }
+    return all;
+}
+
+void TransferTable::close_incoming(const std::filesystem::path& target, std::uint64_t viewer, const Heard& heard) {
+    constexpr std::chrono::seconds kSilence{7};  // a viewer that is there sends a PING every 5 s
+    const auto since = std::chrono::steady_clock::now();
+    for (const std::uint64_t other : senders(target, viewer)) {
+        for (auto last = heard(other); last && std::chrono::steady_clock::now() - since < kSilence;
+             last = heard(other)) {
+            if (*last > since) {
+                throw CommandError(
+                    base::say("another workbench is sending {} right now; wait until it has come, or choose another "
+                              "name",
+                              target.filename()));
+            }
+            std::this_thread::sleep_for(std::chrono::milliseconds(5));
+        }
+    }
     constexpr std::chrono::seconds kPatience{10};
     std::vector<std::weak_ptr<Object>> closed;
     {

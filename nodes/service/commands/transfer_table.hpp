@@ -2,11 +2,14 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 
 #include "nodes/protocol/ranges.hpp"
@@ -28,6 +31,7 @@ class TransferTable {
         std::unique_ptr<transfer::Incoming> in;
         std::shared_ptr<const void> hold;  ///< what has to stay as long as it is sent: a checkpoint, a packed session
         bool packed_session = false;
+        std::uint64_t viewer = 0;  ///< who has opened it
         std::mutex mutex;
     };
 
@@ -37,8 +41,12 @@ class TransferTable {
     void close(const std::string& id);
     /// A session that was packed before and has this version, to go on with.
     std::optional<protocol::ObjectId> packed_session(const std::string& version);
-    /// Lets go of what comes to this place, so that it can be begun again: waits for a range that is being written.
-    void close_incoming(const std::filesystem::path& target);
+    /// When something last came from a viewer; nothing when it has gone.
+    using Heard = std::function<std::optional<std::chrono::steady_clock::time_point>(std::uint64_t viewer)>;
+    /// Lets go of what comes to this place, so that `viewer` can begin it again: waits for a range that is being
+    /// written. Throws CommandError while another viewer, which is still there, sends it: to know that one from a
+    /// connection that was cut takes a few seconds.
+    void close_incoming(const std::filesystem::path& target, std::uint64_t viewer, const Heard& heard);
 
     /// Reads or writes a range. Does not throw.
     transport::RangeAnswer carry_out(const transport::RangeRequest& request);
@@ -50,6 +58,8 @@ class TransferTable {
     };
     std::shared_ptr<Object> find(const protocol::ObjectId& id);  ///< null when there is none
     void let_go_of_old();                                        ///< with the lock held
+    /// The viewers, but that one, that have sent something to this place lately.
+    std::set<std::uint64_t> senders(const std::filesystem::path& target, std::uint64_t but);
 
     std::mutex mutex_;
     std::map<protocol::ObjectId, Kept> objects_;

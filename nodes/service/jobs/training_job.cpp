@@ -23,6 +23,7 @@
 #include "engine/train/memory_check.hpp"
 #include "nodes/history/run_title.hpp"
 #include "nodes/service/jobs/rank_group.hpp"
+#include "nodes/service/jobs/recorded_run.hpp"
 #include "nodes/service/jobs/run_names.hpp"
 #include "nodes/service/jobs/step_records.hpp"
 #include "nodes/service/library/build_info.hpp"
@@ -601,6 +602,14 @@ void TrainingJob::announce(bool with_data) {
     if (!order_.frozen.empty()) {
         manifest["frozen_experts"] = order_.frozen;
     }
+    if (with_data && order_.recorded) {
+        if (auto other = other_data(order_.recorded->run().manifest, data_->sha256)) {
+            order_.recorded->add({std::move(*other)});
+        }
+    }
+    if (order_.recorded) {
+        manifest["replay"] = order_.recorded->origin();
+    }
     if (with_data) {
         manifest["corpus_sha256"] = data_->sha256;
         manifest["corpus_tokens"] = data_->train_tokens.size();
@@ -633,6 +642,9 @@ void TrainingJob::finish(RunState state, const Sentence& message) {
         if (state == RunState::done || (state == RunState::stopped && result_.steps > 0)) {
             result_.parameters_sha256 = trainer_->parameters_sha256();
             record["parameters_sha256"] = result_.parameters_sha256;
+        }
+        if (order_.recorded) {
+            record["replay"] = order_.recorded->outcome(result_.parameters_sha256, result_.steps);
         }
     }
     parts_.sink.write_json(RecordType::run_ended, record);
@@ -910,6 +922,12 @@ void TrainingJob::write_step(const engine::StepStats& stats) {
         record.memory_bytes = static_cast<double>(base::resident_memory(getpid()));
     }
     parts_.sink.write(RecordType::step, protocol::encode_step(record));
+    if (order_.recorded && order_.recorded->compare(record)) {
+        event("difference",
+              sentence_json("text", say("the first step that is not as in the recorded run: its loss was {:.9g} and is "
+                                        "{:.9g}",
+                                        order_.recorded->recorded_loss(), stats.loss)));
+    }
     if (!stats.ranks.empty()) {
         add_ranks(stats.ranks, stats.step);
     }

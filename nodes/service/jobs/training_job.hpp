@@ -31,6 +31,8 @@ struct ForkPoint {
 };
 
 /// What to train. `start_training` and `continue_training` make one.
+class RecordedRun;
+
 struct TrainingRequest {
     std::uint32_t run = 0;
     std::string name;
@@ -57,6 +59,7 @@ struct TrainingRequest {
     Sentence alone;               ///< why a run of several processes goes on in one; empty: it does not
     std::string earlier_device;   ///< of a run that goes on on another one
     std::uint64_t last_step = 0;  ///< end after this step, the schedule being that of `config`; 0: its number of steps
+    std::shared_ptr<RecordedRun> recorded;  ///< that this one repeats and is compared with; null: none
 };
 
 /// What a run starts from, opened.

@@ -156,4 +156,10 @@ std::uint64_t Parameters::seed(std::uint64_t otherwise) const {
     return *whole;
 }
 
+sessions::Existing existing_as(const Parameters& parameters) {
+    // Who does not know the parameter has no way to say it.
+    return sessions::existing_files(parameters.flag("replace", false),
+                                    parameters.has("replace") ? sessions::kReplaceParameter : std::string_view());
+}
+
 }  // namespace moescope::node

@@ -9,6 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "sessions/outputs.hpp"
+
 namespace moescope::node {
 
 class Parameters {
@@ -40,5 +42,8 @@ class Parameters {
  private:
     const nlohmann::json& value_;
 };
+
+/// The parameter "replace" of a command that writes a file.
+sessions::Existing existing_as(const Parameters& parameters);
 
 }  // namespace moescope::node

@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/scratch_folder.hpp"
 #include "nodes/client/runtime_folder.hpp"
 #include "tests/nodes/service/program.hpp"
 
@@ -24,7 +25,8 @@ std::set<std::string> names_in(const fs::path& folder) {
     return names;
 }
 
-/// A process that owns a runtime folder and waits to be killed.
+/// A process that owns such a folder and waits to be killed.
+template <class Folder = client::RuntimeFolder>
 class Owner {
  public:
     Owner() {
@@ -34,7 +36,7 @@ class Owner {
         }
         process_ = fork();
         if (process_ == 0) {
-            const client::RuntimeFolder owned;
+            const Folder owned;
             (void)!::write(ready[1], owned.path().c_str(), owned.path().string().size());
             for (;;) {
                 pause();
@@ -69,7 +71,7 @@ TEST(RuntimeFolder, TheNextOneCleansUpAfterTheDead) {
     fs::create_directory(base / "moescope-folder");
     fs::create_directory(base / "moescope-abcdef");  // no owner's lock: it may be in the making
     {
-        Owner alive, dead;
+        Owner<> alive, dead;
         ASSERT_EQ(alive.folder.parent_path(), base.path());
         write_text(dead.folder / "node.log", "last words");
         dead.end();
@@ -82,6 +84,24 @@ TEST(RuntimeFolder, TheNextOneCleansUpAfterTheDead) {
     }
     { const client::RuntimeFolder another; }
     EXPECT_EQ(names_in(base.path()), (std::set<std::string>{"moescope-folder", "moescope-abcdef"}));
+}
+
+/// Copies of databases, lent files: a killed node has them in the system's temporary folder.
+TEST(ScratchFolder, TheNextProcessCleansUpAfterTheDead) {
+    const TemporaryFolder base;
+    const Variable temporary("TMPDIR", base.path());
+    {
+        Owner<base::ScratchFolder> alive, dead;
+        ASSERT_EQ(alive.folder.parent_path().parent_path(), base.path());
+        write_text(dead.folder / "session.db", "a copy");
+        EXPECT_EQ(fs::status(dead.folder).permissions(), fs::perms::owner_all);
+        dead.end();
+        ASSERT_TRUE(fs::exists(dead.folder));
+        const Owner<base::ScratchFolder> next;
+        EXPECT_FALSE(fs::exists(dead.folder.parent_path()));
+        EXPECT_TRUE(fs::exists(alive.folder));
+        EXPECT_TRUE(fs::exists(next.folder));
+    }
 }
 
 }  // namespace

@@ -10,6 +10,7 @@
 #include "nodes/service/library/machine.hpp"
 #include "nodes/service/library/paths.hpp"
 #include "tests/nodes/service/program.hpp"
+#include "tests/nodes/service/workbench.hpp"
 
 namespace moescope::test {
 namespace {
@@ -147,6 +148,85 @@ TEST_F(Reproduction, TheCommandSaysItBeforeItBegins) {
     EXPECT_EQ(gone.status, 3) << gone.error;
     EXPECT_NE(gone.out.find("- "), std::string::npos) << gone.out;
     EXPECT_EQ(run_node({"reproduce", session.string(), "--check", "--run", "7"}).status, 1);
+}
+
+std::function<bool(const Snapshot&)> ended(std::uint32_t run) {
+    return [run](const Snapshot& now) {
+        const auto* one = training(now, run);
+        return one != nullptr && protocol::ended(one->state);
+    };
+}
+
+/// The window's way: a node runs one of its own runs again, knobs and all, and tells what came out.
+TEST_F(Reproduction, ANodeRunsItsOwnRunAgain) {
+    Workbench bench(folder / "session");
+    bench.done("train.start",
+               {{"config", tiny_config(8, 4)}, {"data", corpus.string()}, {"name", "first"}, {"paused", true}});
+    bench.wait("a pause", [](const Snapshot& s) {
+        return training(s, 1) != nullptr && training(s, 1)->state == RunState::paused;
+    });
+    bench.done("train.step", {{"run", 1}, {"count", 3}});
+    bench.wait("3 steps", [](const Snapshot& s) { return training(s, 1)->step.size() == 3; });
+    EXPECT_NE(bench.failed("reproduce.start", {{"run", 1}}).find("still going on"), std::string::npos);
+    bench.done("train.set", {{"run", 1}, {"learning_rate", 0.0001}});
+    bench.done("train.expert", {{"run", 1}, {"layer", 0}, {"expert", 1}, {"action", "disable"}});
+    bench.done("train.resume", {{"run", 1}});
+    bench.wait("the end", ended(1));
+
+    const json checked = bench.done("reproduce.check", {{"run", 1}});
+    EXPECT_EQ(checked["steps"], 8);
+    for (const json& one : checked["differences"]) {
+        EXPECT_EQ(one["what"], "revision") << checked;  // of sources with changes
+    }
+    const auto run = base::run_of(bench.done("reproduce.start", {{"run", 1}}));
+    const auto now = bench.wait("the end", ended(run));
+    const history::TrainingRun& again = *training(*now, run);
+    EXPECT_EQ(again.name, "first-again");
+    EXPECT_EQ(again.manifest["replay"]["run"], 1);
+    EXPECT_EQ(again.replay["equal"], true) << again.replay;
+    EXPECT_EQ(again.replay["parameters_equal"], true) << again.replay;
+    EXPECT_EQ(again.replay["steps"], 8);
+    EXPECT_EQ(again.parameters_sha256, training(*now, 1)->parameters_sha256);
+    EXPECT_EQ(base::run_of(bench.done("reproduce.start", {{"run", 1}, {"threads", 1}})), run + 1);
+    EXPECT_NE(bench.failed("reproduce.start", {{"run", 1}, {"device", "cuda:7"}}).find("cuda:7"), std::string::npos);
+    EXPECT_NE(bench.failed("reproduce.check", {{"run", 99}}).find("99"), std::string::npos);
+}
+
+/// A run of a session that may only be read goes on in another one; other data are said, and the first step that is
+/// another with them.
+TEST_F(Reproduction, ANodeRunsTheRunOfAnotherSessionAgain) {
+    const fs::path session = folder / "session";
+    const Output trained = run_node({"train", "--config", write_config(folder, tiny_config(4, 0)).string(), "--data",
+                                     corpus.string(), "--out", session.string()});
+    ASSERT_EQ(trained.status, 0) << trained.error;
+    {
+        client::ClientOptions reading{node_program(), session, {"--read-only"}, {}};
+        Workbench reader(reading);
+        EXPECT_EQ(reader.done("reproduce.check", {{"run", 1}})["steps"], 4);
+        EXPECT_NE(reader.failed("reproduce.start", {{"run", 1}}).find("reading only"), std::string::npos);
+    }
+    Workbench bench(folder / "other");
+    const json from = {{"run", 1}, {"session", session.string()}};
+    const auto same = base::run_of(bench.done("reproduce.start", from));
+    auto now = bench.wait("the end", ended(same));
+    EXPECT_EQ(training(*now, same)->replay["equal"], true) << training(*now, same)->replay;
+    EXPECT_EQ(training(*now, same)->manifest["replay"]["session"], session.string());
+
+    write_text(corpus / "more.txt", "One page more, of which nothing was recorded.");
+    bool told = false;
+    for (const json& one : bench.done("reproduce.check", from)["differences"]) {
+        told = told || one["what"] == "data";
+    }
+    EXPECT_TRUE(told);
+    const auto other = base::run_of(bench.done("reproduce.start", from));
+    now = bench.wait("the end", ended(other));
+    const json& replay = training(*now, other)->replay;
+    EXPECT_EQ(replay["equal"], false);
+    EXPECT_EQ(replay["first_difference"], 1) << replay;
+    EXPECT_EQ(replay["parameters_equal"], false);
+    EXPECT_NE(replay["loss"], replay["recorded_loss"]);
+    const auto& events = training(*now, other)->events;
+    EXPECT_EQ(std::count_if(events.begin(), events.end(), [](const auto& one) { return one.kind == "difference"; }), 1);
 }
 
 }  // namespace

@@ -299,6 +299,37 @@ TEST_F(SessionFolder, ARunWhoseFolderIsMovedAwayWaitsUntilItIsBack) {
     }
 }
 
+/// Nobody goes on with it: whoever looks into the folder is told so, also where nothing may be written.
+TEST_F(SessionFolder, ARunWhoseProgramWasKilledIsInterrupted) {
+    const auto config = write_config(folder, tiny_config(1'000'000, 1'000'000));
+    const auto state = [&](const fs::path& where) {
+        return run_node({"open", where.string(), "--json"}).lines().at(0)["runs"][0].value("state", "");
+    };
+    {
+        Running running(train(config, session));
+        for (int i = 0; i < 20; ++i) {
+            ASSERT_TRUE(running.line());
+        }
+        EXPECT_EQ(state(session), "running");
+        kill(running.process(), SIGKILL);
+        (void)running.finish();
+    }
+    EXPECT_EQ(state(session), "interrupted");
+    const fs::path archive = folder / "s.moescope", page = folder / "s.html";
+    const Output packed = run_node({"archive", session.string(), "--out", archive.string()});
+    ASSERT_EQ(packed.status, 0) << packed.error;
+    EXPECT_EQ(fs::status(archive).permissions(), fs::perms::owner_read | fs::perms::owner_write);
+    const Output again = run_node({"archive", session.string(), "--out", archive.string()});
+    EXPECT_TRUE(has(again.error, "(--force)")) << again.error;
+    fs::permissions(archive, fs::perms::others_read, fs::perm_options::add);
+    ASSERT_EQ(run_node({"archive", session.string(), "--out", archive.string(), "--force"}).status, 0);
+    EXPECT_EQ(fs::status(archive).permissions(), fs::perms::owner_read | fs::perms::owner_write);
+    EXPECT_EQ(state(archive), "interrupted");
+    ASSERT_EQ(run_node({"report", session.string(), "--out", page.string()}).status, 0);
+    EXPECT_TRUE(has(read_text(page), "interrupted"));
+    EXPECT_FALSE(has(read_text(page), "<td>running"));
+}
+
 TEST_F(SessionFolder, ARunWhoseFolderIsRemovedIsNotDoneAndANewViewerIsTold) {
     const auto config = write_config(folder, tiny_config(1'000'000, 1'000'000));
     Running running(train(config, session));

@@ -115,7 +115,8 @@ TEST_F(Traces, WhatATextLacksIsTold) {
         EXPECT_EQ(said.at("damaged"), 1) << said;
         EXPECT_NE(said.at("problems").at(0).get<std::string>().find(words), std::string::npos) << said;
     }
-    EXPECT_NE(run_node({"trace", file}).out.find("\n1 decisions of a layer for a token are missing"), std::string::npos);
+    EXPECT_NE(run_node({"trace", file}).out.find("\n1 decisions of a layer for a token are missing"),
+              std::string::npos);
     EXPECT_NE(run_node({"diff", file, whole}).out.find("3 tokens that only the second trace has and 0 that"),
               std::string::npos);
 }

@@ -145,6 +145,32 @@ TEST_F(Transfers, ANodeThatIsKilledIsWaitedFor) {
     EXPECT_EQ(read_text(files / "large"), content);
 }
 
+/// Two that send to one name at once: the second is told so, and the first comes whole.
+TEST_F(Transfers, AnotherWorkbenchSendsTheSameName) {
+    Workbench bench(session);
+    bench.wait("the node", [](const Snapshot& s) { return s.node.cores > 0; });
+    client::ClientOptions options;
+    options.socket = bench.client().snapshot()->node.address;
+    const std::string content = some_text(200'000'000);
+    write_text(folder / "large", content);
+    write_text(folder / "small", "another one");
+    const auto first = bench.client().send("transfer.push", {{"from", (folder / "large").string()}, {"name", "x"}});
+    bench.wait("some ranges",
+               [](const Snapshot& s) { return !s.transfers.empty() && s.transfers[0].done > 4'000'000; });
+    const json second = {{"from", (folder / "small").string()}, {"name", "x"}, {"replace", true}};
+    {
+        Workbench other(options);
+        EXPECT_NE(other.failed("transfer.push", second).find("right now"), std::string::npos);
+        EXPECT_EQ(bench.result_of(first).state, CommandResult::State::done);
+        EXPECT_EQ(read_text(files / "x"), content);
+        other.done("transfer.push", second);
+        EXPECT_EQ(read_text(files / "x"), "another one");
+        json unforced = second;
+        unforced["replace"] = false;
+        EXPECT_NE(other.failed("transfer.push", unforced).find("say that it shall be replaced"), std::string::npos);
+    }
+}
+
 TEST_F(Transfers, CommandsAndRecordsDoNotWaitForOne) {
     const auto corpus = write_corpus(folder);
     Workbench bench(session);

@@ -37,6 +37,8 @@ TEST_F(Values, NullIsNoWayToLeaveAParameterOut) {
         {"train.start", json::object(), {"config"}},
         {"train.step", {{"run", 1}}, {"count"}},
         {"train.set", {{"run", 1}}, {"learning_rate"}},
+        {"reproduce.check", {{"run", 1}}, {"session", "threads", "device"}},
+        {"reproduce.start", {{"run", 1}}, {"session", "threads", "device", "name"}},
         {"train.fork", {{"run", 1}}, {"step", "steps", "name", "paused"}},
         {"generate.start",
          {{"model", "a"}, {"prompt", "x"}},

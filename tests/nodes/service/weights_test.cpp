@@ -49,8 +49,8 @@ TEST(Weights, LogitsAreThoseOfTransformersAlsoAfterExport) {
         SCOPED_TRACE(name);
         const fs::path from = golden(name), again = folder / (std::string(name) + "-hf");
         EXPECT_LE(logits_error(from, from, folder / "a.npy"), 1e-10);
-        const Output output = run_node(
-            {"export", "--session", from.string(), "--format", "hf", "--out", again.string(), "--json"});
+        const Output output =
+            run_node({"export", "--session", from.string(), "--format", "hf", "--out", again.string(), "--json"});
         ASSERT_EQ(output.status, 0) << output.error;
         EXPECT_EQ(output.lines().back()["type"], name);
         const json notes = output.lines().back()["notes"];

@@ -192,7 +192,19 @@ TEST_F(Transfer, SomethingElseOfThatNameIsLeftAlone) {
     const Outgoing from(folder / "from/a");
     fs::create_directory(folder / "to/a.part");
     write_text(folder / "to/a.part/letter", "dear");
-    EXPECT_NE(error_of([&] { incoming(from); }).find("no unfinished transfer"), std::string::npos);
+    // It comes beside, and goes on there.
+    write_text(folder / "to/a.part1", "a file that was sent here");
+    {
+        const auto to = incoming(from);
+        EXPECT_EQ(to->part(), folder / "to/a.part2");
+        EXPECT_EQ(move(from, *to, 1), 1);
+    }
+    const auto to = incoming(from);
+    EXPECT_EQ(to->part(), folder / "to/a.part2");
+    EXPECT_EQ(move(from, *to), 2);
+    EXPECT_TRUE(to->finish(hashes_of(from)));
+    EXPECT_EQ(read_text(folder / "to/a"), read_text(folder / "from/a"));
+    EXPECT_FALSE(fs::exists(folder / "to/a.part2"));
     EXPECT_EQ(read_text(folder / "to/a.part/letter"), "dear");
 }
 
