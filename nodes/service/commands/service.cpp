@@ -88,6 +88,14 @@ const std::map<std::string, Service::Command>& Service::commands() {
     return table;
 }
 
+std::vector<std::string> Service::command_names() {
+    std::vector<std::string> names;
+    for (const auto& [name, command] : commands()) {
+        names.push_back(name);
+    }
+    return names;
+}
+
 namespace {
 
 /// The number of the last step of a training run, 0 when there is none.
@@ -283,8 +291,9 @@ json Service::allowed(const transport::Asker& asker, const std::string& name, co
     if (!asker.remote) {
         return parameters;
     }
-    return confine(std::move(parameters), session_->folder(),
-                   [this](const std::string& model) { return offers_model(model); });
+    return confine(name, std::move(parameters), session_->folder(),
+                   {[this](const std::string& model) { return offers_model(model); },
+                    [this](const std::string& set) { return is_built_in_set(set, paths_); }});
 }
 
 /// Of the library, a checkpoint of the session, or one of these with a set of changes.

@@ -56,6 +56,7 @@ class Service final : public transport::RequestHandler {
     Service(const Service&) = delete;
     Service& operator=(const Service&) = delete;
 
+    static std::vector<std::string> command_names();        ///< all that on_request() knows
     std::uint16_t port() const { return server_->port(); }  ///< of `listen`, 0 without
     /// Publishes gauges and waits until `stop` says so (asked about ten times a second), node.stop came, or the only
     /// viewer of stdio left. Then ends all jobs after a checkpoint.

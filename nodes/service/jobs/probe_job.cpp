@@ -38,14 +38,17 @@ std::string task_id(std::uint32_t run) {
 
 }  // namespace
 
-fs::path find_probe_set(const std::string& set, const Paths& paths) {
+bool is_built_in_set(const std::string& set, const Paths& paths) {
     std::error_code error;
-    if (set.find('/') == std::string::npos) {
-        const fs::path named = paths.probe_sets() / (set + ".json");
-        if (fs::exists(named, error)) {
-            return named;
-        }
+    const bool plain = !set.empty() && set.find('/') == std::string::npos && set.find('\0') == std::string::npos;
+    return plain && fs::exists(paths.probe_sets() / (set + ".json"), error);
+}
+
+fs::path find_probe_set(const std::string& set, const Paths& paths) {
+    if (is_built_in_set(set, paths)) {
+        return paths.probe_sets() / (set + ".json");
     }
+    std::error_code error;
     if (fs::exists(set, error)) {
         return set;
     }

@@ -57,6 +57,8 @@ ProbeRequest order_to_resume(const history::RunHeader& run);
 /// Gives an order the models as they were found now. Throws CommandError when one is another file than when the run
 /// began.
 void take_models(ProbeRequest& order, const std::vector<ProbeModel>& found);
+/// Is it the name of a set that comes with the program?
+bool is_built_in_set(const std::string& set, const Paths& paths);
 /// A set by name (in the assets) or by path.
 std::filesystem::path find_probe_set(const std::string& set, const Paths& paths);
 /// Keeps `count` items, taking from both groups in turn, so that a short run still compares them.
