@@ -188,6 +188,32 @@ TEST_F(Devices, ARunOnAGpuIsRecordedAndRepeatsItself) {
     EXPECT_EQ(elsewhere.status, 3) << "bytes are those of one device: " << elsewhere.error;
 }
 
+TEST_F(Devices, OneThatCannotRecordStepsSaysSoOnceAndTrainsTheSame) {
+    const auto with = [&](const std::string& kind, const std::string& out) {
+        const Gpu gpu(kind);
+        return run_node(arguments(out, {"--device", "cuda:0"}));
+    };
+    const Output recording = with("", "recording"), plain = with("without graphs", "plain");
+    ASSERT_EQ(recording.status, 0) << recording.error;
+    ASSERT_EQ(plain.status, 0) << plain.error;
+    EXPECT_EQ(recording.lines().back()["parameters_sha256"], plain.lines().back()["parameters_sha256"]);
+    const auto warnings = [&](const std::string& out) {
+        const auto session = sessions::Session::open(folder / out, sessions::Journal::Mode::read_only);
+        int count = 0;
+        for (const history::LogLine& line : history::read_session(session->journal()).log()) {
+            count += line.text.english().starts_with(
+                         "cuda:0 could not record the operations of a step (cudaErrorStreamCaptureUnsupported); they")
+                         ? 1
+                         : 0;
+        }
+        return count;
+    };
+    EXPECT_EQ(warnings("recording"), 0);
+    EXPECT_EQ(warnings("plain"), 1);
+    EXPECT_TRUE(recording.lines()[1]["part_ms"]["attention"].is_null()) << "what is started at once has no parts";
+    EXPECT_TRUE(plain.lines()[1]["part_ms"]["attention"].is_number());
+}
+
 TEST_F(Devices, SeveralProcessesTakeAGpuEach) {
     json settings = small_config();
     settings["train"].update({{"processes", 2}, {"expert_parallel", 2}, {"device", "cuda:0"}});
