@@ -1,11 +1,11 @@
 #include "panels/experts/layer_numbers.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <fmt/format.h>
 #include <optional>
 #include <vector>
 
-#include "nodes/protocol/records.hpp"
 #include "panels/ui/plot_tools.hpp"
 #include "panels/ui/text_layout.hpp"
 #include "panels/ui/widgets.hpp"
@@ -29,9 +29,9 @@ std::size_t count_of(const LoadView& view) {
 /// Of the latest step that measured it, in percent.
 Number error_of(const LoadView& view) {
     const auto step = static_cast<double>(view.run.expert_errors_step);
-    const std::size_t at = view.layer * protocol::kExpertErrors;
-    const double here =
-        at < view.run.expert_errors.size() ? static_cast<double>(view.run.expert_errors[at]) : std::nan("");
+    const std::vector<float>& errors = view.run.expert_errors;
+    const std::size_t at = view.layer * (errors.size() / std::max<std::size_t>(1, view.run.layers));
+    const double here = at < errors.size() ? static_cast<double>(errors[at]) : std::nan("");
     const std::optional<std::size_t> row = value_at(view.run.step, step, 0);
     const double all = row ? view.run[&base::StepValues::expert_output_error][*row] : std::nan("");
     const auto shown = [&](double value) {
