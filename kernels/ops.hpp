@@ -53,6 +53,8 @@ class Ops {
     /// Rounding of operands of matrix products from now on.
     virtual Operands operands() const = 0;
     virtual void set_operands(Operands operands) = 0;
+    /// Whether there are operands of eight bits (Operands::fp8).
+    virtual bool has_float8() const = 0;
 
     // Memory.
 
@@ -98,10 +100,11 @@ class Ops {
     virtual std::int64_t qk_norm_scratch(const HeadShape& shape) const = 0;   ///< floats
     virtual std::int64_t cross_entropy_rows(std::int64_t T) const = 0;        ///< rows of V logits
     virtual std::int64_t sum_of_squares_scratch(std::int64_t n) const = 0;    ///< doubles
+    virtual std::int64_t row_errors_scratch(std::int64_t rows) const = 0;     ///< doubles
     virtual std::int64_t muon_scratch(std::int64_t rows, std::int64_t columns) const = 0;  ///< floats
     virtual std::int64_t grouped_decoding_scratch(const GroupedCache& shape) const = 0;    ///< floats
     virtual std::int64_t latent_decoding_scratch(const LatentCache& shape) const = 0;      ///< floats
-    /// Rounded operands (two bytes each) of a run with bf16; place_operands() is told where they are.
+    /// Rounded operands (two bytes each) of a run with bf16 or fp8; place_operands() is told where they are.
     virtual std::int64_t operand_scratch() const = 0;
     virtual void place_operands(std::uint16_t* scratch) = 0;
 
@@ -225,6 +228,9 @@ class Ops {
                               std::int64_t T, std::int64_t length) = 0;
     /// *sum = the sum.
     virtual void sum_of_squares(double* sum, const float* x, std::int64_t n, double* scratch) = 0;
+    /// sums_2 += sum of (actual - expected)^2, sum of expected^2, over the rows [.., N] of E experts.
+    virtual void add_row_errors(double* sums_2, const float* actual_RN, const float* expected_RN,
+                                const ExpertRows& rows, std::int64_t E, std::int64_t N, double* scratch) = 0;
     virtual void adamw(float* p, float* m, float* v, const float* gradient, std::int64_t n,
                        const AdamWFactors* factors) = 0;
     virtual void muon(float* p, float* m, const float* gradient, std::int64_t count, std::int64_t rows,

@@ -76,8 +76,11 @@ std::vector<Chart> charts_of(const history::TrainingRun& run, const base::Messag
     for (std::size_t i = 0; i < base::kStepValueCount; ++i) {
         const base::StepValue& row = base::kStepValues[i];
         if (row.chart == base::StepChart::own && !run.values[i].range(0, run.step.size()).empty()) {
-            charts.push_back(
-                {row.key, "step", "", row.key, row.unit, {series(row.key, run.step, run.values[i])}, marks});
+            Series values = series(row.key, run.step, run.values[i]);
+            if (row.plot == base::StepPlot::error) {  // measured at some steps only: no holes between them
+                std::erase_if(values.points, [](const auto& point) { return std::isnan(point.y); });
+            }
+            charts.push_back({row.key, "step", "", row.key, row.unit, {std::move(values)}, marks});
         }
     }
     return charts;

@@ -76,8 +76,9 @@ void MeasuredOps::run(const char* name, const Work& work, const Call& call) {
     call();
     ops_->wait();
     const double time = std::max(0.0, seconds(Clock::now() - begin) - idle_);
-    const bool rounded = ops_->operands() == Operands::bf16;
-    OperationCost& cost = costs_[work.flops > 0 ? std::string(name) + (rounded ? " bf16" : " f32") : name];
+    const bool rounded = ops_->operands() != Operands::f32;
+    const char* operands = !rounded ? " f32" : ops_->operands() == Operands::fp8 && work.experts ? " fp8" : " bf16";
+    OperationCost& cost = costs_[work.flops > 0 ? std::string(name) + operands : name];
     if (work.flops > 0) {
         cost.limit = !rounded ? Limit::product_f32 : work.experts ? Limit::experts_bf16 : Limit::product_bf16;
     }
@@ -372,6 +373,11 @@ void MeasuredOps::next_targets(std::int32_t* tokens_T, std::int32_t* next_T, con
 }
 void MeasuredOps::sum_of_squares(double* sum, const float* x, int64_t n, double* scratch) {
     run("sum_of_squares", {floats(d(n))}, [&] { ops_->sum_of_squares(sum, x, n, scratch); });
+}
+void MeasuredOps::add_row_errors(double* sums_2, const float* actual_RN, const float* expected_RN,
+                                 const ExpertRows& rows, int64_t E, int64_t N, double* scratch) {
+    run("add_row_errors", {floats(2 * rows_of(rows, E) * d(N))},
+        [&] { ops_->add_row_errors(sums_2, actual_RN, expected_RN, rows, E, N, scratch); });
 }
 void MeasuredOps::adamw(float* p, float* m, float* v, const float* gradient, int64_t n, const AdamWFactors* factors) {
     run("adamw", {floats(d(7 * n))}, [&] { ops_->adamw(p, m, v, gradient, n, factors); });

@@ -40,6 +40,7 @@ class MeasuredOps final : public kernels::Ops {
     void enter() override { ops_->enter(); }
     kernels::Operands operands() const override { return ops_->operands(); }
     void set_operands(kernels::Operands operands) override { ops_->set_operands(operands); }
+    bool has_float8() const override { return ops_->has_float8(); }
     bool host_memory() const override { return ops_->host_memory(); }
     std::uint64_t available_memory() const override { return ops_->available_memory(); }
     kernels::DeviceMemory allocate(std::uint64_t bytes, const Check& check) override {
@@ -68,6 +69,7 @@ class MeasuredOps final : public kernels::Ops {
     }
     std::int64_t cross_entropy_rows(std::int64_t T) const override { return ops_->cross_entropy_rows(T); }
     std::int64_t sum_of_squares_scratch(std::int64_t n) const override { return ops_->sum_of_squares_scratch(n); }
+    std::int64_t row_errors_scratch(std::int64_t rows) const override { return ops_->row_errors_scratch(rows); }
     std::int64_t muon_scratch(std::int64_t rows, std::int64_t columns) const override {
         return ops_->muon_scratch(rows, columns);
     }
@@ -177,6 +179,8 @@ class MeasuredOps final : public kernels::Ops {
     void next_targets(std::int32_t* tokens_T, std::int32_t* next_T, const std::int32_t* targets_T, std::int64_t T,
                       std::int64_t length) override;
     void sum_of_squares(double* sum, const float* x, std::int64_t n, double* scratch) override;
+    void add_row_errors(double* sums_2, const float* actual_RN, const float* expected_RN,
+                        const kernels::ExpertRows& rows, std::int64_t E, std::int64_t N, double* scratch) override;
     void adamw(float* p, float* m, float* v, const float* gradient, std::int64_t n,
                const kernels::AdamWFactors* factors) override;
     void muon(float* p, float* m, const float* gradient, std::int64_t count, std::int64_t rows, std::int64_t columns,

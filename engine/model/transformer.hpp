@@ -28,6 +28,7 @@ struct RouterControls {
     const std::uint64_t* earlier_choices_LE = nullptr;
     std::uint64_t earlier_tokens = 0;
     const std::uint64_t* jitter_seed = nullptr;  ///< the noise of router_jitter in training is a function of it
+    bool expert_errors = false;                  ///< expert products are done again in single precision, and compared
 };
 
 /// Gradients of coefficient x loss; a router loss is the mean over the layers with experts. Of several ranks each has

@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "base/json_guard.hpp"
+#include "base/settings.hpp"
 #include "base/sha256.hpp"
 #include "base/utf8.hpp"
 #include "engine/checkpoint/checkpoint.hpp"
@@ -111,6 +112,18 @@ double rate_share(const TrainConfig& train, std::uint64_t step) {
     return last + (1.0 - last) * 0.5 * (1.0 + std::cos(std::numbers::pi * done));
 }
 
+kernels::Operands operands_of(Precision precision) {
+    switch (precision) {
+        case Precision::f32:
+            break;
+        case Precision::bf16:
+            return kernels::Operands::bf16;
+        case Precision::fp8:
+            return kernels::Operands::fp8;
+    }
+    return kernels::Operands::f32;
+}
+
 /// With what really computes, and who trains together.
 RunConfig as_it_trains(RunConfig config, const kernels::Ops* ops, const TrainingRanks& ranks) {
     config.train.device = ops == nullptr ? kernels::kProcessor : !ranks.device.empty() ? ranks.device : ops->device();
@@ -142,6 +155,12 @@ struct Trainer::Impl {
           memory(*ops, plan_run(config, *ops, shape).training_bytes, check),
           order(data->train_tokens.size(), static_cast<std::uint64_t>(config.model.context), config.train.seed,
                 data->in_order) {
+        if (config.train.precision == Precision::fp8 && !ops->has_float8()) {
+            throw Error(
+                say("{} has no eight-bit floats, which need a GPU of compute capability 9.0 or later: choose bf16 for "
+                    "{}, or the processor",
+                    ops->device(), base::setting_path("train", "precision")));
+        }
         Arena arena(memory.data());
         buffers = RunBuffers::place(arena, *ops, config, layout, shape);
         if (buffers.operands != nullptr) {
@@ -471,6 +490,13 @@ struct Trainer::Impl {
         }
     }
 
+    /// Whether this step compares the experts' products with single precision: the first one, and those that
+    /// evaluate_every names. It costs the experts' share of a step again.
+    bool compares_experts() const {
+        const auto every = static_cast<std::uint64_t>(now.train.evaluate_every);
+        return buffers.state.errors.sums_L6 != nullptr && (steps == 1 || (every > 0 && steps % every == 0));
+    }
+
     /// Of the micro-batch that starts when `before` tokens of the step were seen.
     RouterControls controls(std::uint64_t before) const {
         RouterControls router_controls;
@@ -483,6 +509,7 @@ struct Trainer::Impl {
             router_controls.earlier_tokens = before;
         }
         router_controls.jitter_seed = buffers.jitter_seed;
+        router_controls.expert_errors = compares_experts();
         return router_controls;
     }
 
@@ -518,8 +545,7 @@ struct Trainer::Impl {
         }
         lap(Part::data);
         const RouterControls router_controls = controls(before);
-        const kernels::OpsOperands scope(
-            *ops, now.train.precision == Precision::bf16 ? kernels::Operands::bf16 : kernels::Operands::f32);
+        const kernels::OpsOperands scope(*ops, operands_of(now.train.precision));
         const double part = 1.0 / shape.ranks;
         const LossScales scales{part * balance_coefficient() / routed_layers(),
                                 part * now.train.z_coefficient / routed_layers(),
@@ -572,18 +598,25 @@ struct Trainer::Impl {
         auto counts = std::move(stats.counts);
         auto entropy = std::move(stats.router_entropy);
         auto ranks = std::move(stats.ranks);
+        auto errors = std::move(stats.expert_errors);
+        errors.clear();
         counts.assign(kLanguages * L * E, 0);
         entropy.assign(L, 0);
         stats = {};
         stats.counts = std::move(counts);
         stats.router_entropy = std::move(entropy);
         stats.ranks = std::move(ranks);
+        stats.expert_errors = std::move(errors);
         // Sums over the micro-batches; finish_values() takes out again what these settings do not compute.
         stats.cross_entropy = stats.balance_loss = stats.z_loss = stats.prediction_loss = stats.dropped = 0;
         ops->zero(buffers.choices_LE, layout.layers.size() * E * sizeof(std::uint64_t));
         step_choices_LE.assign(step_choices_LE.size(), 0);
         ops->zero(buffers.counts, stats.counts.size() * sizeof(std::uint32_t));
         ops->zero(buffers.margins, sizeof(kernels::MarginSums));
+        if (buffers.state.errors.sums_L6 != nullptr) {
+            error_sums.assign(layout.layers.size() * kExpertErrors * 2, 0.0);
+            ops->zero(buffers.state.errors.sums_L6, error_sums.size() * sizeof(double));
+        }
         losses_M.resize(static_cast<std::size_t>(now.train.accumulation));
         router_ML.resize(losses_M.size() * layout.layers.size());
         stats.learning_rate = now.train.learning_rate * rate_share(now.train, steps);
@@ -621,6 +654,9 @@ struct Trainer::Impl {
         // What the host is to know of the step comes while it goes on, and is waited for once.
         ops->download_later(&margins, buffers.margins, sizeof margins);
         ops->download_later(stats.counts.data(), buffers.counts, stats.counts.size() * sizeof(std::uint32_t));
+        if (compares_experts()) {
+            ops->download_later(error_sums.data(), buffers.state.errors.sums_L6, error_sums.size() * sizeof(double));
+        }
         if (team != nullptr) {
             ops->wait();
             collect_losses();
@@ -646,6 +682,7 @@ struct Trainer::Impl {
                 stats.part_ms[static_cast<std::size_t>(part)] = base::kAbsent;
             }
         }
+        collect_expert_errors();
         finish_values();
         return stats;
     }
@@ -656,12 +693,41 @@ struct Trainer::Impl {
         shared.assign({stats.cross_entropy, stats.prediction_loss, margins.sum, static_cast<double>(margins.tokens)});
         constexpr std::size_t kMeans = 4;
         shared.insert(shared.end(), stats.counts.begin(), stats.counts.end());
+        shared.insert(shared.end(), error_sums.begin(), error_sums.end());
         team->add(shared);
         stats.cross_entropy = shared[0] / shape.ranks;
         stats.prediction_loss = shared[1] / shape.ranks;
         margins = {shared[2], static_cast<std::uint64_t>(shared[3])};
-        std::transform(shared.begin() + kMeans, shared.end(), stats.counts.begin(),
+        const auto errors = shared.end() - static_cast<std::ptrdiff_t>(error_sums.size());
+        std::transform(shared.begin() + kMeans, errors, stats.counts.begin(),
                        [](double count) { return static_cast<std::uint32_t>(count); });
+        std::copy(errors, shared.end(), error_sums.begin());
+    }
+
+    /// Percent; NaN where there was nothing to compare.
+    static double error_of(double apart, double size) {
+        return size > 0 ? 100.0 * std::sqrt(apart / size) : base::kAbsent;
+    }
+    void collect_expert_errors() {
+        if (!compares_experts()) {
+            return;
+        }
+        constexpr std::array kOfAll = {&StepStats::expert_output_error, &StepStats::expert_input_gradient_error,
+                                       &StepStats::expert_weight_gradient_error};
+        const auto L = static_cast<std::size_t>(config.model.layers);
+        stats.expert_errors.resize(L * kExpertErrors);
+        for (std::size_t which = 0; which < kExpertErrors; ++which) {
+            double apart = 0, size = 0;
+            for (std::size_t layer = 0; layer < layout.layers.size(); ++layer) {
+                const double* sums = error_sums.data() + 2 * (layer * kExpertErrors + which);
+                apart += sums[0];
+                size += sums[1];
+                if (layer < L) {
+                    stats.expert_errors[layer * kExpertErrors + which] = static_cast<float>(error_of(sums[0], sums[1]));
+                }
+            }
+            stats.*kOfAll[which] = error_of(apart, size);
+        }
     }
 
     /// What these settings do not compute is absent and not 0.
@@ -715,6 +781,7 @@ struct Trainer::Impl {
             upload_batch(tokens);
             RouterControls router_controls = controls(0);
             router_controls.mode.training = false;
+            router_controls.expert_errors = false;
             transformer->forward(buffers.parameters, buffers.tokens_T, static_cast<int>(batch),
                                  static_cast<int>(length), router_controls, clock);
             const double loss = transformer->loss(buffers.parameters, buffers.targets_T, static_cast<int>(tokens));
@@ -1022,6 +1089,7 @@ struct Trainer::Impl {
     std::vector<kernels::RouterLosses> router;         ///< of all ranks, of the latest micro-batch
     kernels::MarginSums margins;                       ///< of the step
     std::vector<double> square_sums, shared;
+    std::vector<double> error_sums;  ///< [layers][kExpertErrors][2], of all ranks; empty unless there is room for them
     std::vector<std::uint64_t> choices_LE, step_choices_LE;  ///< of all ranks: of a micro-batch, of the step so far
     mutable std::vector<float> host_copy;  ///< of a flat buffer of a device whose memory the host cannot read
     std::uint64_t steps = 0, updates = 0, sequences = 0;

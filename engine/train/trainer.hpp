@@ -45,7 +45,9 @@ struct StepStats : base::StepValues {
     std::uint64_t tokens_total = 0;
     std::vector<std::uint32_t> counts;  ///< [kLanguages][layers][experts], tokens worked on; 0 in dense layers
     std::vector<float> router_entropy;  ///< [layers], mean over tokens, divided by log experts; NaN in dense layers
-    RankStep ranks;                     ///< what each did, on rank 0
+    /// [layers][kExpertErrors], percent; NaN in dense layers. Empty unless this step compared them.
+    std::vector<float> expert_errors;
+    RankStep ranks;  ///< what each did, on rank 0
     /// Empty, or what went wrong first, in the order of the computation ("layer 3: the router's scores have NaN",
     /// "gradient norm is infinite in layer 3 experts"): the step was not applied.
     base::Sentence fault;

@@ -20,6 +20,7 @@
 #include "kernels/cuda/qk_norm.hpp"
 #include "kernels/cuda/rms_norm.hpp"
 #include "kernels/cuda/router.hpp"
+#include "kernels/cuda/row_errors.hpp"
 
 namespace moescope::kernels::cuda {
 namespace {
@@ -77,6 +78,7 @@ class CudaOps final : public Ops {
         operands_ = operands;
         products_->set_operands(operands);
     }
+    bool has_float8() const override { return device_->has_float8(); }
 
     bool host_memory() const override { return false; }
     std::uint64_t available_memory() const override { return device_->available_memory(); }
@@ -134,6 +136,7 @@ class CudaOps final : public Ops {
     std::int64_t qk_norm_scratch(const HeadShape& shape) const override { return cuda::qk_norm_scratch(shape); }
     std::int64_t cross_entropy_rows(std::int64_t T) const override { return std::min(kLogitRows, T); }
     std::int64_t sum_of_squares_scratch(std::int64_t n) const override { return cuda::sum_of_squares_scratch(n); }
+    std::int64_t row_errors_scratch(std::int64_t rows) const override { return cuda::row_errors_scratch(rows); }
     std::int64_t muon_scratch(std::int64_t rows, std::int64_t columns) const override {
         return cuda::muon_scratch(rows, columns);
     }
@@ -377,6 +380,11 @@ class CudaOps final : public Ops {
     }
     void sum_of_squares(double* sum, const float* x, std::int64_t n, double* scratch) override {
         cuda::sum_of_squares(stream(), sum, x, n, scratch);
+    }
+    void add_row_errors(double* sums_2, const float* actual_RN, const float* expected_RN, const ExpertRows& rows,
+                        std::int64_t E, std::int64_t N, double* scratch) override {
+        const std::int32_t* end = rows.offsets_E1 == nullptr ? nullptr : rows.offsets_E1 + E;
+        cuda::add_row_errors(stream(), sums_2, actual_RN, expected_RN, end, rows.most, N, scratch);
     }
     void adamw(float* p, float* m, float* v, const float* gradient, std::int64_t n,
                const AdamWFactors* factors) override {

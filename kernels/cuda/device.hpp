@@ -25,6 +25,8 @@ class Device {
     /// The calling thread starts kernels from now on.
     virtual void enter() {}
     virtual simt::Stream stream() const = 0;
+    /// Whether products of eight-bit floats are computed there: compute capability 9.0 or later.
+    virtual bool has_float8() const = 0;
     virtual std::uint64_t available_memory() const = 0;
     /// Null when there is not enough. Not zeroed.
     virtual void* allocate(std::uint64_t bytes) = 0;

@@ -9,6 +9,8 @@
 
 #include "kernels/cpu/host_memory.hpp"
 #include "kernels/cuda/cuda_ops.hpp"
+#include "kernels/cuda/emulated_library.hpp"
+#include "kernels/cuda/float8_products.hpp"
 #include "kernels/cuda/tiled_products.hpp"
 
 namespace moescope::kernels::cuda {
@@ -24,6 +26,7 @@ class EmulatedDevice final : public Device {
     explicit EmulatedDevice(EmulatedGpu gpu) : gpu_(std::move(gpu)) {}
     std::string name() const override { return gpu_.name; }
     simt::Stream stream() const override { return {}; }
+    bool has_float8() const override { return gpu_.float8; }
     std::uint64_t available_memory() const override { return gpu_.memory - used_; }
     void* allocate(std::uint64_t bytes) override {
         not_in_capture();
@@ -170,6 +173,55 @@ class CpuProducts final : public Products {
     Operands operands_ = Operands::f32;
 };
 
+/// Either of the two; grouped products of eight bits from what the kernels make of the operands, by the library's
+/// stand-in or by the own kernel.
+class EmulatedProducts final : public Products {
+ public:
+    EmulatedProducts(Device& device, bool library_products)
+        : library_(library_products ? emulated_library() : nullptr), float8_(device, library_.get()) {
+        if (library_products) {
+            others_ = std::make_unique<CpuProducts>();
+        } else {
+            others_ = tiled_products({});
+        }
+    }
+    void set_operands(Operands operands) override {
+        operands_ = operands;
+        others_->set_operands(operands == Operands::fp8 ? Operands::bf16 : operands);
+    }
+    std::int64_t operand_scratch() const override { return kRoom; }
+    void place_operands(std::uint16_t* scratch) override {
+        float8_.place(scratch, kRoom * static_cast<std::int64_t>(sizeof *scratch));
+    }
+    void multiply(Transpose op_a, Transpose op_b, std::int64_t m, std::int64_t n, std::int64_t k, const float* a,
+                  std::int64_t lda, const float* b, std::int64_t ldb, float beta, float* c, std::int64_t ldc) override {
+        others_->multiply(op_a, op_b, m, n, k, a, lda, b, ldb, beta, c, ldc);
+    }
+    void rows_times(const GroupedRows& rows, Transpose op_b, std::int64_t n, std::int64_t k, const float* a,
+                    const float* b, float* c) override {
+        if (operands_ == Operands::fp8 && rows.offsets_E1 != nullptr) {
+            float8_.rows_times(rows, op_b, n, k, a, b, c);
+        } else {
+            others_->rows_times(rows, op_b, n, k, a, b, c);
+        }
+    }
+    void gradients(const GroupedRows& rows, std::int64_t m, std::int64_t n, const float* a, const float* b,
+                   float* c) override {
+        if (operands_ == Operands::fp8 && rows.offsets_E1 != nullptr) {
+            float8_.gradients(rows, m, n, a, b, c);
+        } else {
+            others_->gradients(rows, m, n, a, b, c);
+        }
+    }
+
+ private:
+    static constexpr std::int64_t kRoom = std::int64_t{1} << 20;
+    std::unique_ptr<Library> library_;
+    std::unique_ptr<Products> others_;
+    Float8Products float8_;
+    Operands operands_ = Operands::f32;
+};
+
 }  // namespace
 
 std::unique_ptr<Ops> emulated_ops(bool library_products) {
@@ -177,13 +229,9 @@ std::unique_ptr<Ops> emulated_ops(bool library_products) {
 }
 
 std::unique_ptr<Ops> emulated_ops(const EmulatedGpu& gpu, bool library_products) {
-    std::unique_ptr<Products> products;
-    if (library_products) {
-        products = std::make_unique<CpuProducts>();
-    } else {
-        products = tiled_products({});
-    }
-    return cuda_ops(std::make_unique<EmulatedDevice>(gpu), std::move(products));
+    auto device = std::make_unique<EmulatedDevice>(gpu);
+    auto products = std::make_unique<EmulatedProducts>(*device, library_products);
+    return cuda_ops(std::move(device), std::move(products));
 }
 
 }  // namespace moescope::kernels::cuda

@@ -27,6 +27,7 @@ struct EmulatedGpu {
     /// Copies to the host that go well; then it is lost, and each throws.
     std::uint64_t lost_after = std::numeric_limits<std::uint64_t>::max();
     bool captures = true;        ///< false: it refuses to
+    bool float8 = true;          ///< as of compute capability 9.0 or later
     EmulatedUse* use = nullptr;  ///< counted there; null: nowhere
 };
 std::unique_ptr<Ops> emulated_ops(const EmulatedGpu& gpu, bool library_products = true);

@@ -153,6 +153,12 @@ class RuntimeDevice final : public Device {
 
     std::string name() const override { return name_; }
     void enter() override { use(); }
+    bool has_float8() const override {
+        constexpr int kLeastCapability = 9;  // first number
+        int capability = 0;
+        check(cudaDeviceGetAttribute(&capability, cudaDevAttrComputeCapabilityMajor, index_), "asking what it can");
+        return capability >= kLeastCapability;
+    }
     simt::Stream stream() const override { return stream_.get(); }
     std::uint64_t available_memory() const override {
         use();

@@ -84,6 +84,9 @@ struct TrainingRun : RunHeader {
     /// than fit into kRankBytes.
     SharedList<std::shared_ptr<const protocol::RankRecord>> ranks;
     std::vector<float> router_entropy;  ///< [layers] of the latest step; empty when a rewind took that one back
+    /// [layers][protocol::kExpertErrors] of the latest step that measured them, which is told; else empty.
+    std::vector<float> expert_errors;
+    std::uint64_t expert_errors_step = 0;
     std::uint64_t tokens_total = 0;
 
     // What a rewind took back is in none of the columns and lists here.

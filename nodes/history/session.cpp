@@ -624,6 +624,10 @@ void Session::rewind(Training& run, const RecordView& record, std::uint64_t step
     if (!has_newer) {
         value.router_entropy.clear();
     }
+    if (value.expert_errors_step > step) {
+        value.expert_errors.clear();
+        value.expert_errors_step = 0;
+    }
     value.tokens_total = run.step_rows.empty() ? 0 : run.step_rows.back().tokens_total;
     forget_events(value, step);
     forget_samples(value, run.samples_from, rewind);
@@ -660,6 +664,10 @@ void Session::step(const RecordView& record, const protocol::StepRecord& step) {
         value.experts = step.experts;
         value.top_k = step.top_k;
         value.router_entropy = step.router_entropy;
+        if (!step.expert_errors.empty()) {
+            value.expert_errors = step.expert_errors;
+            value.expert_errors_step = step.step;
+        }
         value.tokens_total = step.tokens_total;
         if (!step.counts.empty() && keep_.counts > 0) {
             while (!value.counts.empty() && value.counts.back()->step >= step.step) {

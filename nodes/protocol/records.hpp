@@ -71,7 +71,11 @@ struct StepRecord : base::StepValues {
     std::vector<std::uint32_t> counts;
     /// [layers], mean over tokens of -sum p log p / log experts; NaN in dense layers. Or empty.
     std::vector<float> router_entropy;
+    /// [layers][kExpertErrors]: of results, of gradients of inputs and of weights, percent; NaN in dense layers. Or
+    /// empty: only some steps of a run in eight bits have them.
+    std::vector<float> expert_errors;
 };
+inline constexpr std::size_t kExpertErrors = 3;
 /// What the processes ("ranks") of a training run did in some steps, mostly in one.
 struct RankRecord {
     std::uint32_t run = 0;

@@ -123,7 +123,7 @@ void ExpertLoadPanel::draw_layer(const LoadView& view, float height) const {
     const bool compact = height < 18 * em && width > 17 * em;
     // With little height the difference keeps its bars; the balance of each language is one click away.
     const bool with_numbers = !(compact && difference);
-    const float numbers = with_numbers ? layer_numbers_height(view.ctx, compact) : 0;
+    const float numbers = with_numbers ? layer_numbers_height(view, compact) : 0;
     const float chance = difference ? (width > 26 * em ? 2 : 3) * ImGui::GetTextLineHeightWithSpacing() : 0;
     const float bars = height - numbers - chance;
     if (bars > 3 * em) {

@@ -220,8 +220,10 @@ void StepPlot::refresh(const StepPlotSpec& spec, const Key& key) {
             case Curve::Style::dashed:
                 shape.points = means(buckets, *curve.x, *curve.sum, key.window, curve.scale);
                 break;
-            case Curve::Style::line:
             case Curve::Style::points:
+                shape.points = without_holes(extremes(buckets, *curve.x, *curve.y, curve.scale));
+                break;
+            case Curve::Style::line:
             case Curve::Style::level:
                 shape.points = extremes(buckets, *curve.x, *curve.y, curve.scale);
                 break;

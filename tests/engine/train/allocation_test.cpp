@@ -36,13 +36,16 @@ void expect_none(const RunConfig& config, const std::string& what) {
                 static_cast<double>(matrices.most_held) / 1048576.0);
 }
 
-enum class Kind { adamw, muon, bf16, accumulation };
-constexpr std::pair<const char*, Kind> kKinds[] = {
-    {"AdamW", Kind::adamw}, {"Muon", Kind::muon}, {"bf16", Kind::bf16}, {"accumulation", Kind::accumulation}};
+enum class Kind { adamw, muon, bf16, fp8, accumulation };
+constexpr std::pair<const char*, Kind> kKinds[] = {{"AdamW", Kind::adamw},
+                                                   {"Muon", Kind::muon},
+                                                   {"bf16", Kind::bf16},
+                                                   {"fp8", Kind::fp8},
+                                                   {"accumulation", Kind::accumulation}};
 
 RunConfig as(RunConfig config, Kind kind) {
     config.train.optimizer = kind == Kind::muon ? Optimizer::muon : Optimizer::adamw;
-    config.train.precision = kind == Kind::bf16 ? Precision::bf16 : Precision::f32;
+    config.train.precision = kind == Kind::bf16 ? Precision::bf16 : kind == Kind::fp8 ? Precision::fp8 : Precision::f32;
     config.train.accumulation = kind == Kind::accumulation ? 2 : 1;
     return config;
 }

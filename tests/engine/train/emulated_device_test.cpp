@@ -109,6 +109,56 @@ TEST(EmulatedDevice, TwentyStepsAreTheProcessors) {
     }
 }
 
+RunConfig eight_bits() {
+    RunConfig config = tiny_config();
+    config.train.precision = Precision::fp8;
+    config.train.threads = 1;
+    config.train.batch = 1;
+    config.train.evaluate_every = 5;
+    return config;
+}
+
+// As above, and a number that differs in its last place may round to the neighbour among eight-bit floats, 2^-3 of it
+// away: one of a million, so of the 20 x 10^5 operands here a few. Each moves a loss of about 5 by less than 10^-3 of
+// the error that all roundings together make, and that is some percent of a layer's result.
+TEST(EmulatedDevice, TwentyStepsInEightBitsAreTheProcessors) {
+    const RunConfig config = eight_bits();
+    const auto data = byte_dataset();
+    Trainer cpu(config, data), device(config, data, {}, kernels::test::device_under_test());
+    RunConfig rounded = config;
+    rounded.train.precision = Precision::bf16;
+    Trainer other(rounded, data);
+    double apart = 0;
+    for (int step = 0; step < 20; ++step) {
+        const StepStats expected = cpu.step(), actual = device.step();
+        ASSERT_TRUE(actual.fault.empty()) << actual.fault.english();
+        ASSERT_NEAR(actual.cross_entropy / expected.cross_entropy, 1.0, 2e-3) << step;
+        apart = std::max(apart, std::abs(other.step().cross_entropy / expected.cross_entropy - 1));
+        ASSERT_EQ(actual.expert_errors.size(), expected.expert_errors.size());
+        EXPECT_EQ(actual.expert_errors.empty(), step != 0 && step % 5 != 4) << step;
+        for (std::size_t i = 0; i < expected.expert_errors.size(); ++i) {
+            EXPECT_GT(expected.expert_errors[i], 1.0f) << "percent";
+            EXPECT_LT(expected.expert_errors[i], 12.0f);
+            EXPECT_NEAR(actual.expert_errors[i] / expected.expert_errors[i], 1.0f, 0.05f) << step << " " << i;
+        }
+        EXPECT_EQ(std::isnan(expected.expert_output_error), expected.expert_errors.empty());
+        EXPECT_EQ(std::isnan(actual.expert_weight_gradient_error), expected.expert_errors.empty());
+    }
+    EXPECT_GT(apart, 1e-5) << "bfloat16 gives other losses";
+}
+
+TEST(EmulatedDevice, WithoutEightBitFloatsRefusesThemInASentence) {
+    const std::string error = error_of([] {
+        const Trainer trainer(eight_bits(), byte_dataset(), {}, kernels::cuda::emulated_ops({.float8 = false}));
+    });
+    EXPECT_EQ(error,
+              "cuda-emulated has no eight-bit floats, which need a GPU of compute capability 9.0 or later: choose bf16 "
+              "for train.precision, or the processor");
+    RunConfig rounded = eight_bits();
+    rounded.train.precision = Precision::bf16;
+    EXPECT_NO_THROW(Trainer(rounded, byte_dataset(), {}, kernels::cuda::emulated_ops({.float8 = false})));
+}
+
 TEST(EmulatedDevice, EvaluatesAsTheProcessorDoes) {
     RunConfig config = tiny_config();
     config.train.batch = 1;

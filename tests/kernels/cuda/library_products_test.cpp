@@ -22,6 +22,7 @@ class PlainDevice final : public Device {
  public:
     std::string name() const override { return "plain"; }
     simt::Stream stream() const override { return {}; }
+    bool has_float8() const override { return true; }
     std::uint64_t available_memory() const override { return std::numeric_limits<std::uint64_t>::max(); }
     void* allocate(std::uint64_t bytes) override { return std::malloc(bytes); }
     void free(void* memory) override { std::free(memory); }
