@@ -61,7 +61,7 @@ void coders_meet(Harness& h, ImGuiTestContext* ctx) {
     IM_CHECK(ctx->ItemExists("//###panel.probe/###probe.merge"));
     IM_CHECK(h.workbench().command("probes.merge=" + theirs.string()));
     // The conflict is asked about, and nothing was written.
-    const char* const window = "//###probe.merge_window";
+    const char* const window = "//###probe.merge.title";
     const std::string go = std::string(window) + "/###probe.merge.go";
     IM_CHECK(h.wait(ctx, 30, [&] { return ctx->ItemExists(go.c_str()); }));
     IM_CHECK(says(h, ctx, "conflicts: 1. Nothing has been merged yet"));

@@ -11,9 +11,9 @@
 #include "nodes/service/cli/console.hpp"
 #include "nodes/service/cli/local_node.hpp"
 #include "nodes/service/cli/subcommands.hpp"
+#include "nodes/service/jobs/probe_job.hpp"
 #include "nodes/service/jobs/probe_merge.hpp"
 #include "probes/words.hpp"
-#include "report/from_session.hpp"
 
 namespace moescope::node {
 namespace fs = std::filesystem;
@@ -86,7 +86,7 @@ json disagreements_of(const history::ProbeRun& run) {
 json agreements_of(const history::Session& history) {
     json runs = json::array();
     for (const auto& [id, run] : history.probes()) {
-        const json statistics = report::statistics_of(run.value);
+        const json statistics = probe_statistics(run.value);
         if (!statistics["agreement"].is_null()) {
             runs.push_back({{"run", id},
                             {"name", run.value.name},
