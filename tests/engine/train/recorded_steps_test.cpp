@@ -45,6 +45,7 @@ struct Pair {
         EXPECT_EQ(told.gradient_norm, expected.gradient_norm);
         EXPECT_EQ(told.counts, expected.counts);
         EXPECT_EQ(told.router_entropy_mean, expected.router_entropy_mean);
+        EXPECT_EQ(told.expert_errors, expected.expert_errors);
         EXPECT_EQ(recorded.parameters_sha256(), plain.parameters_sha256()) << "step " << told.step;
         EXPECT_EQ(plain_use.starts, 0u);
     }
@@ -126,6 +127,20 @@ INSTANTIATE_TEST_SUITE_P(All, RecordedPreset,
                              std::replace(name.begin(), name.end(), '-', '_');
                              return name;
                          });
+
+// Some steps of eight-bit experts do their products again to see the errors: they are recorded beside the others.
+TEST(RecordedSteps, KnowThoseThatCompareEightBits) {
+    RunConfig config = small_config();
+    config.train.precision = Precision::fp8;
+    config.train.evaluate_every = 3;
+    Pair pair(config);
+    for (const std::uint64_t captures : {3u, 1u, 0u, 0u, 0u, 0u}) {
+        pair.step();
+        EXPECT_EQ(pair.taken.captures, captures);
+    }
+    EXPECT_EQ(pair.taken.allocations, 0u);
+    EXPECT_EQ(pair.recorded.why_not_recorded(), "");
+}
 
 // The choices of earlier micro-batches count in the balance loss: each micro-batch of a step is another one.
 TEST(RecordedSteps, KnowTheMicroBatchesOfAGlobalBalance) {
