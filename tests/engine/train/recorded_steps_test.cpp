@@ -24,8 +24,8 @@ RunConfig small_config() {
 
 /// A device that records and one that refuses to, and what each was asked for.
 struct Pair {
-    explicit Pair(const RunConfig& config)
-        : data(dataset_with_tokenizer(64)),
+    explicit Pair(const RunConfig& config, std::shared_ptr<const Dataset> text = byte_dataset())
+        : data(std::move(text)),
           recorded(config, data, {}, kernels::cuda::emulated_ops({.use = &use})),
           plain(config, data, {}, kernels::cuda::emulated_ops({.captures = false, .use = &plain_use})) {}
 
@@ -169,7 +169,8 @@ TEST(RecordedSteps, FollowEveryKnob) {
     config.model.capacity_factor = 1.5;
     config.train.balance_coefficient = 0.1;
     config.train.z_coefficient = 0.1;
-    Pair pair(config);
+    config.model.vocabulary = 320;
+    Pair pair(config, dataset_with_tokenizer(320));  // for samples
     pair.step();
     pair.step();
     int turned = 0;
