@@ -118,9 +118,10 @@ RunConfig eight_bits() {
     return config;
 }
 
-// As above, and a number that differs in its last place may round to the neighbour among eight-bit floats, 2^-3 of it
-// away: one of a million, so of the 20 x 10^5 operands here a few. Each moves a loss of about 5 by less than 10^-3 of
-// the error that all roundings together make, and that is some percent of a layer's result.
+// As above, and with more that parts them: of products of few rows the device rounds the operands to bfloat16 and the
+// processor does not (kernels/cpu/gemm.cpp), which is 2^-9 of a number; that takes one in some thirty of the experts'
+// inputs to a neighbour among eight-bit floats, 2^-4 of it away at most, and moves a loss by far less than the
+// roundings themselves do (0.2 % in bfloat16 alone, see TrainsAsTheProcessorDoes for single precision).
 TEST(EmulatedDevice, TwentyStepsInEightBitsAreTheProcessors) {
     const RunConfig config = eight_bits();
     const auto data = byte_dataset();
@@ -139,7 +140,10 @@ TEST(EmulatedDevice, TwentyStepsInEightBitsAreTheProcessors) {
         for (std::size_t i = 0; i < expected.expert_errors.size(); ++i) {
             EXPECT_GT(expected.expert_errors[i], 1.0f) << "percent";
             EXPECT_LT(expected.expert_errors[i], 12.0f);
-            EXPECT_NEAR(actual.expert_errors[i] / expected.expert_errors[i], 1.0f, 0.05f) << step << " " << i;
+            // An error is a sum over some 40 rows. Later the two are at other parameters besides: what a gradient next
+            // to nothing moves by is the learning rate.
+            EXPECT_NEAR(actual.expert_errors[i] / expected.expert_errors[i], 1.0f, step == 0 ? 0.06f : 0.3f)
+                << step << " " << i;
         }
         EXPECT_EQ(std::isnan(expected.expert_output_error), expected.expert_errors.empty());
         EXPECT_EQ(std::isnan(actual.expert_weight_gradient_error), expected.expert_errors.empty());
