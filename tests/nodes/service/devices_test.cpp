@@ -199,8 +199,9 @@ TEST_F(Devices, OneThatCannotRecordStepsSaysSoOnceAndTrainsTheSame) {
     EXPECT_EQ(recording.lines().back()["parameters_sha256"], plain.lines().back()["parameters_sha256"]);
     const auto warnings = [&](const std::string& out) {
         const auto session = sessions::Session::open(folder / out, sessions::Journal::Mode::read_only);
+        const history::Session read = history::read_session(session->journal());
         int count = 0;
-        for (const history::LogLine& line : history::read_session(session->journal()).log()) {
+        for (const history::LogLine& line : read.log()) {
             count += line.text.english().starts_with(
                          "cuda:0 could not record the operations of a step (cudaErrorStreamCaptureUnsupported); they")
                          ? 1
