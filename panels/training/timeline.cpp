@@ -88,6 +88,7 @@ class TimelinePanel final : public ui::Panel {
     std::string place_text(const Context& ctx, std::size_t row) const;
     std::string speed_text(const Context& ctx, std::size_t speed) const;
     double place_of(double step) const;
+    static bool is_wide(const Context& ctx);
     void keep_in_sight(ui::Selection& selection) const;
 
     // Of the person:
@@ -158,13 +159,17 @@ void TimelinePanel::keep_in_sight(ui::Selection& selection) const {
     selection.step_max = selection.step_min + width;
 }
 
+/// Everything has room in one row.
+bool TimelinePanel::is_wide(const Context& ctx) {
+    return ImGui::GetMainViewport()->WorkSize.x >= kWide * ctx.em;
+}
+
 float TimelinePanel::strip_height(const Context& ctx) const {
     if (clock_.size() < kLeastSteps) {
         return 0;
     }
-    const bool one_row = ImGui::GetMainViewport()->WorkSize.x >= kWide * ctx.em;
     const float track = kTrack * ctx.em;
-    return one_row ? std::max(track, ImGui::GetFrameHeight()) : track + ImGui::GetFrameHeightWithSpacing();
+    return is_wide(ctx) ? std::max(track, ImGui::GetFrameHeight()) : track + ImGui::GetFrameHeightWithSpacing();
 }
 
 /// The keys of the strip while it has the keyboard. They are taken a frame ahead, or Dear ImGui would go to the next
@@ -253,7 +258,7 @@ void TimelinePanel::draw(Context& ctx) {
     take_keys(ctx);
     const ImVec2 corner = ImGui::GetCursorPos(), room = ImGui::GetContentRegionAvail();
     const float frame = ImGui::GetFrameHeight(), track = kTrack * ctx.em, gap = 0.8f * ctx.em;
-    const bool one_row = room.x >= (kWide - 2) * ctx.em;
+    const bool one_row = is_wide(ctx);
     const float row = corner.y + (one_row ? std::max(0.0f, (std::max(track, frame) - frame) / 2) : 0);
     ImGui::SetCursorPos({corner.x, row});
     draw_buttons(ctx);
@@ -295,6 +300,7 @@ void TimelinePanel::draw_track(Context& ctx, const TrainingRun& run, ImVec2 size
     const float inset = 0.5f * ctx.em;
     const ImVec2 corner = ImGui::GetCursorScreenPos();
     if (size.x < 4 * inset) {
+        ImGui::Dummy({1, 1});  // where the cursor was moved to
         return;
     }
     ImGui::InvisibleButton("###timeline.track", size, ImGuiButtonFlags_EnableNav);
