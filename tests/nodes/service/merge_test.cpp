@@ -32,7 +32,8 @@ class Merge : public testing::Test {
         std::ifstream file(fs::path(source_assets()) / "probe_sets" / "starter.json");
         const std::string text(std::istreambuf_iterator<char>(file), {});
         items = json::array();
-        for (const json& item : json::parse(text).at("items")) {
+        const json set = json::parse(text);
+        for (const json& item : set.at("items")) {
             if (items.size() < kAnswers) {
                 items.push_back(item.at("id"));
             }
