@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <signal.h>
 
+#include "sessions/session.hpp"
 #include "tests/gui/harness.hpp"
 #include "tests/gui/trained_model.hpp"
 
