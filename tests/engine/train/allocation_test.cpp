@@ -43,6 +43,11 @@ constexpr std::pair<const char*, Kind> kKinds[] = {{"AdamW", Kind::adamw},
                                                    {"fp8", Kind::fp8},
                                                    {"accumulation", Kind::accumulation}};
 
+/// Eight bits are for experts.
+bool exists(const RunConfig& config, Kind kind) {
+    return kind != Kind::fp8 || config.model.dense_layers < config.model.layers;
+}
+
 RunConfig as(RunConfig config, Kind kind) {
     config.train.optimizer = kind == Kind::muon ? Optimizer::muon : Optimizer::adamw;
     config.train.precision = kind == Kind::bf16 ? Precision::bf16 : kind == Kind::fp8 ? Precision::fp8 : Precision::f32;
@@ -69,7 +74,9 @@ TEST(Allocations, NoneInAStepOfAnyVariant) {
         for (const auto& [name, kind] : kKinds) {
             RunConfig config = tiny_config();
             variant.change(config);
-            expect_none(as(config, kind), std::string(variant.name) + ", " + name);
+            if (exists(config, kind)) {
+                expect_none(as(config, kind), std::string(variant.name) + ", " + name);
+            }
         }
     }
 }
@@ -83,7 +90,7 @@ TEST(Allocations, NoneInAStepOfAnyPreset) {
             config.train.batch = 1;
             config.model.context = 64;
             const bool slow = kind == Kind::muon || kind == Kind::accumulation;
-            if (slow && std::string(preset) != "deepseek-v3-mini") {
+            if ((slow && std::string(preset) != "deepseek-v3-mini") || !exists(config, kind)) {
                 continue;  // it would be the same everywhere
             }
             expect_none(as(config, kind), std::string(preset) + ", " + name);
