@@ -321,7 +321,7 @@ bool PlacementPanel::act(const std::string& action, Context& ctx) {
 ui::PanelDescription describe_placement() {
     return {.key = "placement",
             .make = ui::make_panel<PlacementPanel>,
-            .stands = {{"training", ui::Place::lower, 4}},
+            .stands = {{"training", ui::Place::lower, 5}},
             .commands = {{.key = "placement.copy",
                           .menu = {"menu.experts", 3},
                           .available = [](const Context& ctx) { return has_load(selected_run(ctx)); },

@@ -298,7 +298,7 @@ ui::PanelDescription describe_ranks() {
     return {
         .key = "ranks",
         .make = ui::make_panel<RanksPanel>,
-        .stands = {{"training", ui::Place::lower, 5}},
+        .stands = {{"training", ui::Place::lower, 6}},
         .commands = {
             {.key = "ranks.all_layers",
              .menu = {"menu.experts", 3, 1},

@@ -397,7 +397,8 @@ std::string TimelinePanel::mark_text(const Context& ctx, const TrainingRun& run,
         const history::RunEvent& event = run.events[mark.event];
         // Why it paused, or what went wrong.
         const bool says_more = !event.text.empty() && !ui::is_change(event) && event.kind != "checkpoint";
-        return ui::event_text(ctx, event) + (says_more ? " (" + ctx.text.message(event.text) + ")" : "");
+        return ui::event_text(ctx, event) +
+               ui::in_brackets(ctx.text, says_more ? ctx.text.message(event.text) : std::string());
     }
     const StepHole& hole = clock_.holes()[mark.hole];
     return ctx.text.format("timeline.hole",
@@ -452,7 +453,7 @@ bool TimelinePanel::act(const std::string& action, Context& ctx) {
         position = step >= clock_.last() ? std::nullopt : std::optional(step);
         std::string what;
         for (const TimelineMark& mark : marks) {
-            what += (what.empty() ? "" : "; ") + mark_text(ctx, *run, mark);
+            what += (what.empty() ? std::string() : ctx.text("common.semicolon")) + mark_text(ctx, *run, mark);
         }
         ctx.notify(what, false);
     };

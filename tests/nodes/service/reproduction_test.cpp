@@ -214,7 +214,8 @@ TEST_F(Reproduction, ANodeRunsTheRunOfAnotherSessionAgain) {
 
     write_text(corpus / "more.txt", "One page more, of which nothing was recorded.");
     bool told = false;
-    for (const json& one : bench.done("reproduce.check", from)["differences"]) {
+    const json here = bench.done("reproduce.check", from);
+    for (const json& one : here["differences"]) {
         told = told || one["what"] == "data";
     }
     EXPECT_TRUE(told);
