@@ -78,10 +78,6 @@ std::string_view first_driver(std::int32_t toolkit) {
     }
 }
 
-bool is_gpu_name(std::string_view name) {
-    return name.starts_with(kGpu) && is_device_name(name);
-}
-
 }  // namespace
 
 bool is_device_name(std::string_view name) {
@@ -290,7 +286,7 @@ void Devices::check(const std::string& name) {
     std::string names = kProcessor;
     for (const Device& device : found) {
         const bool all = device.name == kGpu.substr(0, kGpu.size() - 1);  // of every GPU
-        if (!device.why_not.empty() && (device.name == name || (all && is_gpu_name(name)))) {
+        if (!device.why_not.empty() && (device.name == name || (all && gpu_number(name) >= 0))) {
             throw Error(say("{} cannot be used: {}", name, device.why_not));
         }
         if (device.name == name) {

@@ -55,7 +55,7 @@ struct PackedIndex {
 /// Packs the records of a segment, which come channel after channel.
 class SegmentPacker {
  public:
-    explicit SegmentPacker(RecordParts (*parts_of)(std::uint16_t, std::span<const std::byte>)) : parts_of_(parts_of) {}
+    explicit SegmentPacker(PartsOf parts_of) : parts_of_(parts_of) {}
     /// False when what was packed before does not come out as it went in: then the segment must stay as it is.
     bool add(Record record);
     /// The file; `index` gets its blocks. Nothing as of add().
@@ -66,7 +66,7 @@ class SegmentPacker {
     bool end_tails(std::size_t end);
     PartPlace put(const std::vector<std::byte>& part, std::vector<std::byte>& where);
 
-    RecordParts (*parts_of_)(std::uint16_t, std::span<const std::byte>);
+    PartsOf parts_of_;
     std::vector<Record> records_;  ///< of the block that is being made
     std::vector<std::uint32_t> heads_;
     std::size_t head_bytes_ = 0, tail_bytes_ = 0, tails_from_ = 0;

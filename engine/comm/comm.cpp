@@ -284,7 +284,7 @@ void require_same(Comm& world, std::span<const Agreed> texts) {
     }
 }
 
-void require_all(Comm& world, const std::string& problem) {
+std::optional<Problem> first_problem(Comm& world, const std::string& problem) {
     struct Told {
         char text[512] = "";
     };
@@ -294,9 +294,16 @@ void require_all(Comm& world, const std::string& problem) {
     world.all_gather(all.data(), &mine, sizeof mine);
     for (std::size_t r = 0; r < all.size(); ++r) {
         if (all[r].text[0] != '\0') {
-            throw Error(say("rank {} can't take part: {}", r,
-                            base::one_line({all[r].text, ::strnlen(all[r].text, sizeof all[r].text)})));
+            return Problem{static_cast<int>(r),
+                           base::one_line({all[r].text, ::strnlen(all[r].text, sizeof all[r].text)})};
         }
+    }
+    return std::nullopt;
+}
+
+void require_all(Comm& world, const std::string& problem) {
+    if (const auto first = first_problem(world, problem)) {
+        throw Error(say("rank {} can't take part: {}", first->rank, first->text));
     }
 }
 

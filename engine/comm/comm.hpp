@@ -11,7 +11,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "engine/error.hpp"
@@ -123,9 +125,6 @@ struct Agreed {
     base::Marked what;  ///< "configuration"
     std::string text;
 };
-/// Every rank calls it with what keeps it from going on, empty: nothing. Throws Error on all when one has something.
-void require_all(Comm& world, const std::string& problem);
-
 /// Which rank differs from rank 0, and in what. Every rank knows it.
 class Disagreement : public Error {
  public:
@@ -133,5 +132,15 @@ class Disagreement : public Error {
 };
 /// Throws Disagreement on every rank when the texts are not the same on all.
 void require_same(Comm& world, std::span<const Agreed> texts);
+
+/// What keeps the first rank that has something from going on.
+struct Problem {
+    int rank = 0;
+    std::string text;
+};
+/// Every rank calls it with what keeps it from going on, empty: nothing. The same on all; 511 bytes of a text are told.
+std::optional<Problem> first_problem(Comm& world, const std::string& problem);
+/// As first_problem(), and throws Error on every rank when there is one.
+void require_all(Comm& world, const std::string& problem);
 
 }  // namespace moescope::engine::comm

@@ -1,6 +1,6 @@
 #include "engine/comm/nccl_comm.hpp"
 
-#include <cstring>
+#include <array>
 #include <dlfcn.h>
 #include <sched.h>
 #include <thread>
@@ -16,32 +16,20 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using namespace std::chrono_literals;
 
-/// What a rank tells the others before they join.
-struct Ready {
-    char problem[512] = "";  ///< empty: it can use its GPU
-    char id[kNcclId] = "";   ///< of rank 0
-};
-
 class NcclComm final : public ExchangeComm {
  public:
     NcclComm(Comm& world, const NcclSettings& settings) : world_(world), patience_(settings.patience), places_(world) {
-        Ready mine;
-        char* problem = mine.problem;
-        const std::string missing = open(settings.plugin);
-        if (!missing.empty()) {
-            std::strncpy(problem, missing.c_str(), sizeof mine.problem - 1);
-        } else if (plugin_->check(settings.device, problem, sizeof mine.problem) == 0 && world.rank() == 0) {
-            plugin_->make_id(mine.id, problem, sizeof mine.problem);
+        std::array<char, kNcclId> id{};  // rank 0's is the one
+        std::string problem = open(settings.plugin);
+        if (problem.empty() && (plugin_->check(settings.device, text_, sizeof text_) != 0 ||
+                                (world.rank() == 0 && plugin_->make_id(id.data(), text_, sizeof text_) != 0))) {
+            problem = text_;
         }
-        std::vector<Ready> all(static_cast<std::size_t>(world.size()));
-        world.all_gather(all.data(), &mine, sizeof mine);
-        for (std::size_t r = 0; r < all.size(); ++r) {
-            if (all[r].problem[0] != '\0') {
-                throw Error(say("NCCL cannot be used: rank {}: {}", r,
-                                base::one_line({all[r].problem, ::strnlen(all[r].problem, sizeof all[r].problem)})));
-            }
+        if (const auto first = first_problem(world, problem)) {
+            throw Error(say("NCCL cannot be used: rank {}: {}", first->rank, first->text));
         }
-        handle_ = plugin_->join(all[0].id, settings.device, world.rank(), world.size(), text_, sizeof text_);
+        world.broadcast(id.data(), id.size(), 0);
+        handle_ = plugin_->join(id.data(), settings.device, world.rank(), world.size(), text_, sizeof text_);
         if (handle_ == nullptr) {
             fail();
         }

@@ -89,7 +89,8 @@ RunPlan plan_run(const RunConfig& config, kernels::Ops& ops, const RankShape& ra
     constexpr std::uint64_t kMost = std::uint64_t{1} << 46;
     const std::uint64_t all = checked_sum(arena.used(), samples.used(), marked("the run"));
     if (all > kMost) {
-        throw Error(say("{}: the run would need {} GB of memory: choose smaller sizes", title_of(config), all / 1'000'000'000));
+        throw Error(
+            say("{}: the run would need {} GB of memory: choose smaller sizes", title_of(config), all / 1'000'000'000));
     }
     RunPlan plan;
     plan.training_bytes = arena.used();

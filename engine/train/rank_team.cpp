@@ -150,63 +150,40 @@ void RankTeam::add_square_sums(std::vector<double>& sums, const ParameterLayout&
 
 void RankTeam::share_parameters(kernels::Ops& ops, float* parameters, const ParameterLayout& layout) {
     const int own = world_->rank(), groups = work_.shape().expert_ranks;
-    const auto place = [&](const OptimizerPiece& piece) {
-        return parameters + layout.tensors[piece.tensor].offset + piece.begin;
-    };
-    std::uint64_t floats = 0;
-    const auto each = [&](int owner, int to, const auto& take) {
+    // The pieces that `owner` moved and `with` holds as well: where they begin in the layout, and their bytes.
+    const auto each_shared = [&](int owner, int with, const auto& take) {
         for (const OptimizerPiece& piece : shares_[static_cast<std::size_t>(owner)].pieces) {
-            if (!piece.experts || owner % groups == to % groups) {
-                take(piece);
+            if (!piece.experts || owner % groups == with % groups) {
+                take(layout.tensors[piece.tensor].offset + piece.begin, piece.count * sizeof(float));
             }
         }
     };
     const bool here = ops.host_memory();
     if (!here) {
-        each(own, own, [&](const OptimizerPiece& piece) { floats += piece.count; });
-        for (int rank = 0; rank < world_->size(); ++rank) {
-            each(rank, own, [&](const OptimizerPiece& piece) { floats += rank == own ? 0 : piece.count; });
-        }
-        moved_.resize(floats);
+        moved_.resize(layout.floats);
     }
-    // What this rank gives is fetched once, and goes to all.
-    float* next = moved_.data();
-    each(own, own, [&](const OptimizerPiece& piece) {
-        if (!here) {
-            ops.download(next, place(piece), piece.count * sizeof(float));
-            next += piece.count;
-        }
-    });
+    float* const host = here ? parameters : moved_.data();
+    if (!here) {
+        each_shared(own, own,
+                    [&](std::uint64_t at, std::uint64_t bytes) { ops.download(host + at, parameters + at, bytes); });
+    }
     out_.clear();
     in_.clear();
     for (int rank = 0; rank < world_->size(); ++rank) {
-        if (rank == own) {
-            continue;
+        if (rank != own) {
+            each_shared(own, rank, [&](std::uint64_t at, std::uint64_t bytes) {
+                out_.push_back({rank, host + at, bytes});
+            });
+            each_shared(rank, own, [&](std::uint64_t at, std::uint64_t bytes) {
+                in_.push_back({rank, host + at, bytes});
+            });
         }
-        const float* given = moved_.data();
-        each(own, own, [&](const OptimizerPiece& piece) {
-            if (!piece.experts || own % groups == rank % groups) {
-                out_.push_back({rank, here ? place(piece) : given, piece.count * sizeof(float)});
-            }
-            given += piece.count;
-        });
-        each(rank, own, [&](const OptimizerPiece& piece) {
-            in_.push_back({rank, here ? place(piece) : next, piece.count * sizeof(float)});
-            next += here ? 0 : piece.count;
-        });
     }
     world_->exchange(out_, in_);
-    if (here) {
-        return;
-    }
-    auto arrived = in_.begin();
-    for (int rank = 0; rank < world_->size(); ++rank) {
-        each(rank, own, [&](const OptimizerPiece& piece) {
-            if (rank != own) {
-                ops.upload(place(piece), arrived->data, arrived->bytes);
-                ++arrived;
-            }
-        });
+    if (!here) {
+        for (const comm::Incoming& part : in_) {
+            ops.upload(parameters + (static_cast<const float*>(part.data) - host), part.data, part.bytes);
+        }
     }
 }
 

@@ -89,6 +89,7 @@ struct Command {
     bool ever_sent = false;            ///< the node may have carried it out
     Transfers::Host::Answered then{};  ///< of a transfer's own
     std::string fetched_to{};          ///< what the node writes for it comes here
+    bool replaces = false;             ///< a file that is there already
 };
 
 protocol::Task task_of(const Transfer& transfer) {
@@ -937,6 +938,7 @@ void NodeClient::Impl::write_there_first(Command& command) {
     }
     const std::string name = fs::path(path).filename().string();
     command.fetched_to = path;
+    command.replaces = base::flag_of(command.parameters, "replace");
     command.parameters["path"] =
         remote_->kind == transport::NodeAddress::Kind::tls ? name : (fs::path(node_session_) / "files" / name).string();
     command.parameters["replace"] = true;  // of an earlier one that was fetched
@@ -1033,7 +1035,7 @@ void NodeClient::Impl::answered(protocol::ResponseReceived response) {
         }
     } else if (response.done && !command.fetched_to.empty()) {
         transfers_.fetch_output(command.id, command.name, base::text_of(command.parameters, "path"),
-                                std::move(response.value), command.fetched_to);
+                                std::move(response.value), command.fetched_to, command.replaces);
     } else {
         const auto state = response.done      ? CommandResult::State::done
                            : response.unknown ? CommandResult::State::unknown

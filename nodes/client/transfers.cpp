@@ -105,9 +105,9 @@ void Transfers::command(CommandId id, const std::string& name, const json& param
 }
 
 void Transfers::fetch_output(CommandId id, const std::string& name, const std::string& path, json answer,
-                             const std::string& to) {
+                             const std::string& to, bool replace) {
     answer["node_path"] = path;
-    json parameters = {{"path", path}, {"to", to}, {"replace", true}};
+    json parameters = {{"path", path}, {"to", to}, {"replace", replace}};
     waiting_.push_back({id, false, name, std::move(parameters), std::move(answer)});
     begin_next();
 }
@@ -399,7 +399,8 @@ void Transfers::ended_pull() {
     host_.ask_node("files.close", {{"object", protocol::to_text(active_->object)}},
                    [](const protocol::ResponseReceived&) {});
     const transfer::Incoming& in = *active_->in;
-    json value = {{"path", in.target().string()}, {"bytes", in.what().bytes()}, {"files", in.what().files.size()}};
+    json value = active_->order.answer;
+    value.update({{"path", in.target().string()}, {"bytes", in.what().bytes()}, {"files", in.what().files.size()}});
     if (!in.what().folder) {
         value["sha256"] = active_->hashes.front();
     }

@@ -50,10 +50,11 @@ class Transfers {
     Transfers& operator=(const Transfers&) = delete;
 
     void command(CommandId id, const std::string& name, const nlohmann::json& parameters);
-    /// What the node has written at `path`, as its `answer` to the command `name` says, comes to `to`, replacing what
-    /// is there; only then that command is done, and its answer says both places ("path" here, "node_path" there).
+    /// What the node has written at `path`, as its `answer` to the command `name` says, comes to `to`; `replace`: also
+    /// when something is there. Only then that command is done, and its answer says both places ("path" here,
+    /// "node_path" there).
     void fetch_output(CommandId id, const std::string& name, const std::string& path, nlohmann::json answer,
-                      const std::string& to);
+                      const std::string& to, bool replace);
     bool possible() const { return can_transfer_; }  ///< with the node that is there
     /// The connection is there. `features`: of the node.
     void greeted(const std::string& features);

@@ -153,4 +153,12 @@ std::vector<ReadRun> read_curves(const std::vector<fs::path>& paths, const std::
     return runs;
 }
 
+std::vector<base::Sentence> notes_of(const std::vector<ReadRun>& runs) {
+    std::vector<base::Sentence> notes;
+    for (const ReadRun& run : runs) {
+        notes.insert(notes.end(), run.notes.begin(), run.notes.end());
+    }
+    return notes;
+}
+
 }  // namespace moescope::curves

@@ -29,5 +29,7 @@ inline constexpr std::size_t kMostRuns = 200;
 /// called now and then and may throw. Throws base::Error: something that is not there or cannot be read (see
 /// event_file.hpp and curve_table.hpp), a folder without event files, more runs than kMostRuns.
 std::vector<ReadRun> read_curves(const std::vector<std::filesystem::path>& paths, const std::function<void()>& check);
+/// The notes of all, in order.
+std::vector<base::Sentence> notes_of(const std::vector<ReadRun>& runs);
 
 }  // namespace moescope::curves

@@ -112,9 +112,9 @@ class FieldReader {
     std::uint8_t layout() const { return layout_; }
     /// The next field; nothing at the end, and when the body does not fit.
     std::optional<Field> next();
-    /// After the last field: every field was whole and nothing follows.
     bool good() const { return good_; }                ///< so far every field was whole
     std::size_t left() const { return body_.size(); }  ///< bytes that no field was read from yet
+    /// After the last field: every field was whole and nothing follows.
     bool complete() const { return good_ && fields_ == 0 && body_.empty(); }
 
  private:

@@ -4,6 +4,7 @@
 #include <set>
 
 #include "base/json_fields.hpp"
+#include "base/sha256.hpp"
 
 namespace moescope::transfer {
 
@@ -106,6 +107,10 @@ Range range_at(const Description& description, std::uint32_t file, std::uint64_t
     const std::uint64_t offset = index * protocol::kRangeBytes;
     const std::uint64_t rest = description.files.at(file).bytes - offset;
     return {file, offset, static_cast<std::uint32_t>(std::min<std::uint64_t>(rest, protocol::kRangeBytes))};
+}
+
+std::string sha256_of(std::span<const std::byte> bytes) {
+    return base::sha256({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
 }
 
 }  // namespace moescope::transfer

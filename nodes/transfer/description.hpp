@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -49,5 +50,6 @@ struct Range {
 /// Files are cut from their beginning into ranges of kRangeBytes, the last one shorter.
 std::uint64_t ranges_of(std::uint64_t bytes);
 Range range_at(const Description& description, std::uint32_t file, std::uint64_t index);
+std::string sha256_of(std::span<const std::byte> bytes);  ///< as base::sha256()
 
 }  // namespace moescope::transfer

@@ -30,10 +30,6 @@ Error not_written(const fs::path& path, int error) {
     return Error(say("{} can't be written: {}", path, base::system_sentence(error)));
 }
 
-std::string_view text_of(std::span<const std::byte> bytes) {
-    return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-}
-
 base::Descriptor open_to_write(const fs::path& path) {
     const int file = base::FileIo::system().open_for_writing(path);
     if (file < 0) {
@@ -149,14 +145,18 @@ bool Incoming::take_notes() {
     afresh_ = false;
     for (std::uint32_t i = 0; i < what_.files.size(); ++i) {
         if (!there[i]) {
-            base::make_private_folders(file_at(i).parent_path());
-            const base::Descriptor file = open_to_write(file_at(i));
-            if (const int wrong = base::FileIo::system().truncate(file.get(), what_.files[i].bytes); wrong < 0) {
-                throw not_written(file_at(i), wrong);
-            }
+            make_room_for(i);
         }
     }
     return true;
+}
+
+void Incoming::make_room_for(std::uint32_t file) const {
+    base::make_private_folders(file_at(file).parent_path());
+    const base::Descriptor made = open_to_write(file_at(file));
+    if (const int wrong = base::FileIo::system().truncate(made.get(), what_.files[file].bytes); wrong < 0) {
+        throw not_written(file_at(file), wrong);
+    }
 }
 
 /// Empty files of the right sizes; what was there before is thrown away, but for the notes, which are locked.
@@ -169,17 +169,12 @@ void Incoming::begin() {
         }
     }
     base::FileIo& io = base::FileIo::system();
-    bytes_done_ = next_range_ = 0;
-    next_file_ = 0;
+    bytes_done_ = 0;
     open_.close();
-    handed_out_.clear();
+    give_back_all();
     for (std::uint32_t i = 0; i < what_.files.size(); ++i) {
         have_[i].assign(have_[i].size(), false);
-        base::make_private_folders(file_at(i).parent_path());
-        const base::Descriptor file = open_to_write(file_at(i));
-        if (const int wrong = io.truncate(file.get(), what_.files[i].bytes); wrong < 0) {
-            throw not_written(file_at(i), wrong);
-        }
+        make_room_for(i);
     }
     const std::string line = base::dump_json(to_json(what_)) + "\n";
     int wrong = io.truncate(notes_.get(), 0);
@@ -216,14 +211,12 @@ std::optional<Range> Incoming::next() {
 
 void Incoming::give_back(const Range& range) {
     handed_out_.erase(range);
-    next_file_ = 0;
-    next_range_ = 0;
+    look_again();
 }
 
 void Incoming::give_back_all() {
     handed_out_.clear();
-    next_file_ = 0;
-    next_range_ = 0;
+    look_again();
 }
 
 nlohmann::json Incoming::have() const {
@@ -252,7 +245,7 @@ bool Incoming::write(const Range& range, std::span<const std::byte> bytes, const
         throw Error(say("{} has no such range of bytes", target_));
     }
     handed_out_.erase(range);
-    if (bytes.size() != range.length || base::sha256(text_of(bytes)) != sha256) {
+    if (bytes.size() != range.length || sha256_of(bytes) != sha256) {
         give_back(range);
         return false;
     }

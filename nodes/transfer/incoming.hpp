@@ -56,6 +56,8 @@ class Incoming {
     void lock();
     bool take_notes();  ///< of an earlier one of the same version
     void begin();
+    void make_room_for(std::uint32_t file) const;  ///< an empty file of the right size
+    void look_again() { next_file_ = 0, next_range_ = 0; }
     void note(const Range& range);
     void require_room(std::uint64_t keep_free) const;
     void put_in_place();

@@ -24,10 +24,6 @@ base::Descriptor opened(const fs::path& path) {
     return file;
 }
 
-std::string_view text_of(std::span<const std::byte> bytes) {
-    return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-}
-
 /// Without a link or anything else that is no file or folder, in the order of their names.
 std::vector<fs::path> files_in(const fs::path& folder) {
     std::vector<fs::path> files;
@@ -128,7 +124,7 @@ Outgoing::Piece Outgoing::read(const Range& range) const {
         throw Error(say("{} can't be read: {}", path, base::system_sentence(EIO)));
     }
     require_same(file.get(), range.file);  // a writer may have come in between
-    piece.sha256 = base::sha256(text_of(piece.bytes));
+    piece.sha256 = sha256_of(piece.bytes);
     return piece;
 }
 

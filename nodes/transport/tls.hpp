@@ -19,17 +19,23 @@ namespace asio = boost::asio;
 /// Closes a socket when what is done with it takes too long; the socket lives longer than this.
 class SocketClock {
  public:
-    SocketClock(asio::ip::tcp::socket& socket, double seconds) : timer_(socket.get_executor()) {
+    SocketClock(asio::ip::tcp::socket& socket, double seconds)
+        : socket_(std::make_shared<asio::ip::tcp::socket*>(&socket)), timer_(socket.get_executor()) {
         timer_.expires_after(std::chrono::microseconds(static_cast<std::int64_t>(seconds * 1e6)));
-        timer_.async_wait([&socket](boost::system::error_code error) {
-            if (!error) {
+        timer_.async_wait([held = socket_](boost::system::error_code error) {
+            if (!error && *held != nullptr) {
                 boost::system::error_code ignored;
-                socket.close(ignored);
+                (*held)->close(ignored);
             }
         });
     }
+    SocketClock(const SocketClock&) = delete;
+    SocketClock& operator=(const SocketClock&) = delete;
+    ~SocketClock() { *socket_ = nullptr; }
 
  private:
+    /// Null when this has gone: a timer that has run out already can no longer be cancelled, and its handler comes.
+    std::shared_ptr<asio::ip::tcp::socket*> socket_;
     asio::steady_timer timer_;  ///< cancelled when this goes
 };
 

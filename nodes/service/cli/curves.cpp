@@ -88,11 +88,7 @@ int import_command(const Paths& paths, const CurvesOptions& options) {
     if (added.back().stopped) {
         throw Stopped(signals.first(), base::say("before run {} was whole", added.back().run));
     }
-    std::vector<base::Sentence> notes;
-    for (const curves::ReadRun& run : runs) {
-        notes.insert(notes.end(), run.notes.begin(), run.notes.end());
-    }
-    print_warnings(notes);
+    print_warnings(curves::notes_of(runs));
     if (options.json) {
         json line = to_json(added);
         line["session"] = options.session;

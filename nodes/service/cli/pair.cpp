@@ -84,11 +84,11 @@ int pair_command(const Paths& paths, const PairCommand& options) {
         return 0;
     }
     fmt::print("{}\n", text);
-    fmt::print(
-        stderr,
-        "Paste this line into the workbench's \"Connect to a node\" within {} minutes. It is good once, and whoever has "
-        "it may act as {} here: hand it over as you would a password.\n",
-        options.minutes, options.role);
+    fmt::print(stderr,
+               "Paste this line into the workbench's \"Connect to a node\" within {} minutes. It is good once, and "
+               "whoever has "
+               "it may act as {} here: hand it over as you would a password.\n",
+               options.minutes, options.role);
     return 0;
 }
 

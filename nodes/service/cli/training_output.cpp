@@ -30,10 +30,14 @@ std::string held_out_text(double english, double chinese) {
     return text.empty() ? "none" : text;
 }
 
+double steps_of(const protocol::RankRecord& sums) {
+    return static_cast<double>(std::max<std::uint32_t>(1, sums.steps));
+}
+
 /// Means of a step.
 json ranks_json(const protocol::RankRecord& sums) {
     const std::size_t N = sums.compute_ms.size();
-    const auto steps = static_cast<double>(std::max<std::uint32_t>(1, sums.steps));
+    const double steps = steps_of(sums);
     json work = json::array(), waiting = json::array(), sent = json::array(), rows = json::array();
     for (std::size_t rank = 0; rank < N; ++rank) {
         work.push_back(static_cast<double>(sums.compute_ms[rank]) / steps);
@@ -103,9 +107,7 @@ json final_line(const TrainingResult& result) {
 std::string ranks_text(const protocol::RankRecord& sums) {
     const auto [least, most] = std::minmax_element(sums.compute_ms.begin(), sums.compute_ms.end());
     const auto slowest = most - sums.compute_ms.begin(), fastest = least - sums.compute_ms.begin();
-    const auto of_step = [&](double value) {
-        return value / static_cast<double>(std::max<std::uint32_t>(1, sums.steps));
-    };
+    const auto of_step = [steps = steps_of(sums)](double value) { return value / steps; };
     return fmt::format("rank {} has the most work, {:.1f} ms of a step; rank {} has {:.1f} ms and waits {:.1f} ms",
                        slowest, of_step(*most), fastest, of_step(*least),
                        of_step(sums.waiting_ms[static_cast<std::size_t>(fastest)]));

@@ -30,7 +30,7 @@ struct TransferCommand {
     bool list = false, force = false, add = false, json = false;
 };
 
-/// "12.3 MiB of 1.0 GiB, 45.6 MiB/s, 22 s left", on the terminal's own line.
+/// "12.3 MB of 1.0 GB, 45.6 MB/s, 22 s left", on the terminal's own line.
 class ProgressLine {
  public:
     ~ProgressLine() {

@@ -267,10 +267,15 @@ json Service::allowed(const transport::Asker& asker, const std::string& name, co
     if (!protocol::covers(asker.right, command.needs)) {
         throw CommandError(needs_right(name, command.needs, asker.right));
     }
+    // Over ssh this folder is named in full, for what is fetched from there when it is written.
+    const bool shared =
+        std::filesystem::path(base::text_of(parameters, "path")).parent_path() == shared_files(session_->folder());
+    if (asker.remote || shared) {
+        make_shared_folder();
+    }
     if (!asker.remote) {
         return parameters;
     }
-    make_shared_folder();
     return confine(std::move(parameters), session_->folder(),
                    [this](const std::string& model) { return offers_model(model); });
 }

@@ -36,10 +36,7 @@ void Service::curves_import(const json& value, Reply reply) {
             throw CommandError(say("the import was cancelled; run {} has a part of its curves", added.back().run));
         }
         answer = to_json(added);
-        std::vector<Sentence> notes;
-        for (const curves::ReadRun& run : runs) {
-            notes.insert(notes.end(), run.notes.begin(), run.notes.end());
-        }
+        std::vector<Sentence> notes = curves::notes_of(runs);
         constexpr std::size_t kMostNotes = 100;
         notes.resize(std::min(notes.size(), kMostNotes));
         answer["notes"] = sentences_json(notes);
@@ -56,7 +53,7 @@ void Service::curves_export(const json& value, Reply reply) {
     }
     const fs::path path = fs::absolute(parameters.path("path"));
     const auto existing = sessions::existing_files(parameters.flag("replace", false), "replace");
-    json answer;
+    curves::RunCurves curves;
     {
         const BoardTask task(board_, fmt::format("curves-{}", ++outputs_), protocol::TaskKind::curves,
                              path.filename().string());
@@ -69,19 +66,16 @@ void Service::curves_export(const json& value, Reply reply) {
             journal_->flush();
         }
         if (format == "csv") {
-            sessions::OutputFile output(path, existing);
-            const curves::RunCurves curves = curves::curves_of_run(session_->journal(), run, check);
+            sessions::OutputFile output(path, existing);  // first, so that a bad place is refused at once
+            curves = curves::curves_of_run(session_->journal(), run, check);
             curves::write_curve_table(output.temporary(), curves, check);
             output.commit();
-            answer = {{"curves", curves.curves.size()}, {"points", curves.points()}};
         } else {
-            const curves::RunCurves curves = curves::curves_of_run(session_->journal(), run, check);
+            curves = curves::curves_of_run(session_->journal(), run, check);
             curves::write_event_folder(path, curves, existing, check);
-            answer = {{"curves", curves.curves.size()}, {"points", curves.points()}};
         }
     }
-    answer["path"] = path.string();
-    reply({std::move(answer), {}});
+    reply({{{"curves", curves.curves.size()}, {"points", curves.points()}, {"path", path.string()}}, {}});
 }
 
 }  // namespace moescope::node

@@ -94,6 +94,14 @@ void check_tokenizer(const engine::LoadedModel& model, const TrainingRequest& or
             order.init.string(), order.data));
 }
 
+std::string steps_text(const std::vector<std::uint64_t>& steps) {
+    std::string text;
+    for (const std::uint64_t step : steps) {
+        base::append_to_list(text, fmt::format("{}", step));
+    }
+    return text;
+}
+
 }  // namespace
 
 TrainingRequest training_order(const history::RunHeader& run) {
@@ -128,25 +136,23 @@ TrainingRequest order_to_continue(sessions::Session& session, const history::Run
         throw CommandError(say("run {} has done all its steps; start a new run", title_of(run)));
     }
     const auto checkpoints = session.checkpoints(run.id, true, check);
-    std::string damaged;
     for (const auto& checkpoint : checkpoints) {
         if (checkpoint.complete) {
             order.checkpoint = checkpoint.path;
             order.checkpoint_step = checkpoint.step;
         } else {
-            base::append_to_list(damaged, fmt::format("{}", checkpoint.step));
+            order.damaged.push_back(checkpoint.step);
         }
     }
     // From the beginning it would put new steps in the place of those that are there.
-    if (order.checkpoint.empty() && !damaged.empty()) {
+    if (order.checkpoint.empty() && !order.damaged.empty()) {
         throw CommandError(
             say("run {} has no checkpoint that is whole (damaged: those at step {}), and going on from the beginning "
                 "would replace its steps; bring back an undamaged copy of the session, or start a new run",
-                title_of(run), damaged));
+                title_of(run), steps_text(order.damaged)));
     }
     for (const auto& checkpoint : checkpoints) {
         if (!checkpoint.complete) {
-            order.damaged.push_back(checkpoint.step);
             session.remove_checkpoint(checkpoint);
         }
     }
@@ -154,12 +160,8 @@ TrainingRequest order_to_continue(sessions::Session& session, const history::Run
 }
 
 Sentence damaged_text(const TrainingRequest& order) {
-    std::string steps;
-    for (const std::uint64_t step : order.damaged) {
-        base::append_to_list(steps, fmt::format("{}", step));
-    }
     return say("the checkpoints at step {} were damaged or not whole and are left out: the run goes on from step {}",
-               steps, order.checkpoint_step);
+               steps_text(order.damaged), order.checkpoint_step);
 }
 
 void move_to_device(TrainingRequest& order, const std::string& device) {

@@ -50,9 +50,9 @@ struct TrainingRequest {
     std::multimap<std::uint64_t, nlohmann::json> changes;
     /// Of the manifest of a run that goes on: where it came from, and what stayed disabled or frozen from there.
     nlohmann::json origin = nlohmann::json::object();
+    std::vector<std::uint64_t> damaged;  ///< steps of checkpoints that were there and can't be gone on from
     /// Ranks that train it together with this process, which a launcher started with them; null: none. Then the job
     /// starts as many processes as the configuration says, if they are several.
-    std::vector<std::uint64_t> damaged;  ///< steps of checkpoints that were there and can't be gone on from
     std::shared_ptr<RankLaunch> ranks;
     Sentence alone;               ///< why a run of several processes goes on in one; empty: it does not
     std::string earlier_device;   ///< of a run that goes on on another one
@@ -162,8 +162,8 @@ class TrainingJob final : public Job {
     bool save_checkpoint();       ///< false: result_.message says why not
     bool save_last_checkpoint();  ///< tries again after each resume; false when nobody is there to resume, or at a stop
     void forget_old_checkpoints();
-    /// Empty, or that the disk has less room than is kept; looks every few seconds. Then a checkpoint is saved, if
-    /// there is room for one.
+    /// Empty, or that the disk has less room than is kept; looks ten times a second at most. Then a checkpoint is
+    /// saved, if there is room for one.
     Sentence look_at_disk();
     void event(const std::string& kind, const nlohmann::json& more);
     /// Until it goes, events say who did what they tell: "command" or "replay".
@@ -226,8 +226,9 @@ std::uint64_t checkpoint_bytes(const engine::RunPlan& plan);
 
 /// The settings with which a run was started, as its journal has them. Throws CommandError.
 TrainingRequest training_order(const history::RunHeader& run);
-/// The order that continues a run from its last complete checkpoint (or its beginning). Damaged checkpoints of the run
-/// are removed. Throws CommandError when the run cannot go on. `check` as of order_to_fork.
+/// The order that continues a run from its last complete checkpoint (or its beginning, when it has none). Damaged
+/// checkpoints of the run are removed then, and named in `damaged`. Throws CommandError when the run cannot go on, also
+/// when all of its checkpoints are damaged. `check` as of order_to_fork.
 TrainingRequest order_to_continue(sessions::Session& session, const history::RunHeader& run,
                                   const std::function<void()>& check = {});
 /// What is said of order.damaged, which is not empty.

@@ -91,6 +91,38 @@ TEST_F(Transfers, ACancelledOneGoesOnWhenItIsAskedForAgain) {
     EXPECT_EQ(read_text(folder / "large"), content);
 }
 
+/// A person who saves what a node elsewhere writes means a place on this machine.
+TEST_F(Transfers, WhatANodeElsewhereWritesComesHere) {
+    const auto corpus = write_corpus(folder);
+    client::ClientOptions options;
+    options.node = "ssh://there";
+    options.ssh = folder / "ssh";
+    write_text(options.ssh, "#!/bin/sh\nexec '" + node_program().string() + "' serve --stdio --session '" +
+                                session.string() + "'\n");
+    fs::permissions(options.ssh, fs::perms::owner_all);
+    Workbench bench(options);
+    bench.wait("the node", [](const Snapshot& s) { return s.node.cores > 0; });
+    bench.done("train.start", {{"config", tiny_config(3, 0)}, {"data", corpus.string()}});
+    bench.wait("the run", in_state(1, RunState::done));
+    fs::create_directories(folder / "here");
+    const fs::path table = folder / "here/curves.csv";
+    const json order = {{"run", 1}, {"path", table.string()}, {"format", "csv"}, {"replace", false}};
+    const json written = bench.done("curves.export", order);
+    EXPECT_EQ(written["path"], table.string());
+    EXPECT_EQ(written["node_path"], (session / "files/curves.csv").string());
+    EXPECT_GT(written["curves"], 3) << "what the node said of it is kept";
+    EXPECT_EQ(read_text(table), read_text(session / "files/curves.csv"));
+    write_text(table, "mine");
+    EXPECT_NE(bench.failed("curves.export", order).find("there already"), std::string::npos);
+    EXPECT_EQ(read_text(table), "mine");
+    json replacing = order;
+    replacing["replace"] = true;
+    bench.done("curves.export", replacing);
+    EXPECT_NE(read_text(table), "mine");
+    bench.done("report.write", {{"path", (folder / "here/report.html").string()}, {"language", "en"}});
+    EXPECT_TRUE(read_text(folder / "here/report.html").starts_with("<!"));
+}
+
 /// A node that is killed in the middle is started again by hand, and the transfer goes on by itself.
 TEST_F(Transfers, ANodeThatIsKilledIsWaitedFor) {
     Workbench bench(session);
