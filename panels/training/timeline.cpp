@@ -216,7 +216,7 @@ std::string TimelinePanel::speed_text(const Context& ctx, std::size_t speed) con
 }
 
 void TimelinePanel::draw_speed(Context& ctx) {
-    ImGui::SetNextItemWidth(7.5f * ctx.em);
+    ImGui::SetNextItemWidth(9.5f * ctx.em);
     if (ui::begin_combo("###timeline.speed", speed_text(ctx, playback_.speed), ImGuiComboFlags_HeightLarge)) {
         for (std::size_t i = 0; i < kPlaySpeeds.size(); ++i) {
             const std::string label = speed_text(ctx, i) + "###timeline.speed." + std::to_string(i);
@@ -275,7 +275,7 @@ void TimelinePanel::draw(Context& ctx) {
     // What there is no room for is said by the tooltip of the axis.
     const float text_at = right - gap - widest;
     if (text_at > left || one_row) {
-        ImGui::SetCursorPos({text_at, row + ImGui::GetStyle().FramePadding.y});
+        ImGui::SetCursorPos({text_at, row});  // the row's text offset still counts
         ui::text_colored(ctx.selection.pinned_step ? ctx.theme.accent : ctx.theme.text_dim, place);
         ui::tooltip(ctx.text(clock_.has_time() ? "timeline.place.help" : "timeline.place.timeless"));
     }
