@@ -256,6 +256,7 @@ void NotesPanel::draw_fields(Context& ctx, ui::NoteDraft& draft) {
     const std::string used =
         ctx.text.format("notes.bytes", {{"n", ctx.text.number(std::uint64_t{draft.text.size()})},
                                         {"most", ctx.text.number(std::uint64_t{history::kNoteBytes})}});
+    ImGui::AlignTextToFramePadding();
     ui::text_colored(draft.text.size() > history::kNoteBytes ? ctx.theme.error : ctx.theme.text_dim, used);
     ui::flow(10 * ctx.em);
     ui::text_dim(ctx, ctx.text("notes.author"));

@@ -127,7 +127,8 @@ StepPosition step_near(const StepClock& clock, double place) {
     return near + 1 >= clock.size() ? StepPosition() : StepPosition(clock.step(near));
 }
 
-std::vector<TimelineMark> timeline_marks(const TrainingRun& run, const StepClock& clock) {
+std::vector<TimelineMark> timeline_marks(const TrainingRun& run, const StepClock& clock,
+                                         const std::map<std::uint32_t, history::Note>& notes) {
     std::vector<TimelineMark> marks;
     marks.reserve(run.events.size() + clock.holes().size());
     for (std::size_t i = 0; i < run.events.size(); ++i) {
@@ -135,6 +136,11 @@ std::vector<TimelineMark> timeline_marks(const TrainingRun& run, const StepClock
     }
     for (std::size_t i = 0; i < clock.holes().size(); ++i) {
         marks.push_back({.step = clock.holes()[i].first, .hole = i});
+    }
+    for (const auto& [number, note] : notes) {
+        if (note.on.kind == history::NotePlace::Kind::step && note.on.run == run.id) {
+            marks.push_back({.step = note.on.step, .note = number});
+        }
     }
     std::stable_sort(marks.begin(), marks.end(),
                      [](const TimelineMark& a, const TimelineMark& b) { return a.step < b.step; });

@@ -6,10 +6,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <map>
 #include <optional>
 #include <span>
 #include <vector>
 
+#include "nodes/history/notes.hpp"
 #include "nodes/history/runs.hpp"
 
 namespace moescope::panels {
@@ -118,9 +120,11 @@ struct TimelineMark {
     std::uint64_t step = 0;     ///< of a hole the first one that is missing
     std::size_t event = kNone;  ///< index into the run's events
     std::size_t hole = kNone;   ///< index into the clock's holes
+    std::uint32_t note = 0;     ///< number of a note on the step; 0: none
 };
-/// Everything that happened, in the order of the steps.
-std::vector<TimelineMark> timeline_marks(const history::TrainingRun& run, const StepClock& clock);
+/// Everything that happened and was noted, in the order of the steps. `notes`: of the session.
+std::vector<TimelineMark> timeline_marks(const history::TrainingRun& run, const StepClock& clock,
+                                         const std::map<std::uint32_t, history::Note>& notes);
 /// The marks at the next step behind `position` that has any, and those at the one before it; `marks` as above. Empty
 /// where there is none.
 std::span<const TimelineMark> marks_after(const std::vector<TimelineMark>& marks, std::uint64_t position);

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "base/axis.hpp"
+#include "base/foreign_text.hpp"
 #include "panels/panels.hpp"
 #include "panels/runs/run_tools.hpp"
 #include "panels/training/playback.hpp"
@@ -96,7 +97,8 @@ class TimelinePanel final : public ui::Panel {
     // Of the run on show:
     StepClock clock_;
     std::vector<TimelineMark> marks_;
-    std::array<std::uint64_t, 3> marks_of_{};  ///< run, version of the clock, events
+    std::array<std::uint64_t, 3> marks_of_{};                              ///< run, version of the clock, events
+    std::shared_ptr<const std::map<std::uint32_t, history::Note>> notes_;  ///< that the marks are of
     int last_frame_ = -1;
     double last_time_ = 0;
     bool held_ = false;  ///< somebody drags it
@@ -119,9 +121,10 @@ bool TimelinePanel::prepare(const Context& ctx) {
     }
     clock_.update(*run);
     const std::array<std::uint64_t, 3> of{run->id, clock_.version(), run->events.size()};
-    if (of != marks_of_) {
+    if (of != marks_of_ || notes_ != ctx.snapshot.notes) {
         marks_of_ = of;
-        marks_ = timeline_marks(*run, clock_);
+        notes_ = ctx.snapshot.notes;
+        marks_ = timeline_marks(*run, clock_, *notes_);
     }
     return clock_.size() >= kLeastSteps;
 }
@@ -251,10 +254,10 @@ void TimelinePanel::draw_live(Context& ctx, const TrainingRun& run) const {
 }
 
 void TimelinePanel::draw(Context& ctx) {
-    const TrainingRun* run = selected_run(ctx);
-    if (run == nullptr || clock_.size() < kLeastSteps) {
+    if (!prepare(ctx)) {  // once more: a panel that was drawn before may have chosen another run
         return;
     }
+    const TrainingRun* run = selected_run(ctx);
     take_keys(ctx);
     const ImVec2 corner = ImGui::GetCursorPos(), room = ImGui::GetContentRegionAvail();
     const float frame = ImGui::GetFrameHeight(), track = kTrack * ctx.em, gap = 0.8f * ctx.em;
@@ -345,11 +348,10 @@ void TimelinePanel::draw_marks(const Context& ctx, const TrainingRun& run, ImVec
     ImDrawList& draw = *ImGui::GetWindowDrawList();
     float line_x = -1e30f, free_x = -1e30f;  // long runs have thousands of checkpoints: what would touch is left out
     for (const TimelineMark& mark : marks_) {
-        if (mark.event == TimelineMark::kNone) {
-            continue;  // a hole is drawn as one
+        if (mark.hole != TimelineMark::kNone) {
+            continue;  // it is drawn as one
         }
-        const history::RunEvent& event = run.events[mark.event];
-        const bool change = ui::is_change(event);
+        const bool noted = mark.note != 0, change = noted || ui::is_change(run.events[mark.event]);
         const float x = low.x + static_cast<float>(place_of(static_cast<double>(mark.step))) * (high.x - low.x);
         if (x < line_x + (change ? 0.5f : 2)) {
             continue;
@@ -357,7 +359,7 @@ void TimelinePanel::draw_marks(const Context& ctx, const TrainingRun& run, ImVec
         line_x = x;
         const ImU32 ink = ui::packed(change ? ctx.theme.accent : ctx.theme.text_dim, 0.9f);
         draw.AddLine({x, low.y - 0.12f * ctx.em}, {x, high.y}, ink);
-        const char* sign = ui::event_icon(event.kind);
+        const char* sign = noted ? icon::note : ui::event_icon(run.events[mark.event].kind);
         const float half = 0.35f * ImGui::CalcTextSize(sign).x;
         if (x - half > free_x) {
             draw.AddText(ImGui::GetFont(), 0.7f * ctx.em, {x - half, low.y - 0.9f * ctx.em}, ink, sign);
@@ -400,6 +402,9 @@ std::string TimelinePanel::mark_text(const Context& ctx, const TrainingRun& run,
         return ui::event_text(ctx, event) +
                ui::in_brackets(ctx.text, says_more ? ctx.text.message(event.text) : std::string());
     }
+    if (mark.note != 0) {
+        return ui::elided(base::one_line(notes_->at(mark.note).text), 30 * ctx.em);
+    }
     const StepHole& hole = clock_.holes()[mark.hole];
     return ctx.text.format("timeline.hole",
                            {{"first", ctx.text.number(hole.first)}, {"last", ctx.text.number(hole.last)}});
@@ -423,7 +428,7 @@ void TimelinePanel::hover(Context& ctx, const TrainingRun& run, double step, dou
         std::lower_bound(marks_.begin(), marks_.end(), step - reach,
                          [](const TimelineMark& mark, double from) { return static_cast<double>(mark.step) < from; });
     for (auto mark = begin; mark != marks_.end() && static_cast<double>(mark->step) <= step + reach; ++mark) {
-        if (mark->event == TimelineMark::kNone) {
+        if (mark->hole != TimelineMark::kNone) {
             continue;
         }
         if (++hints > kMostHints) {

@@ -228,8 +228,14 @@ TEST(TimelineMarks, JumpsGoFromStepToStepAndEndAtTheEnds) {
     recorded.event(10, "pause");
     recorded.event(40, "checkpoint");
     const StepClock clock = recorded.clock();
-    const auto marks = panels::timeline_marks(recorded.run, clock);
-    ASSERT_EQ(marks.size(), 5u);
+    recorded.run.id = 1;
+    std::map<std::uint32_t, history::Note> notes;
+    notes[7].on = {.kind = history::NotePlace::Kind::step, .run = 1, .step = 33};
+    notes[8].on = {.kind = history::NotePlace::Kind::step, .run = 2, .step = 34};
+    notes[9].on = {.kind = history::NotePlace::Kind::session};
+    const auto marks = panels::timeline_marks(recorded.run, clock, notes);
+    ASSERT_EQ(marks.size(), 6u);
+    EXPECT_EQ(panels::marks_after(marks, 25)[0].note, 7u);
     EXPECT_EQ(panels::marks_after(marks, 1).size(), 2u);
     EXPECT_EQ(panels::marks_after(marks, 1)[0].event, 1u);
     EXPECT_EQ(panels::marks_after(marks, 1)[1].event, 2u);
@@ -237,7 +243,7 @@ TEST(TimelineMarks, JumpsGoFromStepToStepAndEndAtTheEnds) {
     EXPECT_EQ(panels::marks_after(marks, 10)[0].hole, 0u);
     EXPECT_EQ(panels::marks_after(marks, 21)[0].step, 25u);
     EXPECT_TRUE(panels::marks_after(marks, 40).empty());
-    EXPECT_EQ(panels::marks_before(marks, 40)[0].step, 25u);
+    EXPECT_EQ(panels::marks_before(marks, 33)[0].step, 25u);
     ASSERT_EQ(panels::marks_before(marks, 15).size(), 2u) << "all that happened at that step";
     EXPECT_EQ(panels::marks_before(marks, 15)[0].event, 1u);
     EXPECT_TRUE(panels::marks_before(marks, 10).empty());
