@@ -74,11 +74,13 @@ void show(Harness& h, ImGuiTestContext* ctx, std::uint64_t session) {
 
 void two_nodes(Harness& h, ImGuiTestContext* ctx) {
     const fs::path first = h.folder() / "near-node", second = h.folder() / "other-node";
+    for (const fs::path& folder : {first, second}) {
+        sessions::Session::open(folder, sessions::Journal::Mode::read_write);  // only what is a session is opened
+    }
     IM_CHECK(h.open_session(ctx, first));
     const std::uint64_t a = h.workbench().sessions().front()->id;
     const std::string of_a = trained_model(h, ctx, "near", small_config(h, 1));
     IM_CHECK(!of_a.empty());
-    sessions::Session::open(second, sessions::Journal::Mode::read_write);
     h.workbench().open_session(second);
     IM_CHECK(h.wait(ctx, 60, [&] {
         return h.workbench().session() == second && h.snapshot().link.state == Link::State::connected &&
