@@ -529,7 +529,7 @@ void Workbench::draw_strip(ui::Context& ctx, Slot& s) {
             ImGui::SetNextWindowFocus();
         }
     }
-    if (height <= 0) {
+    if (height <= 0 || small_) {  // a small window has one place for all, and no room to spare
         return;
     }
     const ImVec2 padding{ctx.em * 0.75f, ctx.em * 0.3f};

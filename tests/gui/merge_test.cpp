@@ -75,7 +75,10 @@ void coders_meet(Harness& h, ImGuiTestContext* ctx) {
     IM_CHECK(draws(h)[2]->disagreed && !draws(h)[1]->disagreed);
 
     // How far they agree; from there to the answer that they see differently, and to a consensus.
-    IM_CHECK(h.wait(ctx, 20, [&] { return says(h, ctx, "AA and BB"); }));
+    IM_CHECK(h.wait(ctx, 20, [&] {
+        ctx->ScrollToBottom(ctx->WindowInfo("//###panel.probe/###probe.middle").ID);  // it stands below the matrix
+        return says(h, ctx, "AA and BB");
+    }));
     ctx->ItemClick("//###panel.probe/**/###probe.agreement.show");
     ctx->Yield(3);
     IM_CHECK(says(h, ctx, "Coded differently"));
