@@ -109,6 +109,8 @@ bool TimelinePanel::prepare(const Context& ctx) {
     const TrainingRun* run = selected_run(ctx);
     if (run == nullptr) {
         clock_ = StepClock();
+        marks_of_ = {};
+        marks_.clear();
         playback_.pause();
         run_ = 0;
         return false;
@@ -251,8 +253,9 @@ void TimelinePanel::draw_live(Context& ctx, const TrainingRun& run) const {
 }
 
 void TimelinePanel::draw(Context& ctx) {
+    // A panel that was drawn before may have chosen another run in this frame.
     const TrainingRun* run = selected_run(ctx);
-    if (run == nullptr || clock_.size() < kLeastSteps) {
+    if (!prepare(ctx) || run == nullptr) {
         return;
     }
     take_keys(ctx);
