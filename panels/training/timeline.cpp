@@ -400,7 +400,7 @@ std::string TimelinePanel::mark_text(const Context& ctx, const TrainingRun& run,
         const history::RunEvent& event = run.events[mark.event];
         // Why it paused, or what went wrong.
         const bool says_more = !event.text.empty() && !ui::is_change(event) && event.kind != "checkpoint";
-        return ui::event_text(ctx, event) + (says_more ? " (" + ctx.text.message(event.text) + ")" : "");
+        return ui::event_text(ctx, event) + (says_more ? ui::in_brackets(ctx.text, ctx.text.message(event.text)) : "");
     }
     const StepHole& hole = clock_.holes()[mark.hole];
     return ctx.text.format("timeline.hole",
@@ -455,7 +455,7 @@ bool TimelinePanel::act(const std::string& action, Context& ctx) {
         position = step >= clock_.last() ? std::nullopt : std::optional(step);
         std::string what;
         for (const TimelineMark& mark : marks) {
-            what += (what.empty() ? "" : "; ") + mark_text(ctx, *run, mark);
+            what += (what.empty() ? "" : ctx.text("common.semicolon")) + mark_text(ctx, *run, mark);
         }
         ctx.notify(what, false);
     };
