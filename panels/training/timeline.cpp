@@ -111,6 +111,8 @@ bool TimelinePanel::prepare(const Context& ctx) {
     const TrainingRun* run = selected_run(ctx);
     if (run == nullptr) {
         clock_ = StepClock();
+        marks_of_ = {};
+        marks_.clear();
         playback_.pause();
         run_ = 0;
         return false;

@@ -211,6 +211,49 @@ void sessions(Harness& h, ImGuiTestContext* ctx) {
     IM_CHECK(h.open_session(ctx, before));
 }
 
+/// A click on another run in the panel of runs, which is drawn before the timeline: of what happened there it knows
+/// nothing yet in that frame.
+void another_run(Harness& h, ImGuiTestContext* ctx) {
+    h.settle(ctx);
+    const fs::path before = h.workbench().session(), folder = h.folder() / "two-runs";
+    const auto write = [&](const char* name, std::uint64_t steps, int events) {
+        const auto session = sessions::Session::open(folder, sessions::Journal::Mode::read_write);
+        const std::uint32_t run = session->new_run("train", name);
+        const auto put = [&](protocol::RecordType type, const std::vector<std::byte>& body) {
+            session->journal().append(static_cast<std::uint16_t>(type),
+                                      static_cast<std::uint8_t>(protocol::channel_of(type)), 1, body);
+        };
+        put(protocol::RecordType::run_started,
+            protocol::encode_json(
+                {{"run", run}, {"kind", "train"}, {"name", name}, {"manifest", {{"steps", steps}, {"seed", 1}}}}));
+        for (std::uint64_t n = 1; n <= steps; ++n) {
+            protocol::StepRecord step;
+            step.run = run;
+            step.step = n;
+            step.loss = step.cross_entropy = 3;
+            step.step_ms = 10;
+            put(protocol::RecordType::step, protocol::encode_step(step));
+        }
+        for (int i = 0; i < events; ++i) {
+            put(protocol::RecordType::event,
+                protocol::encode_json({{"run", run}, {"step", i}, {"kind", "checkpoint"}, {"text", "saved"}}));
+        }
+        put(protocol::RecordType::run_ended,
+            protocol::encode_json({{"run", run}, {"state", "done"}, {"message", ""}, {"step", steps}}));
+    };
+    write("empty", 20, 0);
+    write("eventful", 3000, 3000);
+    IM_CHECK(h.open_session(ctx, folder, [&] { return h.snapshot().training.size() == 2; }));
+    IM_CHECK(h.wait(ctx, 10, [&] { return h.training().events.size() == 3000; }));
+    const std::uint32_t first = h.snapshot().training.begin()->first, second = h.training().id;
+    for (const std::uint32_t run : {first, second, first}) {
+        ctx->ItemClick(fmt::format("//###panel.runs/**/###run{}", run).c_str());
+        IM_CHECK(h.wait(ctx, 5, [&] { return h.workbench().selection().training_run == run; }));
+        IM_CHECK(comes_to_say(h, ctx, "panel.timeline", run == first ? "step 20 / 20" : "step 3,000 / 3,000"));
+    }
+    IM_CHECK(h.open_session(ctx, before));
+}
+
 constexpr std::uint64_t kLong = 4400;  ///< steps: more than the window keeps counts of (history::kCountHistory)
 
 /// In step n the first expert of layer 0 gets n tokens more than each of the others.
@@ -272,6 +315,7 @@ void register_timeline(Harness& harness) {
                 [&harness](ImGuiTestContext* ctx) { scrub_and_keys(harness, ctx); });
     harness.add("timeline", "each session keeps its place",
                 [&harness](ImGuiTestContext* ctx) { sessions(harness, ctx); });
+    harness.add("timeline", "another run is chosen", [&harness](ImGuiTestContext* ctx) { another_run(harness, ctx); });
     harness.add("timeline", "old counts come from the node",
                 [&harness](ImGuiTestContext* ctx) { old_counts(harness, ctx); });
 }
