@@ -314,6 +314,13 @@ std::vector<std::string> columns_on_screen() {
     return texts;
 }
 
+/// Of two long lists of lines, for people.
+std::string first_difference(const std::vector<std::string>& now, const std::vector<std::string>& alone) {
+    const auto [one, other] = std::mismatch(now.begin(), now.end(), alone.begin(), alone.end());
+    return fmt::format("line {} is \"{}\" and was \"{}\" in a window alone", one - now.begin(),
+                       one == now.end() ? "" : *one, other == alone.end() ? "" : *other);
+}
+
 /// What the files of the session say is what the panels show: the newest run of each kind.
 void SessionWalk::check_against_journal(const Known& known) const {
     const auto journal = sessions::Journal::open(known.folder, sessions::Journal::Mode::read_only);
@@ -523,7 +530,8 @@ TEST_F(SessionWalk, EachSessionLooksAsIfItWereTheOnlyOne) {
         for (const auto& [panel, lines] : known.screen) {
             if (!is_about_the_machine(panel)) {
                 const auto found = screen.find(panel);
-                EXPECT_EQ(found == screen.end() ? std::vector<std::string>() : found->second, lines) << panel;
+                const auto now = found == screen.end() ? std::vector<std::string>() : found->second;
+                EXPECT_EQ(now, lines) << panel << ": " << first_difference(now, lines);
             }
         }
         for (const auto& [name, lines] : screen) {
