@@ -65,7 +65,8 @@ void coders_meet(Harness& h, ImGuiTestContext* ctx) {
     const std::string go = std::string(window) + "/###probe.merge.go";
     IM_CHECK(h.wait(ctx, 30, [&] { return ctx->ItemExists(go.c_str()); }));
     IM_CHECK(says(h, ctx, "conflicts: 1. Nothing has been merged yet"));
-    IM_CHECK(std::all_of(draws(h).begin(), draws(h).end(), [](const auto& draw) { return draw->codings.size() < 2; }));
+    const auto before = draws(h);
+    IM_CHECK(std::all_of(before.begin(), before.end(), [](const auto& draw) { return draw->codings.size() < 2; }));
     ctx->ItemClick((std::string(window) + "/###probe.merge.all_mine").c_str());
     ctx->ItemClick(go.c_str());
     IM_CHECK(h.wait(ctx, 30, [&] { return says(h, ctx, "Of the conflicts, 1 stayed"); }));
