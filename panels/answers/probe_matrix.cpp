@@ -51,14 +51,14 @@ float table_row_height() {
 bool begin_whole_table(const ui::Context& ctx, const char* id, const TableText& text) {
     constexpr float kLeastName = 9;  // em
     std::vector<float> natural;
-    float sum = 0;
+    std::string own = id;  // a table keeps the widths that it began with: other widths make another table
     for (std::size_t i = 0; i < text.columns.size(); ++i) {
         float width = ImGui::CalcTextSize(ctx.text(text.columns[i])).x;
         for (const std::vector<std::string>& row : text.rows) {
             width = std::max(width, ImGui::CalcTextSize(row[i].c_str()).x);
         }
         natural.push_back(width + 0.3f * ctx.em);
-        sum += natural.back();
+        own += '.' + std::to_string(static_cast<int>(natural.back()));
     }
     const ui::TableFit fit =
         ui::fit_table(natural, cell_space(), kLeastName * ctx.em, ImGui::GetContentRegionAvail().x);
@@ -66,8 +66,6 @@ bool begin_whole_table(const ui::Context& ctx, const char* id, const TableText& 
     for (std::size_t i = 0; i < natural.size(); ++i) {
         columns.push_back({text.columns[i], natural[i] / ctx.em, true});
     }
-    // A table keeps the widths that it began with: other texts make another table.
-    const std::string own = id + std::to_string(static_cast<int>(sum));
     if (!fit.scrolls) {
         columns.front() = {text.columns.front(), 1};
         return ui::begin_table(ctx, own.c_str(), columns);
