@@ -87,7 +87,8 @@ TEST_F(Serve, TrainsObeysAndReopens) {
 TEST_F(Serve, SingleStepsAreReadAgain) {
     std::uint32_t run = 0;
     const auto expect_steps = [&](Workbench& bench, std::uint64_t first, std::uint64_t last) {
-        const auto shown = training(*bench.client().snapshot(), run);
+        const auto now = bench.client().snapshot();  // holds what is pointed to
+        const auto* shown = training(*now, run);
         const json answer = bench.done("train.steps", {{"run", run}, {"first", first}, {"last", last}});
         history::StepStore store;
         store.add(answer, run, first, last, first);
