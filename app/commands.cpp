@@ -8,8 +8,8 @@
 namespace moescope::app {
 namespace {
 
-constexpr std::array<std::string_view, 5> kFirstMenus = {"menu.file", "menu.run", "menu.models", "menu.probes",
-                                                         "menu.experts"};
+constexpr std::array<std::string_view, 6> kFirstMenus = {"menu.file",   "menu.edit",   "menu.run",
+                                                         "menu.models", "menu.probes", "menu.experts"};
 constexpr std::array<std::string_view, 2> kLastMenus = {"menu.view", "menu.help"};
 
 /// Titles from left to right.
@@ -106,6 +106,11 @@ std::string shortcut_text(ImGuiKeyChord chord) {
         return text + "-";
     }
     return text + ImGui::GetKeyName(key);
+}
+
+std::string command_title(const ui::Language& text, const Command& command) {
+    const std::string now = command.now ? command.now() : std::string();
+    return now.empty() ? std::string(command_text(text, command)) : now;
 }
 
 const char* command_text(const ui::Language& text, const Command& command) {

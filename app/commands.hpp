@@ -19,6 +19,8 @@ struct Command {
     std::function<void()> action{};
     std::function<bool()> enabled{};  ///< empty: always
     std::function<bool()> checked{};  ///< empty: not a switch
+    /// What it would do now, instead of its text; empty: its text, also where it gives none.
+    std::function<std::string()> now{};
     /// More keys for the same, not shown: the plus of the number block beside that of the letters.
     std::vector<ImGuiKeyChord> also{};
     bool available() const { return !enabled || enabled(); }
@@ -51,6 +53,8 @@ class Commands {
 
 /// "Ctrl+P"; empty for 0.
 std::string shortcut_text(ImGuiKeyChord chord);
+/// What the command would do now, in menu and palette.
+std::string command_title(const ui::Language& text, const Command& command);
 /// The command's name in the language.
 const char* command_text(const ui::Language& text, const Command& command);
 

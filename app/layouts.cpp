@@ -48,7 +48,7 @@ const Split* split_of(const std::string& layout) {
 bool is_used(const std::string& layout, Place place, std::span<const ui::PanelDescription> panels) {
     return std::any_of(panels.begin(), panels.end(), [&](const ui::PanelDescription& panel) {
         const ui::Stand stand = stand_in(panel, layout);
-        return stand.place == place && stand.show != ui::Stand::Show::closed;
+        return stand.place == place && stand.show != ui::Stand::Show::closed && !panel.strip;
     });
 }
 
@@ -135,7 +135,7 @@ std::vector<std::string> default_panels(const std::string& layout, std::span<con
 std::vector<std::string> tabs_of(const std::string& layout, Place place, std::span<const ui::PanelDescription> panels) {
     std::vector<std::pair<int, std::string>> tabs;
     for (const ui::PanelDescription& panel : panels) {
-        if (const ui::Stand stand = stand_in(panel, layout); stand.place == place) {
+        if (const ui::Stand stand = stand_in(panel, layout); stand.place == place && !panel.strip) {
             tabs.emplace_back(stand.order, panel.key);
         }
     }

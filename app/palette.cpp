@@ -87,7 +87,7 @@ void Palette::draw(const ui::Context& ctx, const Commands& commands) {
             }
             for (std::size_t i = 0; i < found_.size(); ++i) {
                 const Command& command = *found_[i];
-                const std::string label = " " + std::string(command_text(ctx.text, command)) + "###" + command.key;
+                const std::string label = " " + command_title(ctx.text, command) + "###" + command.key;
                 ImGui::BeginDisabled(!command.available());
                 if (ImGui::Selectable(label.c_str(), i == chosen_, 0, {0, ImGui::GetFontSize() + ctx.em * 0.3f})) {
                     run = &command;

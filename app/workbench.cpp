@@ -17,6 +17,7 @@
 #include "panels/manual/manual.hpp"
 #include "panels/panels.hpp"
 #include "panels/ui/png.hpp"
+#include "panels/ui/undo.hpp"
 #include "panels/ui/widgets.hpp"
 
 namespace moescope::app {
@@ -86,6 +87,11 @@ Workbench::Workbench(Platform& platform, WorkbenchOptions options)
     ImGui::GetCurrentContext()->ConfigNavWindowingKeyPrev = ImGuiMod_Ctrl | ImGuiMod_Shift | ImGuiKey_F6;
     opened_.show = [this](std::uint64_t id) { show_session(id); };
     opened_.close = [this](std::uint64_t id) { close_session(id); };
+    opened_.send = [this](std::uint64_t id, std::string name, nlohmann::json parameters) {
+        OpenSession* session = find_session(id);
+        return session == nullptr ? client::CommandId{0}
+                                  : session->client->send(std::move(name), std::move(parameters));
+    };
     opened_.hand_over = [this](std::uint64_t id, std::string key, std::function<void(ui::Panel&, ui::Context&)> take) {
         show_session(id);
         before_next_frame([this, id, key = std::move(key), take = std::move(take)] {
@@ -603,6 +609,7 @@ void Workbench::take_snapshot(OpenSession& session) {
         return;
     }
     session.kept->drawn_version = session.snapshot->version;
+    session.kept->shared.get<ui::UndoHistory>().follow(*session.snapshot);
     report_results(session);
     report_problems(session);
     report_behind(session);

@@ -184,6 +184,7 @@ class Workbench {
     // workbench_commands.cpp
     void add_commands();
     void add_file_commands();
+    void add_edit_commands();
     void add_panel_commands(const ui::PanelDescription& panel);
     void add_view_commands();
     void add_help_commands();
@@ -201,6 +202,7 @@ class Workbench {
     void draw_notices(ui::Context& ctx);
     void draw_show_button(ui::Context& ctx, const std::filesystem::path& file);
     void draw_panels(ui::Context& ctx);
+    void draw_strip(ui::Context& ctx, Slot& s);
     void draw_welcome(ui::Context& ctx);
     void draw_diagnostics(ui::Context& ctx);
     void choose_welcome(const std::string& choice);

@@ -3,11 +3,13 @@
 
 #include "app/layouts.hpp"
 #include "app/workbench.hpp"
+#include "panels/ui/undo.hpp"
 
 namespace moescope::app {
 
 void Workbench::add_commands() {
     add_file_commands();
+    add_edit_commands();
     for (const ui::PanelDescription& panel : panels_) {
         add_panel_commands(panel);
     }
@@ -207,6 +209,35 @@ void Workbench::add_file_commands() {
         {.key = "file.quit", .menu = {"menu.file", 2}, .shortcut = ImGuiMod_Ctrl | ImGuiKey_Q, .action = [this] {
              leave_window();
          }});
+}
+
+/// Of the session in front: what was done in another one is taken back there.
+void Workbench::add_edit_commands() {
+    const auto history = [this]() -> ui::UndoHistory& { return front_->kept->shared.get<ui::UndoHistory>(); };
+    const auto named = [this](const char* key, const ui::Edit* edit) {
+        return edit == nullptr ? std::string() : text_->format(key, {{"what", edit->name(*text_)}});
+    };
+    commands_.add({.key = "edit.undo",
+                   .menu = {"menu.edit", 0},
+                   .shortcut = ImGuiMod_Ctrl | ImGuiKey_Z,
+                   .action =
+                       [this, history] {
+                           ui::Context ctx = context();
+                           history().undo(ctx);
+                       },
+                   .enabled = [history] { return history().next_undo() != nullptr && !history().waits(); },
+                   .now = [named, history] { return named("command.edit.undo.what", history().next_undo()); }});
+    commands_.add({.key = "edit.redo",
+                   .menu = {"menu.edit", 0},
+                   .shortcut = ImGuiMod_Ctrl | ImGuiMod_Shift | ImGuiKey_Z,
+                   .action =
+                       [this, history] {
+                           ui::Context ctx = context();
+                           history().redo(ctx);
+                       },
+                   .enabled = [history] { return history().next_redo() != nullptr && !history().waits(); },
+                   .now = [named, history] { return named("command.edit.redo.what", history().next_redo()); },
+                   .also = {ImGuiMod_Ctrl | ImGuiKey_Y}});
 }
 
 void Workbench::add_help_commands() {

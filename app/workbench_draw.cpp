@@ -182,7 +182,7 @@ void Workbench::draw_menu(ui::Context& ctx, const Menu& menu) {
             ImGui::Separator();
             continue;
         }
-        const std::string label = std::string(command_text(ctx.text, *command)) + "###" + key;
+        const std::string label = command_title(ctx.text, *command) + "###" + key;
         const bool checked = command->checked && command->checked();
         if (ImGui::MenuItem(label.c_str(), shortcut_text(command->shortcut).c_str(), checked, command->available())) {
             command->action();
@@ -493,7 +493,10 @@ void Workbench::draw_panels(ui::Context& ctx) {
         return;
     }
     for (Slot& s : slots_) {
-        if (!s.visible) {
+        if (s.visible && s.description->strip) {
+            draw_strip(ctx, s);
+        }
+        if (!s.visible || s.description->strip) {
             continue;
         }
         const std::string title_key = std::string("panel.") + s.description->key;
@@ -514,6 +517,33 @@ void Workbench::draw_panels(ui::Context& ctx) {
             save_settings_soon();
         }
     }
+}
+
+/// It stands on the status line, which was drawn before.
+void Workbench::draw_strip(ui::Context& ctx, Slot& s) {
+    ui::Panel& strip = panel(*front_, s);
+    const float height = strip.strip_height(ctx);
+    if (s.focus > 0) {
+        --s.focus;
+        if (height > 0) {
+            ImGui::SetNextWindowFocus();
+        }
+    }
+    if (height <= 0 || small_) {  // a small window has one place for all, and no room to spare
+        return;
+    }
+    const ImVec2 padding{ctx.em * 0.75f, ctx.em * 0.3f};
+    ImGui::PushStyleVar(ImGuiStyleVar_WindowPadding, padding);
+    const std::string title_key = std::string("panel.") + s.description->key;
+    // The keyboard comes to it as to any panel.
+    if (ImGui::BeginViewportSideBar(ctx.text.label(title_key), ImGui::GetMainViewport(), ImGuiDir_Down,
+                                    height + 2 * padding.y,
+                                    ImGuiWindowFlags_NoDecoration | ImGuiWindowFlags_NoSavedSettings |
+                                        ImGuiWindowFlags_NoDocking | ImGuiWindowFlags_NoFocusOnAppearing)) {
+        strip.draw(ctx);
+    }
+    ImGui::End();
+    ImGui::PopStyleVar();
 }
 
 void Workbench::draw_welcome(ui::Context& ctx) {

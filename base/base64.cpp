@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <openssl/evp.h>
+#include <stdexcept>
 
 namespace moescope::base {
 
@@ -27,6 +28,19 @@ std::optional<std::string> decode_base64(std::string_view text) {
     }
     bytes.resize(bytes.size() - padding);
     return bytes;
+}
+
+std::string encode_base64(std::span<const std::byte> bytes) {
+    constexpr std::size_t kMost = std::size_t{1} << 30;  // OpenSSL counts in int
+    if (bytes.size() > kMost) {
+        throw std::length_error("too much to be written as base64");
+    }
+    std::string text((bytes.size() + 2) / 3 * 4 + 1, '\0');  // OpenSSL ends it with a zero
+    const int size =
+        EVP_EncodeBlock(reinterpret_cast<unsigned char*>(text.data()),
+                        reinterpret_cast<const unsigned char*>(bytes.data()), static_cast<int>(bytes.size()));
+    text.resize(static_cast<std::size_t>(std::max(0, size)));
+    return text;
 }
 
 }  // namespace moescope::base

@@ -2,7 +2,9 @@
 
 #include <cerrno>
 #include <cstdlib>
+#include <dirent.h>
 #include <fcntl.h>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <sys/file.h>
@@ -33,12 +35,18 @@ Descriptor take_lock(const fs::path& file, int flags) {
     return lock;
 }
 
-bool is_ours(const fs::path& folder) {
-    const std::string name = folder.filename().string();
-    struct stat status {};
-    return name.starts_with(kPrefix) && name.size() == kPrefix.size() + kRandomLetters &&
-           ::lstat(folder.c_str(), &status) == 0 && S_ISDIR(status.st_mode) && status.st_uid == ::geteuid();
+bool has_our_form(std::string_view name) {
+    return name.starts_with(kPrefix) && name.size() == kPrefix.size() + kRandomLetters;
 }
+
+bool is_ours(const fs::path& folder) {
+    struct stat status {};
+    return ::lstat(folder.c_str(), &status) == 0 && S_ISDIR(status.st_mode) && status.st_uid == ::geteuid();
+}
+
+struct CloseFolder {
+    void operator()(DIR* folder) const { ::closedir(folder); }
+};
 
 bool same_file(int descriptor, const fs::path& path) {
     struct stat open_one {
@@ -51,15 +59,17 @@ bool same_file(int descriptor, const fs::path& path) {
 
 void OwnedFolder::remove_abandoned(const fs::path& place) {
     std::vector<fs::path> candidates;
-    std::error_code error;
-    for (fs::directory_iterator it(place, error), end; !error && it != end; it.increment(error)) {
-        if (is_ours(it->path())) {
-            candidates.push_back(it->path());
+    // /tmp may hold many thousand names that are none of ours: none of them is worth a path.
+    const std::unique_ptr<DIR, CloseFolder> folder(::opendir(place.c_str()));
+    for (const dirent* entry = nullptr; folder && (entry = ::readdir(folder.get())) != nullptr;) {
+        const std::string_view name(static_cast<const char*>(entry->d_name));
+        if (has_our_form(name) && is_ours(place / name)) {
+            candidates.push_back(place / name);
         }
     }
-    for (const fs::path& folder : candidates) {
-        if (const Descriptor lock = take_lock(folder / kLockName, 0)) {
-            remove_quietly(folder);
+    for (const fs::path& one : candidates) {
+        if (const Descriptor lock = take_lock(one / kLockName, 0)) {
+            remove_quietly(one);
         }
     }
 }

@@ -26,11 +26,12 @@ struct StepValues {
     double gradient_norm = kAbsent, learning_rate = kAbsent, balance_coefficient = kAbsent, z_coefficient = kAbsent;
     double tokens_per_second = kAbsent, step_ms = kAbsent, memory_bytes = kAbsent;
     double dropped = kAbsent, router_entropy_mean = kAbsent, router_margin = kAbsent;
+    double expert_output_error = kAbsent, expert_input_gradient_error = kAbsent, expert_weight_gradient_error = kAbsent;
     std::array<double, kStepParts> part_ms = {kAbsent, kAbsent, kAbsent, kAbsent, kAbsent, kAbsent, kAbsent, kAbsent};
 };
 
 /// The plot of the training panel that shows a value.
-enum class StepPlot : std::uint8_t { none, loss, terms, speed, time, gradient, memory };
+enum class StepPlot : std::uint8_t { none, loss, terms, speed, time, gradient, memory, error };
 /// Where the report draws a value: nowhere, beside the loss, or in a chart of its own.
 enum class StepChart : std::uint8_t { none, loss, own };
 
@@ -104,6 +105,12 @@ inline constexpr std::array kStepValues = {
                       &StepValues::router_entropy_mean, true, StepPlot::none, false, 3, StepChart::own),
     step_table::value(30, "router_margin", "", "Mean over tokens and layers of the selection score of the last chosen expert minus that of the best one not chosen; absent unless each token takes the largest scores of all experts.",
                       &StepValues::router_margin, true, StepPlot::none, false, 7, StepChart::none),
+    step_table::value(44, "expert_output_error", "%", "With precision fp8, at steps that evaluate_every names and the first: Frobenius norm of what the experts' results differ from those in single precision, of that of the latter, all layers.",
+                      &StepValues::expert_output_error, true, StepPlot::error, false, 0, StepChart::own),
+    step_table::value(45, "expert_input_gradient_error", "%", "The same of the gradients of the experts' inputs.",
+                      &StepValues::expert_input_gradient_error, true, StepPlot::error, false, 1, StepChart::own),
+    step_table::value(46, "expert_weight_gradient_error", "%", "The same of the gradients of the experts' weights.",
+                      &StepValues::expert_weight_gradient_error, true, StepPlot::error, false, 2, StepChart::own),
     step_table::time(StepPart::data, "part_ms.data", "Time of reading the batch."),
     step_table::time(StepPart::embedding, "part_ms.embedding", "Time of the embedding, forward and backward."),
     step_table::time(StepPart::attention, "part_ms.attention", "Time of attention, forward and backward."),

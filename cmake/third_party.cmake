@@ -33,6 +33,8 @@ add_library(llama INTERFACE IMPORTED)
 target_include_directories(llama SYSTEM INTERFACE ${tp}/include/llama)
 target_link_libraries(llama INTERFACE ${tp}/lib/libllama.a ${tp}/lib/libggml.a ${tp}/lib/libggml-cpu.a ${tp}/lib/libggml-base.a
     OpenMP::OpenMP_CXX Threads::Threads dl m)
+# A module with another back end of ggml (kernels/ggml_module.hpp) takes ggml itself from the program that opens it.
+target_link_options(llama INTERFACE "-Wl,--export-dynamic-symbol=ggml_*")
 add_library(jinja INTERFACE IMPORTED)                   # llama.cpp's engine for chat templates; it aborts through ggml
 target_include_directories(jinja SYSTEM INTERFACE ${tp}/include/jinja)
 target_link_libraries(jinja INTERFACE ${tp}/lib/libjinja.a llama)

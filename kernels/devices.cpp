@@ -15,6 +15,7 @@
 #include "base/text.hpp"
 #include "kernels/cpu/cpu_ops.hpp"
 #include "kernels/cuda/plugin.hpp"
+#include "kernels/ggml_module.hpp"
 
 namespace moescope::kernels {
 namespace {
@@ -78,6 +79,42 @@ std::string_view first_driver(std::int32_t toolkit) {
     }
 }
 
+/// 90 of "9.0"; -1 of what is none.
+int capability_number(std::string_view text) {
+    int major = 0, minor = 0;
+    const char* const end = text.data() + text.size();
+    const auto first = std::from_chars(text.data(), end, major);
+    if (first.ec != std::errc() || first.ptr == end || *first.ptr != '.' || major < 1 || major > 99) {
+        return -1;
+    }
+    const auto second = std::from_chars(first.ptr + 1, end, minor);
+    return second.ec == std::errc() && second.ptr == end && minor >= 0 && minor <= 9 ? major * 10 + minor : -1;
+}
+
+/// What ggml's code was compiled for and what that means for a GPU, as cmake/cuda_models compiles it: code runs on the
+/// same major version with the same or a later minor one, from 12.0 on on no other; PTX is there of the latest before
+/// 12.0, and drivers compile it for all later GPUs.
+enum class CodeFor { none, by_driver, own };
+CodeFor code_for(std::string_view capabilities, int gpu) {
+    constexpr int kFirstOfOne = 120;
+    CodeFor found = CodeFor::none;
+    while (!capabilities.empty()) {
+        const std::string_view one = capabilities.substr(0, capabilities.find(' '));
+        capabilities.remove_prefix(std::min(capabilities.size(), one.size() + 1));
+        const int number = capability_number(one);
+        if (number < 0 || number > gpu) {
+            continue;
+        }
+        if (number == gpu || (number < kFirstOfOne && number / 10 == gpu / 10)) {
+            return CodeFor::own;
+        }
+        if (number < kFirstOfOne) {
+            found = CodeFor::by_driver;
+        }
+    }
+    return found;
+}
+
 }  // namespace
 
 bool is_device_name(std::string_view name) {
@@ -120,7 +157,7 @@ std::string driver_version(const fs::path& path) {
     return {};
 }
 
-Sentence cut_off(const fs::path& library) {
+Sentence cut_off(const fs::path& library, const std::string& builder) {
     constexpr std::size_t kMostParts = 1024;  // of what is loaded; a library has a dozen
     const base::InputFile file(library);
     const auto missing = [&](std::uint64_t at, std::uint64_t bytes) {
@@ -144,7 +181,7 @@ Sentence cut_off(const fs::path& library) {
         cut = std::any_of(parts.begin(), parts.end(),
                           [&](const Elf64_Phdr& part) { return missing(part.p_offset, part.p_filesz); });
     }
-    return cut ? say("{} is cut off; ./run --cuda builds it", library.string()) : Sentence();
+    return cut ? say("{} is cut off; {} builds it", library.string(), builder) : Sentence();
 }
 
 Sentence Devices::driver_problem() const {
@@ -207,7 +244,84 @@ Sentence Devices::load() {
     return problem.empty() ? load_plugin() : problem;
 }
 
-std::vector<Device> Devices::gpus() {
+Sentence Devices::load_gguf_module() {
+    constexpr const char* kBuilder = "./run --cuda-models";
+    const std::string file = places_.gguf_module.string();
+    const auto is_none = [&] {
+        return say("{} is not this program's part for GGUF models on GPUs; ./run --cuda-models builds it", file);
+    };
+    std::error_code error;
+    if (!fs::exists(places_.gguf_module, error)) {
+        return say("this program was built without its part for GGUF models on GPUs, {}; ./run --cuda-models builds it",
+                   file);
+    }
+    if (!fs::is_regular_file(places_.gguf_module, error)) {
+        return is_none();
+    }
+    try {
+        if (Sentence problem = cut_off(places_.gguf_module, kBuilder); !problem.empty()) {
+            return problem;
+        }
+    } catch (const Error& problem) {
+        return say("this program's part for GGUF models on GPUs could not be loaded: {}", problem);
+    }
+    Library library(file);
+    if (!library.opened()) {
+        return say("this program's part for GGUF models on GPUs could not be loaded: {}",
+                   base::one_line(library.error()));
+    }
+    const auto entry = reinterpret_cast<GgmlModuleEntry>(library.find(kGgmlModuleEntry));
+    const GgmlModule* module = entry == nullptr ? nullptr : entry();
+    if (module == nullptr) {
+        return is_none();
+    }
+    if (module->version != kGgmlModuleVersion) {
+        return say(
+            "{} is version {} of the part for GGUF models on GPUs, and this program needs version {}; ./run "
+            "--cuda-models builds it",
+            file, module->version, kGgmlModuleVersion);
+    }
+    if (module->pin == nullptr || module->capabilities == nullptr || module->driver == nullptr) {
+        return is_none();
+    }
+    if (std::strcmp(module->pin, MOESCOPE_GGML_PIN) != 0) {
+        return say("{} was built from another llama.cpp than this program; ./run --cuda-models builds it", file);
+    }
+    gguf_module_ = module;
+    library.keep();
+    return {};
+}
+
+Sentence Devices::gguf_problem(const Device& device) {
+    if (gguf_module_ == nullptr) {
+        if (Sentence problem = load_gguf_module(); !problem.empty()) {
+            return problem;
+        }
+    }
+    const std::int32_t driver = gguf_module_->driver(), toolkit = gguf_module_->toolkit;
+    if (toolkit > 0 && driver <= 0) {
+        return say("the NVIDIA driver does not answer, though {} is there; is its kernel module loaded?",
+                   places_.driver);
+    }
+    if (toolkit > 0 && driver / 1000 < toolkit / 1000) {
+        return say("the NVIDIA driver is too old: it knows CUDA {}, and this program was built with CUDA {}",
+                   cuda_version(driver), cuda_version(toolkit));
+    }
+    const std::string_view built = gguf_module_->capabilities;
+    if (built.empty()) {
+        return {};
+    }
+    const std::string own = fmt::format("{}.{}", device.capability_major, device.capability_minor);
+    const CodeFor code = code_for(built, device.capability_major * 10 + device.capability_minor);
+    if (code == CodeFor::none || (code == CodeFor::by_driver && driver < toolkit)) {
+        return say(
+            "{} has code for GPUs of compute capability {}, and this one has {}; ./run --cuda-models={} builds it",
+            places_.gguf_module.string(), std::string(built), own, own);
+    }
+    return {};
+}
+
+std::vector<Device> Devices::gpus(Look look) {
     Device all;
     all.name = "cuda";
     all.why_not = load();
@@ -258,6 +372,9 @@ std::vector<Device> Devices::gpus() {
         device.capability_minor = one.capability_minor;
         device.multiprocessors = one.multiprocessors;
         device.why_not = Sentence::verbatim(text_in(one.why_not));
+        if (look == Look::at_gguf_too && device.why_not.empty()) {
+            device.gguf_why_not = gguf_problem(device);
+        }
         devices.push_back(std::move(device));
     }
     return devices;
@@ -265,7 +382,12 @@ std::vector<Device> Devices::gpus() {
 
 std::vector<Device> Devices::list() {
     const std::lock_guard lock(mutex_);
-    std::vector<Device> devices = gpus();
+    std::vector<Device> devices = gpus(Look::at_gguf_too);
+    for (Device& device : devices) {
+        if (!device.why_not.empty()) {
+            device.gguf_why_not = device.why_not;
+        }
+    }
     devices.insert(devices.begin(), Device());
     devices.front().name = kProcessor;
     return devices;
@@ -317,6 +439,19 @@ std::unique_ptr<Ops> Devices::open(const std::string& name, int threads) {
         throw Error(say("{} could not be opened: {}", name, text_in(error)));
     }
     return ops;
+}
+
+fs::path Devices::check_gguf(const std::string& name) {
+    check(name);
+    for (const Device& device : list()) {
+        if (device.name == name && !device.gguf_why_not.empty()) {
+            throw Error(say("{} cannot compute GGUF models: {}", name, device.gguf_why_not));
+        }
+    }
+    if (gpu_number(name) < 0) {
+        throw Error(say("{} cannot compute GGUF models: {}", name, say("libllama knows the processor and GPUs alone")));
+    }
+    return places_.gguf_module;
 }
 
 }  // namespace moescope::kernels

@@ -19,6 +19,7 @@ namespace moescope::kernels {
 namespace cuda {
 struct Plugin;
 }
+struct GgmlModule;
 
 /// The processor, which is always there.
 inline constexpr const char* kProcessor = "cpu";
@@ -44,12 +45,14 @@ struct Device {
     std::int32_t toolkit = 0;       ///< the CUDA that the plugin was built with, in the same form
     std::int32_t capability_major = 0, capability_minor = 0;
     std::int32_t multiprocessors = 0;
-    base::Sentence why_not;  ///< empty: it can be used
+    base::Sentence why_not;       ///< empty: it can be used
+    base::Sentence gguf_why_not;  ///< why GGUF models can't be computed there; empty: they can, or nobody looked
 };
 
 /// Where GPUs are looked for.
 struct DevicePlaces {
     std::filesystem::path plugin;                                          ///< the file
+    std::filesystem::path gguf_module;                                     ///< for GGUF models (ggml_module.hpp)
     std::string driver = "libcuda.so.1";                                   ///< as the dynamic loader is asked for it
     std::filesystem::path driver_version = "/proc/driver/nvidia/version";  ///< where the driver tells its version
     std::function<std::unique_ptr<Ops>()> emulated;                        ///< kEmulated, where tests bring it
@@ -70,9 +73,16 @@ class Devices {
     /// `threads`: cores that the processor uses, at least 1. Throws base::Error with the reason. The caller enters() it
     /// in the thread that will use it.
     std::unique_ptr<Ops> open(const std::string& name, int threads);
+    /// The file with ggml's back end for this GPU, whose number there is gpu_number(name). It is in memory then, and
+    /// nothing of ggml in it was called. Throws base::Error with the reason why GGUF models can't be computed there.
+    std::filesystem::path check_gguf(const std::string& name);
 
  private:
-    std::vector<Device> gpus();
+    enum class Look { at_devices, at_gguf_too };
+    std::vector<Device> gpus(Look look = Look::at_devices);
+    /// Of a GPU that can be used.
+    base::Sentence gguf_problem(const Device& device);
+    base::Sentence load_gguf_module();
     /// Empty once plugin_ is there.
     base::Sentence load();
     base::Sentence load_plugin();
@@ -81,12 +91,13 @@ class Devices {
     const DevicePlaces places_;
     std::mutex mutex_;  ///< of what follows, and of all calls of the plugin
     const cuda::Plugin* plugin_ = nullptr;
+    const GgmlModule* gguf_module_ = nullptr;
 };
 
 /// Why a shared object must not be handed to the loader: it ends before its own header says, and its missing pages
-/// would end the program when they are touched. Empty: nothing is missing, or it is no such file, which the loader
-/// says. Throws base::Error: it can't be read.
-base::Sentence cut_off(const std::filesystem::path& library);
+/// would end the program when they are touched. `builder` is what makes it anew. Empty: nothing is missing, or it is no
+/// such file, which the loader says. Throws base::Error: it can't be read.
+base::Sentence cut_off(const std::filesystem::path& library, const std::string& builder = "./run --cuda");
 /// "580.65.06", as the driver tells of itself in that file; empty when it does not.
 std::string driver_version(const std::filesystem::path& file);
 /// "13.5" of 13050; empty of 0.

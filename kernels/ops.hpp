@@ -14,18 +14,19 @@
 #include <memory>
 #include <string>
 
-#include "kernels/cpu/adamw.hpp"
+#include "kernels/cpu/adamw_factors.hpp"
 #include "kernels/cpu/attention.hpp"
 #include "kernels/cpu/counts.hpp"
 #include "kernels/cpu/decoding.hpp"
 #include "kernels/cpu/experts.hpp"
 #include "kernels/cpu/host_memory.hpp"
 #include "kernels/cpu/linear.hpp"
-#include "kernels/cpu/muon.hpp"
+#include "kernels/cpu/muon_factors.hpp"
 #include "kernels/cpu/parallel.hpp"
 #include "kernels/cpu/qk_norm.hpp"
 #include "kernels/cpu/rope.hpp"
 #include "kernels/cpu/router.hpp"
+#include "kernels/stretch_key.hpp"
 
 namespace moescope::kernels {
 
@@ -52,6 +53,8 @@ class Ops {
     /// Rounding of operands of matrix products from now on.
     virtual Operands operands() const = 0;
     virtual void set_operands(Operands operands) = 0;
+    /// Whether there are operands of eight bits (Operands::fp8).
+    virtual bool has_float8() const = 0;
 
     // Memory.
 
@@ -74,6 +77,22 @@ class Ops {
     virtual const void* host_view(const void* device) = 0;
     virtual void wait() = 0;
 
+    // Stretches of operations that are done again and again.
+
+    /// Does `work`. A device that can, records what `work` starts once it has done it, and later calls with an equal
+    /// key start the record all at once, without `work`. Hence:
+    /// - `key` holds all that `work` hands to operations by value or address and that may change; what changes from
+    /// call
+    ///   to call stands in device memory instead, as factors of an optimizer's step do;
+    /// - `work` does nothing but call operations that neither wait nor take from or give to the host (upload,
+    /// download),
+    ///   leaves operands() as they were, and may be called twice.
+    /// Where recording fails the stretch is done as it is, from then on; see why_not_recorded(). Whether `work` was
+    /// called.
+    virtual bool repeat(const StretchKey& key, const std::function<void()>& work) = 0;
+    /// Why stretches are no longer recorded, in the device's words; empty: they are, or the device never does.
+    virtual std::string why_not_recorded() const = 0;
+
     // Scratch that operations ask for, in elements.
 
     virtual std::int64_t attention_scratch(const AttentionShape& shape) const = 0;  ///< floats
@@ -81,10 +100,11 @@ class Ops {
     virtual std::int64_t qk_norm_scratch(const HeadShape& shape) const = 0;   ///< floats
     virtual std::int64_t cross_entropy_rows(std::int64_t T) const = 0;        ///< rows of V logits
     virtual std::int64_t sum_of_squares_scratch(std::int64_t n) const = 0;    ///< doubles
+    virtual std::int64_t row_errors_scratch(std::int64_t rows) const = 0;     ///< doubles
     virtual std::int64_t muon_scratch(std::int64_t rows, std::int64_t columns) const = 0;  ///< floats
     virtual std::int64_t grouped_decoding_scratch(const GroupedCache& shape) const = 0;    ///< floats
     virtual std::int64_t latent_decoding_scratch(const LatentCache& shape) const = 0;      ///< floats
-    /// Rounded operands (two bytes each) of a run with bf16; place_operands() is told where they are.
+    /// Rounded operands (two bytes each) of a run with bf16 or fp8; place_operands() is told where they are.
     virtual std::int64_t operand_scratch() const = 0;
     virtual void place_operands(std::uint16_t* scratch) = 0;
 
@@ -113,9 +133,9 @@ class Ops {
     virtual void add(float* out, const float* a, const float* b, std::int64_t n) = 0;
     /// sum = share x when `first`, sum + share x otherwise.
     virtual void add_share(float* sum, const float* x, float share, bool first, std::int64_t n) = 0;
-    /// out = x times noise in (1 - amount, 1 + amount), a function of seed, stream and place (Switch Transformer),
+    /// out = x times noise in (1 - amount, 1 + amount), a function of *seed, stream and place (Switch Transformer),
     /// which is counted from `first` on.
-    virtual void jitter(float* out, const float* x, std::int64_t n, double amount, std::uint64_t seed,
+    virtual void jitter(float* out, const float* x, std::int64_t n, double amount, const std::uint64_t* seed,
                         std::uint64_t stream, std::uint64_t first) = 0;
 
     // Attention.
@@ -208,9 +228,13 @@ class Ops {
                               std::int64_t T, std::int64_t length) = 0;
     /// *sum = the sum.
     virtual void sum_of_squares(double* sum, const float* x, std::int64_t n, double* scratch) = 0;
-    virtual void adamw(float* p, float* m, float* v, const float* gradient, std::int64_t n, const AdamWStep& step) = 0;
+    /// sums_2 += sum of (actual - expected)^2, sum of expected^2, over the rows [.., N] of E experts.
+    virtual void add_row_errors(double* sums_2, const float* actual_RN, const float* expected_RN,
+                                const ExpertRows& rows, std::int64_t E, std::int64_t N, double* scratch) = 0;
+    virtual void adamw(float* p, float* m, float* v, const float* gradient, std::int64_t n,
+                       const AdamWFactors* factors) = 0;
     virtual void muon(float* p, float* m, const float* gradient, std::int64_t count, std::int64_t rows,
-                      std::int64_t columns, float* scratch, const MuonStep& step) = 0;
+                      std::int64_t columns, float* scratch, const MuonFactors* factors) = 0;
     /// Whether every value is finite; waits.
     virtual bool all_finite(const float* x, std::int64_t n) = 0;
 };

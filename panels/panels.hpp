@@ -14,6 +14,7 @@ namespace moescope::panels {
     PANEL(runs)                \
     PANEL(knobs)               \
     PANEL(training)            \
+    PANEL(timeline)            \
     PANEL(expert_load)         \
     PANEL(placement)           \
     PANEL(ranks)               \
@@ -25,6 +26,7 @@ namespace moescope::panels {
     PANEL(routing_diff)        \
     PANEL(compare)             \
     PANEL(probe)               \
+    PANEL(notes)               \
     PANEL(models)              \
     PANEL(nodes)               \
     PANEL(log)                 \

@@ -96,12 +96,20 @@ std::optional<double> detectable_difference(std::uint64_t n, double background, 
 /// Holm's step-down adjustment, in the order given.
 std::vector<double> holm(std::span<const double> p);
 
+/// What one coder says of an answer, by their own labels alone.
+struct CoderLabels {
+    std::string coder;  ///< initials; empty where they are not known
+    Labels labels;      ///< engagement -1: this coder has not given one
+};
+
 /// One labelled answer as the statistics see it (the person's label where there is one).
 struct Draw {
     std::string item, group, topic, model, language;
     int draw = 0;
     Labels labels;
     bool by_person = false;
+    std::vector<CoderLabels> coders{};  ///< all who have coded it, by name
+    bool consensus = false;             ///< `labels` are what coders who differed have agreed on
 };
 
 /// Everything the probe table shows, as JSON: rates with intervals per (group or topic, model, language), paired tests

@@ -9,24 +9,6 @@
 namespace moescope::probes {
 namespace {
 
-/// splitmix64 (Steele, Lea and Flood 2014): the standard library's distributions differ between implementations, this
-/// does not.
-class Random {
- public:
-    explicit Random(std::uint64_t seed) : state_(seed) {}
-    std::uint64_t next() {
-        std::uint64_t z = (state_ += 0x9E3779B97F4A7C15u);
-        z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
-        z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
-        return z ^ (z >> 31);
-    }
-    /// Below `n`; the bias of the modulus is under n / 2^64.
-    std::size_t below(std::size_t n) { return static_cast<std::size_t>(next() % n); }
-
- private:
-    std::uint64_t state_;
-};
-
 double mean(std::span<const double> values) {
     return values.empty() ? 0 : std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
 }

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <functional>
 
+#include "probes/agreement.hpp"
 #include "probes/probes.hpp"
 #include "probes/resample.hpp"
 
@@ -510,7 +511,8 @@ json statistics(const Set& set, const std::vector<std::string>& models, const st
             {"difference_in_differences", all_differences(data)},
             {"specificity", all_specificity(data)},
             {"resampling", {{"samples", kResamples}, {"seed", kResampleSeed}}},
-            {"detectable", detectable_block(data, families, detectable)}};
+            {"detectable", detectable_block(data, families, detectable)},
+            {"agreement", agreement(draws)}};
 }
 
 }  // namespace moescope::probes

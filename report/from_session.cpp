@@ -1,7 +1,9 @@
 #include "report/from_session.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <ctime>
 #include <fmt/format.h>
 
 #include "base/error.hpp"
@@ -74,8 +76,11 @@ std::vector<Chart> charts_of(const history::TrainingRun& run, const base::Messag
     for (std::size_t i = 0; i < base::kStepValueCount; ++i) {
         const base::StepValue& row = base::kStepValues[i];
         if (row.chart == base::StepChart::own && !run.values[i].range(0, run.step.size()).empty()) {
-            charts.push_back(
-                {row.key, "step", "", row.key, row.unit, {series(row.key, run.step, run.values[i])}, marks});
+            Series values = series(row.key, run.step, run.values[i]);
+            if (row.plot == base::StepPlot::error) {  // measured at some steps only: no holes between them
+                std::erase_if(values.points, [](const auto& point) { return std::isnan(point.y); });
+            }
+            charts.push_back({row.key, "step", "", row.key, row.unit, {std::move(values)}, marks});
         }
     }
     return charts;
@@ -222,6 +227,42 @@ Probe probe_of(const history::ProbeRun& run, const std::map<std::uint32_t, std::
     return probe;
 }
 
+/// What a note stands on: with the names that the page has for runs and models.
+std::string place_text(const history::NotePlace& on, const history::Session& history, const base::Messages& messages) {
+    const auto runs = history.runs();
+    const auto run = runs.find(on.run);
+    std::string place = messages.translate(history::note_place_sentence(on));
+    if (run == runs.end()) {
+        return place;
+    }
+    const std::string name = run->second->kind == history::RunKind::generate
+                                 ? messages.translate(history::model_sentence(history.answers().at(on.run).value.model))
+                                 : run->second->name;
+    return name.empty() ? place : place + " (" + name + ")";
+}
+
+/// "2026-11-30 23:05 UTC"
+std::string time_text(std::uint64_t time_ns) {
+    const auto seconds = static_cast<std::time_t>(time_ns / 1'000'000'000);
+    std::tm parts{};
+    std::array<char, 32> text{};
+    if (gmtime_r(&seconds, &parts) == nullptr) {
+        return {};
+    }
+    return {text.data(), std::strftime(text.data(), text.size(), "%Y-%m-%d %H:%M UTC", &parts)};
+}
+
+std::vector<WrittenNote> notes_of(const history::Session& history, const base::Messages& messages) {
+    std::vector<WrittenNote> notes;
+    for (const auto& [number, note] : history.notes().all()) {
+        // A later version may have others, for which the page has no word.
+        const bool known = note.role == "viewer" || note.role == "operator" || note.role == "admin";
+        notes.push_back({place_text(note.on, history, messages), note.text, note.author,
+                         known ? note.role : std::string(), time_text(note.changed_ns)});
+    }
+    return notes;
+}
+
 }  // namespace
 
 probes::Set set_of_run(const history::RunHeader& run) {
@@ -253,6 +294,13 @@ std::vector<probes::Draw> draws_of(const history::ProbeRun& run) {
         draw.labels.engagement = known->engagement;
         draw.labels.rule = known->rule;
         draw.by_person = known->labelled_by_person;
+        draw.consensus = known->consensus;
+        for (const history::ProbeCoding& coding : known->codings) {
+            probes::CoderLabels coder{coding.coder, {}};
+            coder.labels.delivery = delivery_of(coding.delivery);
+            coder.labels.engagement = coding.engagement;
+            draw.coders.push_back(std::move(coder));
+        }
         draws.push_back(std::move(draw));
     }
     return draws;
@@ -265,6 +313,7 @@ json statistics_of(const history::ProbeRun& run) {
 Input input_of(const history::Session& history, const std::map<std::uint32_t, std::string>& records_sha256,
                const base::Messages& messages) {
     Input input;
+    input.notes = notes_of(history, messages);
     history::ComparisonNumbers numbers;
     for (const auto& [id, header] : history.runs()) {
         switch (header->kind) {

@@ -223,6 +223,20 @@ std::string title_of(const std::string& name, const Words& words) {
                 : escape(name);
 }
 
+std::string notes_section(const std::vector<WrittenNote>& notes, const Words& words) {
+    std::string rows;
+    for (const WrittenNote& note : notes) {
+        std::string who = escape(note.author);
+        if (!note.role.empty()) {
+            who += (who.empty() ? "" : ", ") + words(note.role);
+        }
+        rows += "<tr><td class=\"name\">" + escape(note.place) + "</td><td class=\"text\" dir=\"auto\">" +
+                escape(note.text) + "</td><td class=\"quiet\">" + who + "<br>" + escape(note.time) + "</td></tr>";
+    }
+    return "<div class=\"scroll\"><table><thead><tr><th>" + words("note_on") + "</th><th>" + words("note_text") +
+           "</th><th>" + words("note_by") + "</th></tr></thead><tbody>" + rows + "</tbody></table></div>";
+}
+
 /// The largest load on the page in units of its even share, and at least 2: before and after have the same colours.
 double load_scale(const Input& input) {
     double scale = 2;
@@ -259,6 +273,9 @@ struct Page {
 std::string html_report(const Input& input) {
     const Words words(input.language);
     Page page;
+    if (!input.notes.empty()) {
+        page.add(words("notes"), notes_section(input.notes, words));
+    }
     const double scale = load_scale(input);
     for (const Training& training : input.trainings) {
         page.add(words("training") + words.colon() + escape(training.run.name),

@@ -93,6 +93,12 @@ struct Probe {
     std::vector<ProbeAnswer> draws;
 };
 
+/// What somebody has written on a part of the session.
+struct WrittenNote {
+    std::string place;  ///< what it stands on, as a person reads it
+    std::string text, author, role, time;
+};
+
 struct Input {
     std::string language = "en";  ///< "en" or "zh": the language of the report's own words
     std::string title;            ///< the session's name; one that is a time ("2026-11-29-135311") is printed as such
@@ -101,6 +107,7 @@ struct Input {
     std::vector<Training> trainings;
     std::vector<Comparison> comparisons;
     std::vector<Probe> probes;
+    std::vector<WrittenNote> notes;     ///< in the order in which they were begun
     std::vector<std::string> problems;  ///< what is damaged or lost in the session, in the report's language
 };
 

@@ -1,6 +1,9 @@
 // The probe part of the report: prints what statistics() computed, and the answers behind it.
 #include <algorithm>
+#include <cmath>
+#include <limits>
 
+#include "probes/agreement.hpp"
 #include "report/report_html.hpp"
 
 namespace moescope::report::html {
@@ -243,12 +246,90 @@ std::string detectable(const Probe& probe, const Words& words) {
                  rows);
 }
 
+/// "0.71 [0.52 – 0.86]".
+std::string agreement_figure(const json& value, const Words& words) {
+    return at(value, "estimate").is_number()
+               ? "<b>" + number(at(value, "estimate"), 2) + "</b> [" + number(at(value, "low"), 2) + " – " +
+                     number(at(value, "high"), 2) + "]"
+               : words("no_variation");
+}
+
+std::string coder_name(const std::string& coder, const Words& words) {
+    return coder.empty() ? words("no_name") : escape(coder);
+}
+
+/// Answers that coders have labelled differently, each with what they said.
+std::string disagreements(const Probe& probe, const Words& words) {
+    std::string rows;
+    for (const ProbeAnswer& entry : probe.draws) {
+        const probes::Draw& draw = entry.draw;
+        if (!probes::coders_disagree(draw.coders)) {
+            continue;
+        }
+        const auto item = std::find_if(probe.set.items.begin(), probe.set.items.end(),
+                                       [&](const probes::Item& one) { return one.id == draw.item; });
+        std::string said;
+        for (const probes::CoderLabels& coder : draw.coders) {
+            said += (said.empty() ? "" : "<br>") + coder_name(coder.coder, words) + words.colon() +
+                    label_chips(coder.labels, words);
+        }
+        rows += "<tr>" + cell(item == probe.set.items.end() ? escape(draw.item) : words.of(item->title)) +
+                cell("<span class=\"name\">" + escape(draw.model) + "</span>" + words.comma() + words(draw.language) +
+                     (draw.draw > 0 ? words.comma() + words("draw") + " " + std::to_string(draw.draw) : "")) +
+                cell(said) + cell(draw.consensus ? label_chips(draw.labels, words) : words("none_yet")) + "</tr>";
+    }
+    return rows.empty() ? rows
+                        : table(words("disagreements"), source_line(probe.run, words),
+                                head({{words("question"), ""},
+                                      {words("answer"), ""},
+                                      {words("codings"), ""},
+                                      {words("consensus"), ""}}),
+                                rows);
+}
+
+/// How far coders agree; nothing where no answer was coded by two.
+std::string agreement(const Probe& probe, const Words& words) {
+    const json& found = at(probe.statistics, "agreement");
+    std::string rows;
+    for (const json& field : list_at(found, "fields")) {
+        const std::string what = words(text_at(field, "field") == "delivery" ? "field_delivery" : "field_engagement");
+        for (const json& pair : list_at(field, "pairs")) {
+            rows += "<tr>" + cell(what) +
+                    cell(coder_name(text_at(pair, "first"), words) + words.comma() +
+                         coder_name(text_at(pair, "second"), words)) +
+                    figure(number(at(pair, "n"), 0)) + figure(number(at(pair, "agreed"), 1, 100)) +
+                    cell(words("kappa")) + figure(agreement_figure(at(pair, "kappa"), words)) +
+                    figure(number(at(pair, "ac1"), 2)) + "</tr>";
+        }
+        const json& n = at(field, "n");
+        const double share = n.is_number() && n.get<double>() > 0 && at(field, "alike").is_number()
+                                 ? at(field, "alike").get<double>() / n.get<double>()
+                                 : std::numeric_limits<double>::quiet_NaN();
+        rows += "<tr>" + cell(what) + cell(words("all_coders")) + figure(number(n, 0)) +
+                figure(number(std::isfinite(share) ? json(share) : json(), 1, 100)) + cell(words("alpha")) +
+                figure(agreement_figure(at(field, "alpha"), words)) + figure("–") + "</tr>";
+    }
+    if (rows.empty()) {
+        return rows;
+    }
+    return table(words("agreement"), source_line(probe.run, words),
+                 head({{words("label"), ""},
+                       {words("coders"), ""},
+                       {words("both_coded"), "n"},
+                       {words("alike"), "n"},
+                       {words("agreement_measure"), ""},
+                       {words("estimate") + words.in_brackets(words("ci")), "n"},
+                       {"AC1", "n"}}),
+                 rows) +
+           "<p class=\"quiet\">" + words("agreement_note") + "</p>" + disagreements(probe, words);
+}
+
 /// Which rule decided; or who did, and what the rules had said: their reason is none for a person's label.
 std::string label_origin(const ProbeAnswer& entry, const Words& words) {
     if (!entry.draw.by_person) {
         return "<dt>" + words("rule") + "</dt><dd>" + escape(entry.draw.labels.rule.english()) + "</dd>";
     }
-    return "<dt>" + words("label") + "</dt><dd>" + words("by_person") +
+    return "<dt>" + words("label") + "</dt><dd>" + words(entry.draw.consensus ? "by_consensus" : "by_person") +
            (entry.coder.empty() ? std::string() : words.in_brackets(escape(entry.coder))) +
            (entry.rule ? words.semicolon() + words("rule_said") + " " + label_chips(*entry.rule, words)
                        : std::string()) +
@@ -307,6 +388,7 @@ std::string probe_section(const Probe& probe, const Words& words, std::size_t in
                       escape(probe.set.version) + " · " + escape(probe.set.licence) + "<br><span class=\"source\">" +
                       words("set_sha256") + words.colon() + "<code>" + escape(probe.set.sha256) + "</code></span></p>";
     out += rates(probe, words, index, false) + "<p class=\"quiet\">" + words("engaged_note") + "</p>";
+    out += agreement(probe, words);
     out += detectable(probe, words) + tests(probe, words) + contrasts(probe, words) + rates(probe, words, index, true) +
            "<p class=\"quiet\">" + words("descriptive") + "</p>";
     return out + answers(probe, words, index);

@@ -55,6 +55,16 @@ void MeasuredOps::measure(bool on) {
     idle_ = times[kTimes / 2];
 }
 
+bool MeasuredOps::repeat(const StretchKey& key, const std::function<void()>& work) {
+    if (on_) {
+        work();  // one by one
+        return true;
+    }
+    StretchKey with_counts = key;
+    with_counts.add(skip_counts_);
+    return ops_->repeat(with_counts, work);
+}
+
 template <class Call>
 void MeasuredOps::run(const char* name, const Work& work, const Call& call) {
     if (!on_) {
@@ -66,8 +76,9 @@ void MeasuredOps::run(const char* name, const Work& work, const Call& call) {
     call();
     ops_->wait();
     const double time = std::max(0.0, seconds(Clock::now() - begin) - idle_);
-    const bool rounded = ops_->operands() == Operands::bf16;
-    OperationCost& cost = costs_[work.flops > 0 ? std::string(name) + (rounded ? " bf16" : " f32") : name];
+    const bool rounded = ops_->operands() != Operands::f32;
+    const char* operands = !rounded ? " f32" : ops_->operands() == Operands::fp8 && work.experts ? " fp8" : " bf16";
+    OperationCost& cost = costs_[work.flops > 0 ? std::string(name) + operands : name];
     if (work.flops > 0) {
         cost.limit = !rounded ? Limit::product_f32 : work.experts ? Limit::experts_bf16 : Limit::product_bf16;
     }
@@ -174,8 +185,8 @@ void MeasuredOps::add(float* out, const float* a, const float* b, int64_t n) {
 void MeasuredOps::add_share(float* sum, const float* x, float share, bool first, int64_t n) {
     run("add_share", {floats(d((first ? 2 : 3) * n))}, [&] { ops_->add_share(sum, x, share, first, n); });
 }
-void MeasuredOps::jitter(float* out, const float* x, int64_t n, double amount, std::uint64_t seed, std::uint64_t stream,
-                         std::uint64_t first) {
+void MeasuredOps::jitter(float* out, const float* x, int64_t n, double amount, const std::uint64_t* seed,
+                         std::uint64_t stream, std::uint64_t first) {
     run("jitter", {floats(d(2 * n))}, [&] { ops_->jitter(out, x, n, amount, seed, stream, first); });
 }
 
@@ -363,16 +374,21 @@ void MeasuredOps::next_targets(std::int32_t* tokens_T, std::int32_t* next_T, con
 void MeasuredOps::sum_of_squares(double* sum, const float* x, int64_t n, double* scratch) {
     run("sum_of_squares", {floats(d(n))}, [&] { ops_->sum_of_squares(sum, x, n, scratch); });
 }
-void MeasuredOps::adamw(float* p, float* m, float* v, const float* gradient, int64_t n, const AdamWStep& step) {
-    run("adamw", {floats(d(7 * n))}, [&] { ops_->adamw(p, m, v, gradient, n, step); });
+void MeasuredOps::add_row_errors(double* sums_2, const float* actual_RN, const float* expected_RN,
+                                 const ExpertRows& rows, int64_t E, int64_t N, double* scratch) {
+    run("add_row_errors", {floats(2 * rows_of(rows, E) * d(N))},
+        [&] { ops_->add_row_errors(sums_2, actual_RN, expected_RN, rows, E, N, scratch); });
+}
+void MeasuredOps::adamw(float* p, float* m, float* v, const float* gradient, int64_t n, const AdamWFactors* factors) {
+    run("adamw", {floats(d(7 * n))}, [&] { ops_->adamw(p, m, v, gradient, n, factors); });
 }
 void MeasuredOps::muon(float* p, float* m, const float* gradient, int64_t count, int64_t rows, int64_t columns,
-                       float* scratch, const MuonStep& step) {
+                       float* scratch, const MuonFactors* factors) {
     // Five iterations of three products: X X^T, its square, and that times X.
     const double small = d(std::min(rows, columns)), large = d(std::max(rows, columns));
     run("muon",
         {floats(d(5 * count * rows * columns)), 5 * d(count) * (4 * small * small * large + 2 * small * small * small)},
-        [&] { ops_->muon(p, m, gradient, count, rows, columns, scratch, step); });
+        [&] { ops_->muon(p, m, gradient, count, rows, columns, scratch, factors); });
 }
 bool MeasuredOps::all_finite(const float* x, int64_t n) {
     bool finite = false;

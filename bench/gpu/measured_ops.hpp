@@ -40,6 +40,7 @@ class MeasuredOps final : public kernels::Ops {
     void enter() override { ops_->enter(); }
     kernels::Operands operands() const override { return ops_->operands(); }
     void set_operands(kernels::Operands operands) override { ops_->set_operands(operands); }
+    bool has_float8() const override { return ops_->has_float8(); }
     bool host_memory() const override { return ops_->host_memory(); }
     std::uint64_t available_memory() const override { return ops_->available_memory(); }
     kernels::DeviceMemory allocate(std::uint64_t bytes, const Check& check) override {
@@ -54,6 +55,8 @@ class MeasuredOps final : public kernels::Ops {
     void zero(void* at, std::uint64_t bytes) override;
     const void* host_view(const void* device) override { return ops_->host_view(device); }
     void wait() override { ops_->wait(); }
+    bool repeat(const kernels::StretchKey& key, const std::function<void()>& work) override;
+    std::string why_not_recorded() const override { return ops_->why_not_recorded(); }
 
     std::int64_t attention_scratch(const kernels::AttentionShape& shape) const override {
         return ops_->attention_scratch(shape);
@@ -66,6 +69,7 @@ class MeasuredOps final : public kernels::Ops {
     }
     std::int64_t cross_entropy_rows(std::int64_t T) const override { return ops_->cross_entropy_rows(T); }
     std::int64_t sum_of_squares_scratch(std::int64_t n) const override { return ops_->sum_of_squares_scratch(n); }
+    std::int64_t row_errors_scratch(std::int64_t rows) const override { return ops_->row_errors_scratch(rows); }
     std::int64_t muon_scratch(std::int64_t rows, std::int64_t columns) const override {
         return ops_->muon_scratch(rows, columns);
     }
@@ -98,8 +102,8 @@ class MeasuredOps final : public kernels::Ops {
                       std::int64_t width) override;
     void add(float* out, const float* a, const float* b, std::int64_t n) override;
     void add_share(float* sum, const float* x, float share, bool first, std::int64_t n) override;
-    void jitter(float* out, const float* x, std::int64_t n, double amount, std::uint64_t seed, std::uint64_t stream,
-                std::uint64_t first) override;
+    void jitter(float* out, const float* x, std::int64_t n, double amount, const std::uint64_t* seed,
+                std::uint64_t stream, std::uint64_t first) override;
 
     void rope_tables(float* cos_SP, float* sin_SP, std::int64_t S, std::int64_t C,
                      const kernels::RopeSpec& spec) override;
@@ -175,10 +179,12 @@ class MeasuredOps final : public kernels::Ops {
     void next_targets(std::int32_t* tokens_T, std::int32_t* next_T, const std::int32_t* targets_T, std::int64_t T,
                       std::int64_t length) override;
     void sum_of_squares(double* sum, const float* x, std::int64_t n, double* scratch) override;
+    void add_row_errors(double* sums_2, const float* actual_RN, const float* expected_RN,
+                        const kernels::ExpertRows& rows, std::int64_t E, std::int64_t N, double* scratch) override;
     void adamw(float* p, float* m, float* v, const float* gradient, std::int64_t n,
-               const kernels::AdamWStep& step) override;
+               const kernels::AdamWFactors* factors) override;
     void muon(float* p, float* m, const float* gradient, std::int64_t count, std::int64_t rows, std::int64_t columns,
-              float* scratch, const kernels::MuonStep& step) override;
+              float* scratch, const kernels::MuonFactors* factors) override;
     bool all_finite(const float* x, std::int64_t n) override;
 
  private:

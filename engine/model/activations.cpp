@@ -257,6 +257,17 @@ void place_ranks(Arena& arena, kernels::Ops& ops, Activations& s, const ModelCon
     }
 }
 
+void place_errors(Arena& arena, const kernels::Ops& ops, Activations& s, const Sizes& n, const RankShape& ranks) {
+    const std::uint64_t experts = (n.E + u(ranks.expert_ranks) - 1) / u(ranks.expert_ranks);
+    const std::uint64_t rows = std::max({n.owned, experts * 2 * n.F, experts * n.D});
+    Activations::ExpertErrors& e = s.errors;
+    e.sums_L6 = arena.take<double>(s.layers.size() * kExpertErrors * 2);
+    e.scratch = arena.take<double>(static_cast<std::uint64_t>(ops.row_errors_scratch(static_cast<std::int64_t>(rows))));
+    e.drows_RD = floats(arena, n.owned, n.D);
+    e.gate_up_E2FD = floats(arena, checked_product(experts, 2 * n.F, marked("an activation buffer")), n.D);
+    e.down_EDF = floats(arena, checked_product(experts, n.D, marked("an activation buffer")), n.F);
+}
+
 }  // namespace
 
 kernels::RouterShape router_shape(const ModelConfig& m, const RouterMode& mode, std::size_t layer, int batch,
@@ -284,7 +295,7 @@ kernels::RouterShape router_shape(const ModelConfig& m, const RouterMode& mode, 
 }
 
 Activations Activations::place(Arena& arena, kernels::Ops& ops, const ModelConfig& model, int batch, int length,
-                               Mode mode, const RankShape& ranks) {
+                               Mode mode, const RankShape& ranks, bool errors) {
     const Sizes n(model, batch, length, ranks);
     Activations s;
     place_layers(arena, s, model, n, mode, ranks);
@@ -319,6 +330,9 @@ Activations Activations::place(Arena& arena, kernels::Ops& ops, const ModelConfi
         place_training(arena, ops, s, model, n, batch, length);
         if (model.prediction_depth > 0) {
             place_prediction(arena, s.prediction, n);
+        }
+        if (errors && model.dense_layers < model.layers) {
+            place_errors(arena, ops, s, n, ranks);
         }
     }
     if (s.cos_SP != nullptr) {

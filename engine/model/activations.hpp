@@ -65,11 +65,16 @@ struct LayerState {
 
 enum class Mode { train, inference };
 
+/// The results of a layer's experts that are compared with single precision: the forward's, and both gradients.
+enum class ExpertError : std::uint8_t { output, input_gradient, weight_gradient };
+inline constexpr std::size_t kExpertErrors = 3;
+
 /// All buffers for at most `batch` sequences of `length` tokens. In inference one layer's buffers serve all.
 struct Activations {
-    /// The same call plans (arena without memory) and places (arena with memory of `ops`).
+    /// The same call plans (arena without memory) and places (arena with memory of `ops`). `errors`: with room to
+    /// compare expert products, in training.
     static Activations place(Arena& arena, kernels::Ops& ops, const ModelConfig& model, int batch, int length,
-                             Mode mode, const RankShape& ranks = {});
+                             Mode mode, const RankShape& ranks = {}, bool errors = false);
 
     std::vector<LayerState> layers;  ///< of the model, then of the prediction module when it trains
     float* last_TD = nullptr;        ///< residual stream after the last layer
@@ -104,6 +109,13 @@ struct Activations {
     float *dlatent_T = nullptr, *dlatent_norm_T = nullptr;  ///< latent attention: gradients of a latent
     float *dq_BHSC = nullptr, *dk_BGSC = nullptr, *head_scratch = nullptr, *sink_partial = nullptr;
     float *dy_RD = nullptr, *drows_RD = nullptr, *dgu_R2F = nullptr, *dh_RF = nullptr, *dw_TJ = nullptr;
+    /// What products of eight bits are compared with; all null without them.
+    struct ExpertErrors {
+        double* sums_L6 = nullptr;  ///< [layers][kExpertErrors][2], as Ops::add_row_errors has them
+        double* scratch = nullptr;
+        float* drows_RD = nullptr;                           ///< in single precision: gradients of owned rows,
+        float *gate_up_E2FD = nullptr, *down_EDF = nullptr;  ///< of the weights of a layer's experts here
+    } errors;
     // The multi-token prediction module.
     struct Prediction {
         std::int32_t *tokens_T = nullptr, *targets_T = nullptr;  ///< one further than the model's

@@ -291,6 +291,9 @@ void check_together(const RunConfig& config, const Sentence& source) {
     refuse_if(m.prediction_depth > 0 && m.context < 3, source,
               say("{} needs {} of at least 3, because it looks two tokens ahead", named("prediction_depth"),
                   named("context")));
+    refuse_if(config.train.precision == Precision::fp8 && m.dense_layers == m.layers, source,
+              say("{} fp8 is for the products of experts, and this model has none: choose bf16 or f32",
+                  base::setting_path("train", "precision")));
     if (config.train.processes > 1) {
         check_ranks(config, shape_of(config.train), config.train.processes);
     }

@@ -34,7 +34,8 @@ using kernels::GroupScore;
 using kernels::Scoring;
 enum class Optimizer { adamw, muon };
 enum class Schedule { cosine, warmup_stable_decay };
-enum class Precision { f32, bf16 };
+/// fp8: the experts' grouped products in e4m3 with a scale per tile (kernels/cpu/experts.hpp), all else as with bf16.
+enum class Precision { f32, bf16, fp8 };
 
 /// Shape of a model. Defaults: Qwen3-MoE style (grouped-query attention with RoPE and q/k-norm, softmax top-k router
 /// with normalised weights, SwiGLU experts).
@@ -157,7 +158,7 @@ inline constexpr const char* kActivations[] = {"swiglu", "clamped_swiglu"};
 inline constexpr const char* kBalances[] = {"none", "batch", "sequence", "global"};
 inline constexpr const char* kOptimizers[] = {"adamw", "muon"};
 inline constexpr const char* kSchedules[] = {"cosine", "warmup_stable_decay"};
-inline constexpr const char* kPrecisions[] = {"f32", "bf16"};
+inline constexpr const char* kPrecisions[] = {"f32", "bf16", "fp8"};
 
 /// Reaches a member through the whole configuration.
 template <auto Member>

@@ -208,6 +208,48 @@ ExpertShape held_experts(const BlockPass& pass, std::size_t layer) {
     return shape;
 }
 
+bool compares(const BlockPass& pass) {
+    return pass.controls.expert_errors && pass.state.errors.sums_L6 != nullptr;
+}
+
+/// Rows [.., N] against what they would be in single precision.
+void add_error(const BlockPass& pass, std::size_t layer, ExpertError which, const float* actual_RN,
+               const float* expected_RN, const ExpertRows& rows, std::int64_t N) {
+    const Activations::ExpertErrors& errors = pass.state.errors;
+    double* sums = errors.sums_L6 + 2 * (layer * kExpertErrors + static_cast<std::size_t>(which));
+    pass.ops.add_row_errors(sums, actual_RN, expected_RN, rows, pass.layout.experts, N, errors.scratch);
+}
+
+/// The layer's experts once more, in single precision from the same inputs, into scratch of the backward.
+void compare_forward(const BlockPass& pass, const LayerOffsets& at, LayerState& s, std::size_t layer,
+                     std::int64_t first, const float* y_RD, const RouterShape& shape) {
+    const OpsOperands exact(pass.ops, Operands::f32);
+    const std::int64_t D = pass.model.width, F = pass.model.expert_width;
+    float* expected_RD = pass.state.errors.drows_RD + first * D;
+    const ExpertRows rows = owned_rows(pass, s, shape);
+    pass.ops.experts_forward(expected_RD, pass.state.dgu_R2F + first * 2 * F, pass.state.dh_RF + first * F,
+                             s.rows_RD + first * D, expert_weights(pass.p, at), rows, held_experts(pass, layer));
+    add_error(pass, layer, ExpertError::output, y_RD, expected_RD, rows, D);
+}
+
+/// The same for their gradients, after the backward: its scratch is free again.
+void compare_backward(const BlockPass& pass, const LayerOffsets& at, LayerState& s, std::size_t layer,
+                      std::int64_t first, const float* drows_RD, const float* dy_RD, const RouterShape& shape) {
+    const OpsOperands exact(pass.ops, Operands::f32);
+    const std::int64_t D = pass.model.width, F = pass.model.expert_width, E = pass.layout.experts;
+    const Activations::ExpertErrors& errors = pass.state.errors;
+    float* expected_RD = errors.drows_RD + first * D;
+    const ExpertRows rows = owned_rows(pass, s, shape);
+    pass.ops.experts_backward(expected_RD, {errors.gate_up_E2FD, errors.down_EDF, nullptr, nullptr},
+                              pass.state.dgu_R2F + first * 2 * F, pass.state.dh_RF + first * F, dy_RD,
+                              s.rows_RD + first * D, s.gu_R2F + first * 2 * F, s.h_RF + first * F,
+                              expert_weights(pass.p, at), rows, held_experts(pass, layer));
+    add_error(pass, layer, ExpertError::input_gradient, drows_RD, expected_RD, rows, D);
+    add_error(pass, layer, ExpertError::weight_gradient, pass.g + at.gate_up, errors.gate_up_E2FD, {nullptr, E * 2 * F},
+              D);
+    add_error(pass, layer, ExpertError::weight_gradient, pass.g + at.down, errors.down_EDF, {nullptr, E * D}, F);
+}
+
 void experts_of_layer(const BlockPass& pass, const LayerOffsets& at, LayerState& s, std::size_t layer, float* out_TD,
                       const RouterShape& shape) {
     const std::int64_t T = shape.T, D = pass.model.width, J = shape.slots();
@@ -229,6 +271,9 @@ void experts_of_layer(const BlockPass& pass, const LayerOffsets& at, LayerState&
     float* y_RD = travel ? pass.state.owned_y_RD : s.y_RD + first * D;
     pass.ops.experts_forward(y_RD, s.gu_R2F + first * 2 * F, s.h_RF + first * F, s.rows_RD + first * D,
                              expert_weights(pass.p, at), owned_rows(pass, s, shape), held_experts(pass, layer));
+    if (compares(pass)) {
+        compare_forward(pass, at, s, layer, first, y_RD, shape);
+    }
     if (travel) {
         pass.ranks->to_tokens(pass.ops, layer, s.y_RD, y_RD);
     } else if (shared) {
@@ -259,6 +304,9 @@ void experts_of_layer_backward(const BlockPass& pass, const LayerOffsets& at, La
                               state.dh_RF + first * F, dy_RD, s.rows_RD + first * D, s.gu_R2F + first * 2 * F,
                               s.h_RF + first * F, expert_weights(pass.p, at), owned_rows(pass, s, shape),
                               held_experts(pass, layer));
+    if (compares(pass)) {
+        compare_backward(pass, at, s, layer, first, drows_RD, dy_RD, shape);
+    }
     if (travel) {
         pass.ranks->to_tokens(pass.ops, layer, state.drows_RD, drows_RD);
     } else if (shared) {

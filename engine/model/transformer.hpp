@@ -19,14 +19,16 @@ class RankWork;
 /// Times parts of a step: `end(part)` adds what passed since the last call.
 using PartClock = std::function<void(Part)>;
 
-/// What steers the routers of one pass beside the parameters. The arrays outlive forward and backward.
+/// What steers the routers of one pass beside the parameters. Arrays and the seed stand in memory of the operations and
+/// outlive forward and backward.
 struct RouterControls {
     RouterMode mode;
     const std::uint8_t* disabled_LE = nullptr;  ///< 1: the expert is never chosen; may be null
     /// Balance::global: choices of the earlier micro-batches of this step [layers, E], and their tokens.
     const std::uint64_t* earlier_choices_LE = nullptr;
     std::uint64_t earlier_tokens = 0;
-    std::uint64_t jitter_seed = 0;  ///< the noise of router_jitter in training is a function of it
+    const std::uint64_t* jitter_seed = nullptr;  ///< the noise of router_jitter in training is a function of it
+    bool expert_errors = false;                  ///< expert products are done again in single precision, and compared
 };
 
 /// Gradients of coefficient x loss; a router loss is the mean over the layers with experts. Of several ranks each has

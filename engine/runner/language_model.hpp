@@ -27,14 +27,15 @@ struct ModelInfo {
     std::string chat_template;                    ///< empty for a base model
     std::uint64_t parameters = 0, bytes = 0;
     int vocabulary = 0, layers = 0, experts = 0, experts_per_token = 0;
-    int context = 0;  ///< tokens that prompt and answer may have together, as opened (GGUF: at most 4096)
+    int context = 0;     ///< tokens that prompt and answer may have together, as opened (GGUF: at most 4096)
+    std::string device;  ///< "cpu", "cuda:0"; empty of a GGUF file on the processor
+    /// Why it isn't the device on which the model was trained, or why that computes a part of a GGUF file only.
+    base::Sentence why_processor;
     // Of models that our own engine computes:
-    std::string device;                         ///< "cpu", "cuda:0"; empty of others
-    base::Sentence why_processor;               ///< why it isn't the device on which the model was trained
     std::vector<std::pair<int, int>> disabled;  ///< layer, expert: never chosen, as in the run that the model is of
 };
 
-/// What computes a model of our own engine.
+/// What computes a model.
 struct ModelDevice {
     std::string name;  ///< empty: where the model was trained, as far as that can be had here, else the processor
     kernels::Devices* devices = nullptr;  ///< null: the processor is all there is
@@ -159,8 +160,8 @@ class LanguageModel {
 
 /// Opens a GGUF file or a checkpoint folder of ours. The file is checked first (engine/files/inspect.hpp); pickle and
 /// damaged files are refused with the reason. Throws Error, also when the device that is named can't be used or has no
-/// room for the model, and when one is named for a model that libllama computes. What then goes wrong on a device
-/// throws std::runtime_error, and leaves a model that can only be destroyed.
+/// room for the model. What then goes wrong on a device throws std::runtime_error, and leaves a model that can only be
+/// destroyed; where libllama computes, the process ends.
 std::unique_ptr<LanguageModel> open_model(const std::filesystem::path& path, int threads,
                                           const ModelDevice& device = {});
 

@@ -1,7 +1,9 @@
 #include "engine/runner/llama_model.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
+#include <ggml-backend.h>
 #include <llama.h>
 #include <string_view>
 #include <thread>
@@ -11,6 +13,7 @@
 #include "engine/runner/chat_prompt.hpp"
 #include "engine/runner/generation.hpp"
 #include "engine/runner/llama_batch.hpp"
+#include "engine/runner/llama_device.hpp"
 #include "engine/runner/llama_log.hpp"
 #include "engine/runner/llama_routing.hpp"
 #include "engine/runner/llama_text.hpp"
@@ -45,7 +48,7 @@ Sentence text_problem(const llama_vocab* vocab) {
 
 class LlamaModel final : public LanguageModel, private TokenModel {
  public:
-    LlamaModel(const std::filesystem::path& path, const FileReport& report, int threads);
+    LlamaModel(const std::filesystem::path& path, const FileReport& report, int threads, const ModelDevice& device);
 
     const ModelInfo& info() const override { return info_; }
     void set_threads(int threads) override {
@@ -76,7 +79,11 @@ class LlamaModel final : public LanguageModel, private TokenModel {
     std::vector<std::unique_ptr<RoutedModel>> routed_copies(int most, int context) override;
 
  private:
-    void open_model(const std::filesystem::path& path);
+    enum class Load { whole, plan };  ///< plan: no weight is read, and no memory taken
+    void open_model(const std::filesystem::path& path, int gpu_layers, Load load = Load::whole);
+    /// As many layers as have room on the GPU. Opens the model to look, without its weights.
+    int plan_layers(const std::filesystem::path& path, const FileReport& report);
+    std::uint64_t bytes_of_layers(const std::filesystem::path& path, const FileReport& report, int layers);
     /// For texts of `length` tokens, at most `batch` of them per pass.
     LlamaContext open_context(int length, int batch, int threads, const LlamaHooks& hooks);
     std::unique_ptr<LlamaRouting> new_routing(int length, int threads);
@@ -104,6 +111,7 @@ class LlamaModel final : public LanguageModel, private TokenModel {
     std::span<const float> feed(std::span<const std::int32_t> tokens, const std::atomic<bool>& cancel);
 
     std::string name_;
+    ggml_backend_dev_t gpu_ = nullptr;  ///< null: the processor
     std::unique_ptr<llama_model, decltype(&llama_model_free)> model_{nullptr, llama_model_free};
     const llama_vocab* vocab_ = nullptr;
     const std::atomic<bool>* cancel_ = nullptr;  ///< of the call in progress; libllama asks for it between operations
@@ -115,10 +123,20 @@ class LlamaModel final : public LanguageModel, private TokenModel {
     ChatTokens chat_tokens_;
 };
 
-LlamaModel::LlamaModel(const std::filesystem::path& path, const FileReport& report, int threads)
+LlamaModel::LlamaModel(const std::filesystem::path& path, const FileReport& report, int threads,
+                       const ModelDevice& device)
     : name_(path.string()), threads_(thread_count(threads)) {
     start_libllama();
-    open_model(path);
+    int gpu_layers = 0;
+    if (!device.name.empty() && device.name != kernels::kProcessor) {
+        if (device.devices == nullptr) {
+            throw Error(say("{} cannot be used: {}", device.name, say("this program computes on the processor alone")));
+        }
+        gpu_ = open_ggml_device(device.name, *device.devices);
+        info_.device = device.name;
+        gpu_layers = plan_layers(path, report);
+    }
+    open_model(path, gpu_layers);
     fill_info(report);
     read_special_texts();
     context_ = open_context(info_.context, kBatch, threads_, {nullptr, nullptr, &cancel_});
@@ -126,11 +144,37 @@ LlamaModel::LlamaModel(const std::filesystem::path& path, const FileReport& repo
     info_.context = std::min(info_.context, static_cast<int>(llama_n_ctx(context_.get())));
 }
 
-void LlamaModel::open_model(const std::filesystem::path& path) {
+std::uint64_t LlamaModel::bytes_of_layers(const std::filesystem::path& path, const FileReport& report, int layers) {
+    open_model(path, layers, Load::plan);
+    fill_info(report);
+    const LlamaHooks none;
+    std::uint64_t bytes = bytes_on_device(open_context(info_.context, kBatch, threads_, none).get(), gpu_, true);
+    if (info_.experts > 0) {  // with a cache of its own, as soon as somebody asks for the routing
+        bytes += bytes_on_device(open_context(info_.context, LlamaRouting::kBatch, threads_, none).get(), gpu_, false);
+    }
+    model_.reset();
+    return bytes;
+}
+
+int LlamaModel::plan_layers(const std::filesystem::path& path, const FileReport& report) {
+    const std::uint64_t whole = bytes_of_layers(path, report, -1);
+    std::size_t free = 0, total = 0;
+    ggml_backend_dev_memory(gpu_, &free, &total);
+    GpuLayers found = layers_with_room(info_.device, info_.layers, whole, free,
+                                       [&](int count) { return bytes_of_layers(path, report, count); });
+    info_.why_processor = std::move(found.why_not_all);
+    return found.count;
+}
+
+void LlamaModel::open_model(const std::filesystem::path& path, int gpu_layers, Load load) {
     const LogCapture log;
+    std::array<ggml_backend_dev_t, 2> devices = {gpu_, nullptr};
     llama_model_params params = llama_model_default_params();
-    params.n_gpu_layers = 0;
-    params.load_mode = LLAMA_LOAD_MODE_MMAP;
+    params.devices = devices.data();
+    params.n_gpu_layers = gpu_layers;
+    params.split_mode = LLAMA_SPLIT_MODE_LAYER;
+    params.load_mode = load == Load::plan ? LLAMA_LOAD_MODE_NONE : LLAMA_LOAD_MODE_MMAP;
+    params.no_alloc = load == Load::plan;
     model_.reset(llama_model_load_from_file(path.c_str(), params));
     if (!model_) {
         throw Error(say("{} cannot be opened as a model: {}", path, log.reason()));
@@ -158,8 +202,10 @@ LlamaContext LlamaModel::open_context(int length, int batch, int threads, const 
         params.type_k = params.type_v = GGML_TYPE_F32;
         params.flash_attn_type = LLAMA_FLASH_ATTN_TYPE_DISABLED;
     }
-    params.abort_callback = should_abort;
-    params.abort_callback_data = hooks.cancel;
+    if (hooks.cancel != nullptr) {
+        params.abort_callback = should_abort;
+        params.abort_callback_data = hooks.cancel;
+    }
     params.cb_eval = hooks.tap;
     params.cb_eval_user_data = hooks.tap_data;
     LlamaContext context(llama_init_from_model(model_.get(), params), llama_free);
@@ -186,7 +232,9 @@ LlamaRouting& LlamaModel::open_routing() {
 
 std::vector<std::unique_ptr<RoutedModel>> LlamaModel::routed_copies(int most, int context) {
     std::vector<std::unique_ptr<RoutedModel>> copies;
-    for (int i = 0; i < std::max(1, std::min(most, threads_)); ++i) {
+    // A GPU computes one after the other, and each would take memory there that nobody has planned.
+    const int count = gpu_ != nullptr ? 1 : std::max(1, std::min(most, threads_));
+    for (int i = 0; i < count; ++i) {
         copies.push_back(new_routing(std::clamp(context, 1, info_.context), 1));
     }
     return copies;
@@ -353,8 +401,8 @@ std::vector<float> LlamaModel::logits(std::span<const std::int32_t> tokens) {
 }  // namespace
 
 std::unique_ptr<LanguageModel> open_llama_model(const std::filesystem::path& path, const FileReport& report,
-                                                int threads) {
-    return std::make_unique<LlamaModel>(path, report, threads);
+                                                int threads, const ModelDevice& device) {
+    return std::make_unique<LlamaModel>(path, report, threads, device);
 }
 
 }  // namespace moescope::engine

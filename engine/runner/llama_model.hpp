@@ -9,9 +9,10 @@
 
 namespace moescope::engine {
 
-/// `report` is what inspect_file said about `path`, and it is safe. `threads` 0: as many as the machine has. Throws
-/// Error with the reason that libllama logged.
+/// `report` is what inspect_file said about `path`, and it is safe. `threads` 0: as many as the machine has. No
+/// device, or "cpu": the processor; a GPU takes as many layers as have room there. Throws Error, also with the reason
+/// that libllama logged.
 std::unique_ptr<LanguageModel> open_llama_model(const std::filesystem::path& path, const FileReport& report,
-                                                int threads);
+                                                int threads, const ModelDevice& device);
 
 }  // namespace moescope::engine

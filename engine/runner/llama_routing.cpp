@@ -50,6 +50,7 @@ void LlamaRouting::describe(const llama_model* model, const std::string& name) {
     spec_.model = name;
     spec_.architecture = info_.architecture;
     spec_.layers = info_.layers;
+    spec_.device = info_.device;
     bool by_scores = false;
     for (const MoeGraph& graph : tap_.graph()) {
         if (!graph.has(MoeNode::topk) || graph.twice()) {

@@ -28,10 +28,6 @@ std::unique_ptr<LanguageModel> open_model(const std::filesystem::path& path, int
                 "folder",
                 path, report.format()));
     }
-    if (!device.name.empty()) {
-        throw Error(say("{} is a GGUF file, which libllama computes on the processor; leave out the device {}", path,
-                        device.name));
-    }
 #ifdef MOESCOPE_HAVE_LLAMA
     const GgufModel parts = read_gguf_model(path);
     const std::filesystem::path& first = parts.parts.front();  // libllama finds the others by its name
@@ -40,7 +36,7 @@ std::unique_ptr<LanguageModel> open_model(const std::filesystem::path& path, int
     } catch (const Error& problem) {
         throw Error(say("{} {}", first, problem));
     }
-    return open_llama_model(first, report, threads);
+    return open_llama_model(first, report, threads, device);
 #else
     throw Error(say("{} needs libllama, which this build was made without; start ./run, which builds it", path));
 #endif

@@ -45,7 +45,7 @@ RunBuffers RunBuffers::place(Arena& arena, kernels::Ops& ops, const RunConfig& c
         }
         b.muon = arena.take<float>(static_cast<std::uint64_t>(scratch));
     }
-    if (config.train.precision == Precision::bf16) {
+    if (config.train.precision != Precision::f32) {
         b.operands = arena.take<std::uint16_t>(static_cast<std::uint64_t>(ops.operand_scratch()));
     }
     const std::uint64_t experts = layout.layers.size() * static_cast<std::uint64_t>(config.model.experts);
@@ -61,7 +61,12 @@ RunBuffers RunBuffers::place(Arena& arena, kernels::Ops& ops, const RunConfig& c
     b.tokens_T = arena.take<std::int32_t>(tokens);
     b.targets_T = arena.take<std::int32_t>(tokens);
     b.languages_T = arena.take<std::uint8_t>(tokens);
-    b.state = Activations::place(arena, ops, config.model, batch, config.model.context, Mode::train, ranks);
+    if (config.model.router_jitter > 0) {
+        b.jitter_seed = arena.take<std::uint64_t>(1);
+    }
+    b.factors = arena.take<OptimizerFactors>(1);
+    b.state = Activations::place(arena, ops, config.model, batch, config.model.context, Mode::train, ranks,
+                                 config.train.precision == Precision::fp8);
     return b;
 }
 

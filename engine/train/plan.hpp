@@ -24,6 +24,12 @@ RunPlan plan_run(const RunConfig& config);
 /// On the device of `ops`. Of several ranks: device and memory bytes are those of one, which all need at most.
 RunPlan plan_run(const RunConfig& config, kernels::Ops& ops, const RankShape& ranks = {});
 
+/// What changes from step to step and stands with the buffers, so that the operations of a step are always the same.
+struct OptimizerFactors {
+    kernels::AdamWFactors decayed, kept;  ///< tensors with weight decay and without
+    kernels::MuonFactors muon;
+};
+
 struct RunBuffers {
     /// `layout` is this rank's.
     static RunBuffers place(Arena& arena, kernels::Ops& ops, const RunConfig& config, const ParameterLayout& layout,
@@ -42,6 +48,8 @@ struct RunBuffers {
     std::uint8_t* disabled_LE = nullptr;  ///< live knob
     std::int32_t *tokens_T = nullptr, *targets_T = nullptr;
     std::uint8_t* languages_T = nullptr;
+    std::uint64_t* jitter_seed = nullptr;  ///< of the micro-batch; null without jitter
+    OptimizerFactors* factors = nullptr;   ///< of the step
     Activations state;
 };
 

@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "base/json_guard.hpp"
+#include "base/settings.hpp"
 #include "base/sha256.hpp"
 #include "base/utf8.hpp"
 #include "engine/checkpoint/checkpoint.hpp"
@@ -33,6 +34,8 @@ using Clock = std::chrono::steady_clock;
 constexpr int kParts = static_cast<int>(base::kStepParts);
 constexpr std::uint64_t kHeldOutTokens = 4096;  // per language and evaluation
 constexpr double kSampleTemperature = 0.8;
+/// Micro-batches of a step that a device records apart, where each counts the choices of those before it.
+constexpr std::uint64_t kMostRecorded = 8;
 
 double milliseconds(Clock::duration time) {
     return std::chrono::duration<double, std::milli>(time).count();
@@ -109,6 +112,18 @@ double rate_share(const TrainConfig& train, std::uint64_t step) {
     return last + (1.0 - last) * 0.5 * (1.0 + std::cos(std::numbers::pi * done));
 }
 
+kernels::Operands operands_of(Precision precision) {
+    switch (precision) {
+        case Precision::f32:
+            break;
+        case Precision::bf16:
+            return kernels::Operands::bf16;
+        case Precision::fp8:
+            return kernels::Operands::fp8;
+    }
+    return kernels::Operands::f32;
+}
+
 /// With what really computes, and who trains together.
 RunConfig as_it_trains(RunConfig config, const kernels::Ops* ops, const TrainingRanks& ranks) {
     config.train.device = ops == nullptr ? kernels::kProcessor : !ranks.device.empty() ? ranks.device : ops->device();
@@ -140,11 +155,18 @@ struct Trainer::Impl {
           memory(*ops, plan_run(config, *ops, shape).training_bytes, check),
           order(data->train_tokens.size(), static_cast<std::uint64_t>(config.model.context), config.train.seed,
                 data->in_order) {
+        if (config.train.precision == Precision::fp8 && !ops->has_float8()) {
+            throw Error(
+                say("{} has no eight-bit floats, which need a GPU of compute capability 9.0 or later: choose bf16 for "
+                    "{}, or the processor",
+                    ops->device(), base::setting_path("train", "precision")));
+        }
         Arena arena(memory.data());
         buffers = RunBuffers::place(arena, *ops, config, layout, shape);
         if (buffers.operands != nullptr) {
             ops->place_operands(buffers.operands);
         }
+        micro_gradients = buffers.gradients;
         transformer.emplace(*ops, config.model, layout, buffers.state, team == nullptr ? nullptr : &team->work());
         Arena samples;
         DecoderState::place(samples, *ops, config.model, 1);
@@ -329,11 +351,16 @@ struct Trainer::Impl {
 
     /// Norm of the whole gradient; says where it broke first, in the order of the layers.
     void measure_gradient() {
-        for (std::size_t i = 0; i < layout.tensors.size(); ++i) {
-            const TensorSpec& tensor = layout.tensors[i];
-            ops->sum_of_squares(buffers.square_sums + i, buffers.gradients + tensor.offset,
-                                static_cast<std::int64_t>(tensor.count), buffers.square_scratch);
-        }
+        const auto squares = [&] {
+            for (std::size_t i = 0; i < layout.tensors.size(); ++i) {
+                const TensorSpec& tensor = layout.tensors[i];
+                ops->sum_of_squares(buffers.square_sums + i, buffers.gradients + tensor.offset,
+                                    static_cast<std::int64_t>(tensor.count), buffers.square_scratch);
+            }
+        };
+        stretch.start("squares");
+        stretch.add(buffers.gradients);
+        ops->repeat(stretch, std::ref(squares));
         square_sums.resize(layout.tensors.size());
         ops->download(square_sums.data(), buffers.square_sums, square_sums.size() * sizeof(double));
         if (team != nullptr) {
@@ -352,7 +379,8 @@ struct Trainer::Impl {
         }
     }
 
-    void apply_adamw(const TensorSpec& tensor, const OptimizerPiece& piece) {
+    /// Those of this step go to the device.
+    void set_factors() {
         const TrainConfig& train = now.train;
         kernels::AdamWStep step;
         step.learning_rate = stats.learning_rate;
@@ -361,22 +389,31 @@ struct Trainer::Impl {
         step.epsilon = train.adam_epsilon;
         step.gradient_scale = gradient_scale();
         step.update = updates;
-        step.weight_decay = tensor.decay ? train.weight_decay : 0.0;
+        OptimizerFactors factors;
+        factors.kept = kernels::AdamWFactors(step);
+        step.weight_decay = train.weight_decay;
+        factors.decayed = kernels::AdamWFactors(step);
+        kernels::MuonStep muon;
+        muon.learning_rate = train.muon_learning_rate * rate_share(train, steps - 1);
+        muon.momentum = train.muon_momentum;
+        muon.weight_decay = train.weight_decay;
+        factors.muon = kernels::MuonFactors(muon);
+        ops->upload(buffers.factors, &factors, sizeof factors);
+    }
+
+    void apply_adamw(const TensorSpec& tensor, const OptimizerPiece& piece) {
         const std::uint64_t at = tensor.offset + piece.begin;
         ops->adamw(buffers.parameters + at, buffers.first_moment + piece.here, buffers.second_moment + piece.here,
-                   buffers.gradients + at, static_cast<std::int64_t>(piece.count), step);
+                   buffers.gradients + at, static_cast<std::int64_t>(piece.count),
+                   tensor.decay ? &buffers.factors->decayed : &buffers.factors->kept);
     }
 
     void apply_muon(const TensorSpec& tensor, const OptimizerPiece& piece) {
-        kernels::MuonStep step;
-        step.learning_rate = now.train.muon_learning_rate * rate_share(now.train, steps - 1);
-        step.momentum = now.train.muon_momentum;
-        step.weight_decay = now.train.weight_decay;
         const std::uint64_t at = tensor.offset + piece.begin;
         ops->muon(buffers.parameters + at, buffers.first_moment + piece.here, buffers.gradients + at,
                   static_cast<std::int64_t>(piece.count / (tensor.rows * tensor.columns)),
                   static_cast<std::int64_t>(tensor.rows), static_cast<std::int64_t>(tensor.columns), buffers.muon,
-                  step);
+                  &buffers.factors->muon);
     }
 
     double gradient_scale() const {
@@ -404,6 +441,25 @@ struct Trainer::Impl {
 
     void apply() {
         ++updates;
+        set_factors();
+        const auto update = [&] {
+            move_parameters();
+            if (team == nullptr) {
+                move_selection_biases();
+            }
+        };
+        stretch.start("update");
+        stretch.add(buffers.gradients);
+        stretch.add_bytes(std::as_bytes(std::span(frozen_LE)));
+        stretch.add(now.train.bias_update_rate);
+        ops->repeat(stretch, std::ref(update));
+        if (team != nullptr) {
+            team->share_parameters(*ops, buffers.parameters, layout);
+            move_selection_biases();
+        }
+    }
+
+    void move_parameters() {
         const auto E = static_cast<std::uint64_t>(layout.experts);
         for (const OptimizerPiece& piece : kept.pieces) {
             const std::uint8_t* frozen =
@@ -420,10 +476,6 @@ struct Trainer::Impl {
                 }
             }
         }
-        if (team != nullptr) {
-            team->share_parameters(*ops, buffers.parameters, layout);
-        }
-        move_selection_biases();
     }
 
     void move_selection_biases() {
@@ -438,6 +490,13 @@ struct Trainer::Impl {
         }
     }
 
+    /// Whether this step compares the experts' products with single precision: the first one, and those that
+    /// evaluate_every names. It costs the experts' share of a step again.
+    bool compares_experts() const {
+        const auto every = static_cast<std::uint64_t>(now.train.evaluate_every);
+        return buffers.state.errors.sums_L6 != nullptr && (steps == 1 || (every > 0 && steps % every == 0));
+    }
+
     /// Of the micro-batch that starts when `before` tokens of the step were seen.
     RouterControls controls(std::uint64_t before) const {
         RouterControls router_controls;
@@ -449,7 +508,8 @@ struct Trainer::Impl {
             router_controls.earlier_choices_LE = buffers.choices_LE;
             router_controls.earlier_tokens = before;
         }
-        router_controls.jitter_seed = kernels::random_bits(now.train.seed, 4 + steps, before);
+        router_controls.jitter_seed = buffers.jitter_seed;
+        router_controls.expert_errors = compares_experts();
         return router_controls;
     }
 
@@ -477,32 +537,53 @@ struct Trainer::Impl {
     void micro_batch(std::uint64_t index) {
         const int batch = own_batch(), length = config.model.context;
         const std::uint64_t tokens = static_cast<std::uint64_t>(batch) * static_cast<std::uint64_t>(length);
+        const std::uint64_t before = index * tokens * static_cast<std::uint64_t>(shape.ranks);
         take_batch();
-        lap(Part::data);
-        RouterControls router_controls = controls(index * tokens * static_cast<std::uint64_t>(shape.ranks));
-        const kernels::OpsOperands scope(
-            *ops, now.train.precision == Precision::bf16 ? kernels::Operands::bf16 : kernels::Operands::f32);
-        transformer->forward(buffers.parameters, buffers.tokens_T, batch, length, router_controls, clock);
-        transformer->predict(buffers.parameters, buffers.targets_T, batch, length, router_controls, clock);
-        if (team != nullptr) {
-            router_controls = share_router(router_controls, batch, length);
-            lap(Part::router);
+        if (buffers.jitter_seed != nullptr) {
+            const std::uint64_t seed = kernels::random_bits(now.train.seed, 4 + steps, before);
+            ops->upload(buffers.jitter_seed, &seed, sizeof seed);
         }
+        lap(Part::data);
+        const RouterControls router_controls = controls(before);
+        const kernels::OpsOperands scope(*ops, operands_of(now.train.precision));
         const double part = 1.0 / shape.ranks;
         const LossScales scales{part * balance_coefficient() / routed_layers(),
                                 part * now.train.z_coefficient / routed_layers(),
                                 part * now.train.prediction_coefficient, part};
-        transformer->backward(buffers.parameters, buffers.gradients, buffers.tokens_T, buffers.targets_T, batch, length,
-                              router_controls, scales, clock);
+        const auto passes = [&] { pass_both_ways(router_controls, scales, batch, length); };
+        const bool differ = router_controls.mode.balance == Balance::global;  // micro-batches of a step
+        if (team != nullptr || (differ && static_cast<std::uint64_t>(now.train.accumulation) > kMostRecorded)) {
+            passes();  // ranks talk in between
+        } else {
+            stretch.start("micro-batch");
+            stretch.add(router_controls);
+            stretch.add(scales);
+            stretch.add(buffers.gradients);
+            parts_measured = ops->repeat(stretch, std::ref(passes)) && parts_measured;
+        }
         transformer->fetch(losses_M[index]);
         if (team == nullptr) {
             transformer->fetch(router_of(index));
         } else {
             std::copy(router.begin(), router.end(), router_of(index).begin());
         }
+        lap(Part::other);
+    }
+
+    /// Forward, backward and what is counted. All that it hands to operations by value is in the key of micro_batch().
+    void pass_both_ways(const RouterControls& of_forward, const LossScales& scales, int batch, int length) {
+        transformer->forward(buffers.parameters, buffers.tokens_T, batch, length, of_forward, clock);
+        transformer->predict(buffers.parameters, buffers.targets_T, batch, length, of_forward, clock);
+        RouterControls of_backward = of_forward;
+        if (team != nullptr) {
+            of_backward = share_router(of_forward, batch, length);
+            lap(Part::router);
+        }
+        transformer->backward(buffers.parameters, buffers.gradients, buffers.tokens_T, buffers.targets_T, batch, length,
+                              of_backward, scales, clock);
+        const std::uint64_t tokens = static_cast<std::uint64_t>(batch) * static_cast<std::uint64_t>(length);
         count_experts(tokens);
         add_margins(tokens);
-        lap(Part::other);
     }
 
     void accumulate(std::uint64_t index) {
@@ -517,18 +598,25 @@ struct Trainer::Impl {
         auto counts = std::move(stats.counts);
         auto entropy = std::move(stats.router_entropy);
         auto ranks = std::move(stats.ranks);
+        auto errors = std::move(stats.expert_errors);
+        errors.clear();
         counts.assign(kLanguages * L * E, 0);
         entropy.assign(L, 0);
         stats = {};
         stats.counts = std::move(counts);
         stats.router_entropy = std::move(entropy);
         stats.ranks = std::move(ranks);
+        stats.expert_errors = std::move(errors);
         // Sums over the micro-batches; finish_values() takes out again what these settings do not compute.
         stats.cross_entropy = stats.balance_loss = stats.z_loss = stats.prediction_loss = stats.dropped = 0;
         ops->zero(buffers.choices_LE, layout.layers.size() * E * sizeof(std::uint64_t));
         step_choices_LE.assign(step_choices_LE.size(), 0);
         ops->zero(buffers.counts, stats.counts.size() * sizeof(std::uint32_t));
         ops->zero(buffers.margins, sizeof(kernels::MarginSums));
+        if (buffers.state.errors.sums_L6 != nullptr) {
+            error_sums.assign(layout.layers.size() * kExpertErrors * 2, 0.0);
+            ops->zero(buffers.state.errors.sums_L6, error_sums.size() * sizeof(double));
+        }
         losses_M.resize(static_cast<std::size_t>(now.train.accumulation));
         router_ML.resize(losses_M.size() * layout.layers.size());
         stats.learning_rate = now.train.learning_rate * rate_share(now.train, steps);
@@ -545,11 +633,15 @@ struct Trainer::Impl {
         const auto begin = Clock::now();
         mark = begin;
         part_ms.fill(0);
+        parts_measured = true;
         if (team != nullptr) {
             team->begin_step();
         }
         const auto micro = static_cast<std::uint64_t>(now.train.accumulation);
         start_statistics();
+        if (buffers.sum == micro_gradients) {
+            std::swap(buffers.gradients, buffers.sum);  // those of a micro-batch always stand in the same place
+        }
         for (std::uint64_t index = 0; index < micro; ++index) {
             micro_batch(index);
             if (micro > 1) {
@@ -562,6 +654,9 @@ struct Trainer::Impl {
         // What the host is to know of the step comes while it goes on, and is waited for once.
         ops->download_later(&margins, buffers.margins, sizeof margins);
         ops->download_later(stats.counts.data(), buffers.counts, stats.counts.size() * sizeof(std::uint32_t));
+        if (compares_experts()) {
+            ops->download_later(error_sums.data(), buffers.state.errors.sums_L6, error_sums.size() * sizeof(double));
+        }
         if (team != nullptr) {
             ops->wait();
             collect_losses();
@@ -582,6 +677,12 @@ struct Trainer::Impl {
         stats.step_ms = milliseconds(mark - begin);
         stats.tokens_per_second = stats.step_ms > 0 ? static_cast<double>(stats.tokens) * 1000.0 / stats.step_ms : 0;
         stats.part_ms = part_ms;
+        if (!parts_measured) {  // what was started at once has no parts
+            for (const Part part : {Part::embedding, Part::attention, Part::router, Part::experts, Part::head}) {
+                stats.part_ms[static_cast<std::size_t>(part)] = base::kAbsent;
+            }
+        }
+        collect_expert_errors();
         finish_values();
         return stats;
     }
@@ -592,12 +693,41 @@ struct Trainer::Impl {
         shared.assign({stats.cross_entropy, stats.prediction_loss, margins.sum, static_cast<double>(margins.tokens)});
         constexpr std::size_t kMeans = 4;
         shared.insert(shared.end(), stats.counts.begin(), stats.counts.end());
+        shared.insert(shared.end(), error_sums.begin(), error_sums.end());
         team->add(shared);
         stats.cross_entropy = shared[0] / shape.ranks;
         stats.prediction_loss = shared[1] / shape.ranks;
         margins = {shared[2], static_cast<std::uint64_t>(shared[3])};
-        std::transform(shared.begin() + kMeans, shared.end(), stats.counts.begin(),
+        const auto errors = shared.end() - static_cast<std::ptrdiff_t>(error_sums.size());
+        std::transform(shared.begin() + kMeans, errors, stats.counts.begin(),
                        [](double count) { return static_cast<std::uint32_t>(count); });
+        std::copy(errors, shared.end(), error_sums.begin());
+    }
+
+    /// Percent; NaN where there was nothing to compare.
+    static double error_of(double apart, double size) {
+        return size > 0 ? 100.0 * std::sqrt(apart / size) : base::kAbsent;
+    }
+    void collect_expert_errors() {
+        if (!compares_experts()) {
+            return;
+        }
+        constexpr std::array kOfAll = {&StepStats::expert_output_error, &StepStats::expert_input_gradient_error,
+                                       &StepStats::expert_weight_gradient_error};
+        const auto L = static_cast<std::size_t>(config.model.layers);
+        stats.expert_errors.resize(L * kExpertErrors);
+        for (std::size_t which = 0; which < kExpertErrors; ++which) {
+            double apart = 0, size = 0;
+            for (std::size_t layer = 0; layer < layout.layers.size(); ++layer) {
+                const double* sums = error_sums.data() + 2 * (layer * kExpertErrors + which);
+                apart += sums[0];
+                size += sums[1];
+                if (layer < L) {
+                    stats.expert_errors[layer * kExpertErrors + which] = static_cast<float>(error_of(sums[0], sums[1]));
+                }
+            }
+            stats.*kOfAll[which] = error_of(apart, size);
+        }
     }
 
     /// What these settings do not compute is absent and not 0.
@@ -651,6 +781,7 @@ struct Trainer::Impl {
             upload_batch(tokens);
             RouterControls router_controls = controls(0);
             router_controls.mode.training = false;
+            router_controls.expert_errors = false;
             transformer->forward(buffers.parameters, buffers.tokens_T, static_cast<int>(batch),
                                  static_cast<int>(length), router_controls, clock);
             const double loss = transformer->loss(buffers.parameters, buffers.targets_T, static_cast<int>(tokens));
@@ -946,6 +1077,8 @@ struct Trainer::Impl {
     DecoderState decoder;
     BatchOrder order;
     RunBuffers buffers;
+    const float* micro_gradients = nullptr;  ///< those of a micro-batch; of the step, too, without accumulation
+    kernels::StretchKey stretch;             ///< of the operations that come next
     std::optional<Transformer> transformer;
     // What the host gives to the device, and what it gets.
     std::vector<std::int32_t> tokens_T, targets_T;
@@ -956,6 +1089,7 @@ struct Trainer::Impl {
     std::vector<kernels::RouterLosses> router;         ///< of all ranks, of the latest micro-batch
     kernels::MarginSums margins;                       ///< of the step
     std::vector<double> square_sums, shared;
+    std::vector<double> error_sums;  ///< [layers][kExpertErrors][2], of all ranks; empty unless there is room for them
     std::vector<std::uint64_t> choices_LE, step_choices_LE;  ///< of all ranks: of a micro-batch, of the step so far
     mutable std::vector<float> host_copy;  ///< of a flat buffer of a device whose memory the host cannot read
     std::uint64_t steps = 0, updates = 0, sequences = 0;
@@ -963,6 +1097,7 @@ struct Trainer::Impl {
     PartClock clock;
     Clock::time_point mark;
     std::array<double, kParts> part_ms{};
+    bool parts_measured = true;  ///< those of the passes, of this step
 };
 
 Trainer::Trainer() = default;
@@ -1157,6 +1292,9 @@ std::uint64_t Trainer::steps_done() const {
 }
 std::uint64_t Trainer::memory_bytes() const {
     return impl_->memory.size() + impl_->decoder_memory.size();
+}
+std::string Trainer::why_not_recorded() const {
+    return impl_->ops->why_not_recorded();
 }
 std::uint64_t Trainer::row_bytes_sent() const {
     return impl_->team == nullptr ? 0 : impl_->team->work().row_bytes_sent();

@@ -45,7 +45,9 @@ struct StepStats : base::StepValues {
     std::uint64_t tokens_total = 0;
     std::vector<std::uint32_t> counts;  ///< [kLanguages][layers][experts], tokens worked on; 0 in dense layers
     std::vector<float> router_entropy;  ///< [layers], mean over tokens, divided by log experts; NaN in dense layers
-    RankStep ranks;                     ///< what each did, on rank 0
+    /// [layers][kExpertErrors], percent; NaN in dense layers. Empty unless this step compared them.
+    std::vector<float> expert_errors;
+    RankStep ranks;  ///< what each did, on rank 0
     /// Empty, or what went wrong first, in the order of the computation ("layer 3: the router's scores have NaN",
     /// "gradient norm is infinite in layer 3 experts"): the step was not applied.
     base::Sentence fault;
@@ -125,6 +127,9 @@ class Trainer {
     const RunConfig& config() const;
     std::uint64_t steps_done() const;
     std::uint64_t memory_bytes() const;  ///< held by the trainer
+    /// Why the device starts the operations of steps one by one though it could record them (Ops::repeat), in its own
+    /// words; empty: it records them, or never does.
+    std::string why_not_recorded() const;
     /// Rows of expert work that this rank sent to others and got back, forward and backward, in bytes since the start.
     std::uint64_t row_bytes_sent() const;
 

@@ -28,7 +28,11 @@ void adamw(float* p, float* m, float* v, const float* gradient, std::int64_t n, 
 }  // namespace reference
 
 void adamw(float* p, float* m, float* v, const float* gradient, std::int64_t n, const AdamWStep& step) {
-    const AdamWFactors f(step);
+    adamw(p, m, v, gradient, n, AdamWFactors(step));
+}
+
+void adamw(float* p, float* m, float* v, const float* gradient, std::int64_t n, const AdamWFactors& factors) {
+    const AdamWFactors f = factors;
     parallel_blocks(n, kBlock, [=](std::int64_t begin, std::int64_t end, int) {
         for (std::int64_t i = begin; i < end; ++i) {
             const float g = gradient[i] * f.scale;

@@ -11,7 +11,10 @@ struct AdamWStep {
     std::uint64_t update = 1;   ///< 1 is the first, for the bias correction
 };
 
+struct AdamWFactors;  // adamw_factors.hpp
+
 /// p, m, v of n elements; p = p - lr (m' / (sqrt(v') + epsilon) + decay p).
+void adamw(float* p, float* m, float* v, const float* gradient, std::int64_t n, const AdamWFactors& factors);
 void adamw(float* p, float* m, float* v, const float* gradient, std::int64_t n, const AdamWStep& step);
 
 /// Blocks that sum_of_squares cuts n elements into; scratch is one double each.

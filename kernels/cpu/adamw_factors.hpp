@@ -1,4 +1,4 @@
-// What a step of AdamW multiplies with, in single precision; the same on every device.
+// What a step of AdamW multiplies with, in single precision; the same on every device, in whose memory it stands.
 #pragma once
 
 #include <cmath>
@@ -8,8 +8,9 @@
 namespace moescope::kernels {
 
 struct AdamWFactors {
-    float scale, b1, b2, c1, c2, rate, root, epsilon, keep;
+    float scale = 1, b1 = 0, b2 = 0, c1 = 0, c2 = 0, rate = 0, root = 0, epsilon = 0, keep = 1;
 
+    AdamWFactors() = default;
     explicit AdamWFactors(const AdamWStep& step)
         : scale(static_cast<float>(step.gradient_scale)),
           b1(static_cast<float>(step.beta1)),

@@ -10,6 +10,7 @@
 #include "kernels/cpu/embedding.hpp"
 #include "kernels/cpu/host_memory.hpp"
 #include "kernels/cpu/rms_norm.hpp"
+#include "kernels/cpu/row_errors.hpp"
 
 namespace moescope::kernels {
 namespace {
@@ -28,6 +29,7 @@ class CpuOps final : public Ops {
         operands_ = operands;
         set_operand_mode({operands_, room_});
     }
+    bool has_float8() const override { return true; }
 
     bool host_memory() const override { return true; }
     std::uint64_t available_memory() const override { return std::numeric_limits<std::uint64_t>::max(); }
@@ -40,6 +42,11 @@ class CpuOps final : public Ops {
     void zero(void* at, std::uint64_t bytes) override { zero_bytes(at, bytes); }
     const void* host_view(const void* device) override { return device; }
     void wait() override {}
+    bool repeat(const StretchKey& /*key*/, const std::function<void()>& work) override {
+        work();
+        return true;
+    }
+    std::string why_not_recorded() const override { return {}; }
 
     std::int64_t attention_scratch(const AttentionShape& shape) const override {
         return kernels::attention_scratch(shape.S) * threads_;
@@ -48,6 +55,7 @@ class CpuOps final : public Ops {
     std::int64_t qk_norm_scratch(const HeadShape& shape) const override { return kernels::qk_norm_scratch(shape); }
     std::int64_t cross_entropy_rows(std::int64_t T) const override { return kernels::cross_entropy_rows(T); }
     std::int64_t sum_of_squares_scratch(std::int64_t n) const override { return kernels::sum_of_squares_scratch(n); }
+    std::int64_t row_errors_scratch(std::int64_t rows) const override { return kernels::row_errors_scratch(rows); }
     std::int64_t muon_scratch(std::int64_t rows, std::int64_t columns) const override {
         return kernels::muon_scratch(rows, columns) * threads_;
     }
@@ -99,9 +107,9 @@ class CpuOps final : public Ops {
     void add_share(float* sum, const float* x, float share, bool first, std::int64_t n) override {
         kernels::add_share(sum, x, share, first, n);
     }
-    void jitter(float* out, const float* x, std::int64_t n, double amount, std::uint64_t seed, std::uint64_t stream,
-                std::uint64_t first) override {
-        kernels::jitter(out, x, n, amount, seed, stream, first);
+    void jitter(float* out, const float* x, std::int64_t n, double amount, const std::uint64_t* seed,
+                std::uint64_t stream, std::uint64_t first) override {
+        kernels::jitter(out, x, n, amount, *seed, stream, first);
     }
 
     void rope_tables(float* cos_SP, float* sin_SP, std::int64_t S, std::int64_t C, const RopeSpec& spec) override {
@@ -193,6 +201,7 @@ class CpuOps final : public Ops {
     void experts_forward(float* y_RD, float* gu_R2F, float* h_RF, const float* x_RD, const ExpertWeights& w,
                          const ExpertRows& rows, const ExpertShape& shape) override {
         const std::int32_t whole[2] = {0, static_cast<std::int32_t>(rows.most)};
+        const OperandsScope scope(of_rows(rows), room_);
         kernels::experts_forward(y_RD, gu_R2F, h_RF, x_RD, w, rows.offsets_E1 != nullptr ? rows.offsets_E1 : whole,
                                  shape);
     }
@@ -200,6 +209,7 @@ class CpuOps final : public Ops {
                           const float* x_RD, const float* gu_R2F, const float* h_RF, const ExpertWeights& w,
                           const ExpertRows& rows, const ExpertShape& shape) override {
         const std::int32_t whole[2] = {0, static_cast<std::int32_t>(rows.most)};
+        const OperandsScope scope(of_rows(rows), room_);
         kernels::experts_backward(dx_RD, g, dgu_R2F, dh_RF, dy_RD, x_RD, gu_R2F, h_RF, w,
                                   rows.offsets_E1 != nullptr ? rows.offsets_E1 : whole, shape);
     }
@@ -241,16 +251,27 @@ class CpuOps final : public Ops {
     void sum_of_squares(double* sum, const float* x, std::int64_t n, double* scratch) override {
         *sum = kernels::sum_of_squares(x, n, scratch);
     }
-    void adamw(float* p, float* m, float* v, const float* gradient, std::int64_t n, const AdamWStep& step) override {
-        kernels::adamw(p, m, v, gradient, n, step);
+    void add_row_errors(double* sums_2, const float* actual_RN, const float* expected_RN, const ExpertRows& rows,
+                        std::int64_t E, std::int64_t N, double* scratch) override {
+        const std::int64_t R = rows.offsets_E1 == nullptr ? rows.most : rows.offsets_E1[E];
+        kernels::add_row_errors(sums_2, actual_RN, expected_RN, R, N, scratch);
+    }
+    void adamw(float* p, float* m, float* v, const float* gradient, std::int64_t n,
+               const AdamWFactors* factors) override {
+        kernels::adamw(p, m, v, gradient, n, *factors);
     }
     void muon(float* p, float* m, const float* gradient, std::int64_t count, std::int64_t rows, std::int64_t columns,
-              float* scratch, const MuonStep& step) override {
-        kernels::muon(p, m, gradient, count, rows, columns, scratch, step);
+              float* scratch, const MuonFactors* factors) override {
+        kernels::muon(p, m, gradient, count, rows, columns, scratch, *factors);
     }
     bool all_finite(const float* x, std::int64_t n) override { return kernels::all_finite(x, n); }
 
  private:
+    /// Eight bits are for grouped products: dense layers and shared experts stay with bfloat16.
+    Operands of_rows(const ExpertRows& rows) const {
+        return operands_ == Operands::fp8 && rows.offsets_E1 == nullptr ? Operands::bf16 : operands_;
+    }
+
     int threads_;
     Operands operands_ = Operands::f32;
     std::uint16_t* room_ = nullptr;

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "kernels/cpu/few_rows.hpp"
+#include "kernels/cpu/float8_product.hpp"
 #include "kernels/cpu/gemm.hpp"
 #include "kernels/cpu/lanes.hpp"
 #include "kernels/cpu/linear.hpp"
@@ -79,20 +80,37 @@ void activate_backward_row(float* dgu_2F, const float* dh_F, const float* gu_2F,
     }
 }
 
+/// c [rows, n] = (or +=) x [rows, k] op(w) [k, n], all dense. In eight bits as DeepSeek-V3 has it: rows by 1 x 128,
+/// weights by 128 x 128, forward and backward.
+void rows_times(Transpose op_w, std::int64_t rows, std::int64_t n, std::int64_t k, const float* x, const float* w,
+                float beta, float* c) {
+    const std::int64_t ldw = op_w == Transpose::yes ? k : n;
+    if (operands() == Operands::fp8) {
+        float8_gemm(Transpose::no, op_w, rows, n, k, x, k, Float8Tiles::lines, w, ldw, Float8Tiles::blocks, beta, c, n);
+    } else {
+        few_rows_gemm(op_w, rows, n, k, x, k, w, ldw, beta, c, n);
+    }
+}
+
 /// y [rows, n] = x [rows, k] w [n, k]^T + b [n], all dense. b may be null.
 void project(float* y, const float* x, const float* w, const float* b, std::int64_t rows, std::int64_t n,
              std::int64_t k) {
     for (std::int64_t i = 0; b != nullptr && i < rows; ++i) {
         std::copy(b, b + n, y + i * n);
     }
-    few_rows_gemm(Transpose::yes, rows, n, k, x, k, w, k, b == nullptr ? 0.0f : 1.0f, y, n);
+    rows_times(Transpose::yes, rows, n, k, x, w, b == nullptr ? 0.0f : 1.0f, y);
 }
 
 /// Rows [o, o + n) of dw [O, I] = dy [rows, O]^T x [rows, I], and of the bias gradient db [O] unless that is null.
 void weight_gradient(float* dw, float* db, const float* dy, const float* x, std::int64_t rows, std::int64_t O,
                      std::int64_t I, std::int64_t o) {
     const std::int64_t n = std::min(kOutputs, O - o);
-    gemm(Transpose::yes, Transpose::no, n, I, rows, dy + o, O, x, I, 0.0f, dw + o * I, I);
+    if (operands() == Operands::fp8) {  // the sum runs over the expert's rows: so do the tiles of both operands
+        float8_gemm(Transpose::yes, Transpose::no, n, I, rows, dy + o, O, Float8Tiles::lines, x, I, Float8Tiles::lines,
+                    0.0f, dw + o * I, I);
+    } else {
+        gemm(Transpose::yes, Transpose::no, n, I, rows, dy + o, O, x, I, 0.0f, dw + o * I, I);
+    }
     if (db != nullptr) {
         column_sums(db + o, dy + o, rows, O, n, Write::assign);
     }
@@ -191,12 +209,11 @@ void experts_backward(float* dx_RD, const ExpertGradients& g, float* dgu_R2F, fl
     const std::int64_t E = shape.E, D = shape.D, F = shape.F;
     for_row_blocks(offsets_E1, shape, [&](std::int64_t e, std::int64_t first, std::int64_t rows) {
         float *dh = dh_RF + first * F, *dgu = dgu_R2F + first * 2 * F;
-        few_rows_gemm(Transpose::no, rows, F, D, dy_RD + first * D, D, w.down_EDF + e * D * F, F, 0.0f, dh, F);
+        rows_times(Transpose::no, rows, F, D, dy_RD + first * D, w.down_EDF + e * D * F, 0.0f, dh);
         for (std::int64_t i = 0; i < rows; ++i) {
             activate_backward_row(dgu + i * 2 * F, dh + i * F, gu_R2F + (first + i) * 2 * F, shape);
         }
-        few_rows_gemm(Transpose::no, rows, D, 2 * F, dgu, 2 * F, w.gate_up_E2FD + e * 2 * F * D, D, 0.0f,
-                      dx_RD + first * D, D);
+        rows_times(Transpose::no, rows, D, 2 * F, dgu, w.gate_up_E2FD + e * 2 * F * D, 0.0f, dx_RD + first * D);
     });
     const std::int64_t up_blocks = (2 * F + kOutputs - 1) / kOutputs,
                        blocks = up_blocks + (D + kOutputs - 1) / kOutputs;

@@ -3,6 +3,11 @@
 // expert width. x_RD, y_RD [R,D]; gu_R2F [R,2F] gate then up; h_RF [R,F]; gate_up_E2FD [E,2F,D] gate rows first;
 // down_EDF [E,D,F]; offsets_E1 from dispatch_plan. Biases gate_up_bias_E2F [E,2F] and down_bias_ED [E,D] may be null.
 //
+// With Operands::fp8 all products, forward and both gradients, take their operands in eight bits: rows with a scale per
+// 1 x 128, weights per 128 x 128 (kernels/cpu/float8_product.hpp); the gradients of weights sum over rows, and there
+// both operands have a scale per 128 rows of an expert. So does DeepSeek-V3 (arXiv 2412.19437, 3.3.1: Fprop, Dgrad and
+// Wgrad are executed in FP8; 3.3.2: the tiles; e4m3 on all tensors).
+//
 // swiglu: silu(gate) x up. clamped_swiglu (gpt-oss): gate' = min(gate, limit), up' = clamp(up, -limit, limit), h =
 // gate' sigmoid(alpha gate') (up' + 1).
 #pragma once

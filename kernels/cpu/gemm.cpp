@@ -156,7 +156,7 @@ void gemm(Transpose op_a, Transpose op_b, std::int64_t m, std::int64_t n, std::i
         }
         return;
     }
-    if (operands() == Operands::bf16 && k > 0 && std::min(m, n) >= kLeastReuse) {
+    if (operands() != Operands::f32 && k > 0 && std::min(m, n) >= kLeastReuse) {
         bfloat16_gemm(op_a, op_b, m, n, k, a, lda, b, ldb, beta, c, ldc);
     } else {
         float_gemm(op_a, op_b, m, n, k, a, lda, b, ldb, beta, c, ldc);

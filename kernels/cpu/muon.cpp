@@ -106,11 +106,14 @@ void orthogonalise(float* x, std::int64_t rows, std::int64_t columns, float* scr
 
 void muon(float* p, float* m, const float* gradient, std::int64_t count, std::int64_t rows, std::int64_t columns,
           float* scratch, const MuonStep& step) {
+    muon(p, m, gradient, count, rows, columns, scratch, MuonFactors(step));
+}
+
+void muon(float* p, float* m, const float* gradient, std::int64_t count, std::int64_t rows, std::int64_t columns,
+          float* scratch, const MuonFactors& factors) {
     const std::int64_t n = rows * columns, each = muon_scratch(rows, columns);
-    const float momentum = static_cast<float>(step.momentum), scale = static_cast<float>(step.gradient_scale);
-    const float shrink = static_cast<float>(1.0 - step.learning_rate * step.weight_decay);
-    const float rate = static_cast<float>(
-        step.learning_rate * std::sqrt(std::max(1.0, static_cast<double>(rows) / static_cast<double>(columns))));
+    const float momentum = factors.momentum, scale = factors.scale, shrink = factors.shrink;
+    const float rate = factors.rate(MuonFactors::shape_factor(rows, columns));
     parallel_for(count, [&](std::int64_t index, int worker) {
         float *u = scratch + worker * each, *rest = u + n;
         float *moment = m + index * n, *value = p + index * n;

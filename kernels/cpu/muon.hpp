@@ -15,9 +15,13 @@ struct MuonStep {
 /// Scratch floats that each worker needs for matrices of this shape.
 std::int64_t muon_scratch(std::int64_t rows, std::int64_t columns);
 
+struct MuonFactors;  // muon_factors.hpp
+
 /// `count` matrices [rows, columns] back to back: m = momentum m + g; u = g + momentum m; p -= rate (scale
 /// orthogonal(u)
 /// + decay p). `scratch` is [workers][muon_scratch(rows, columns)]. Each matrix is one thread's work.
+void muon(float* p, float* m, const float* gradient, std::int64_t count, std::int64_t rows, std::int64_t columns,
+          float* scratch, const MuonFactors& factors);
 void muon(float* p, float* m, const float* gradient, std::int64_t count, std::int64_t rows, std::int64_t columns,
           float* scratch, const MuonStep& step);
 

@@ -21,8 +21,10 @@ bool in_parallel();
 /// Cores of this machine that the process may use.
 int hardware_workers();
 
-/// How numbers enter a matrix product: as they are, or rounded to bfloat16 (to nearest, ties to even). Sums are float.
-enum class Operands { f32, bf16 };
+/// How numbers enter a matrix product: as they are; rounded to bfloat16 (to nearest, ties to even); or that, and those
+/// of the experts' grouped products to eight bits with a scale per tile (kernels/cpu/float8_product.hpp). Sums are
+/// float.
+enum class Operands { f32, bf16, fp8 };
 /// Rounded elements that a worker holds at a time; a product with more is computed in pieces.
 inline constexpr std::int64_t kOperandRoom = std::int64_t{1} << 20;
 

@@ -67,7 +67,8 @@ std::uint32_t alignment_of(const void* at) {
 
 class CublasLt final : public Library {
  public:
-    explicit CublasLt(Device& device) : device_(device), memory_(nullptr, Free{&device}) {
+    explicit CublasLt(Device& device)
+        : device_(device), tile_scales_(has_tile_scales()), memory_(nullptr, Free{&device}) {
         cublasLtHandle_t handle = nullptr;
         check(cublasLtCreate(&handle), device_, "starting cuBLASLt");
         handle_.reset(handle);
@@ -90,7 +91,11 @@ class CublasLt final : public Library {
     }
 
     bool multiply_groups(const LibraryGroups& groups) override {
-        const GroupKey key{groups.transpose_a,     groups.transpose_b,   groups.count, groups.average_rows,
+        if (groups.float8 && !tile_scales_) {
+            return false;
+        }
+        const GroupKey key{groups.transpose_a,     groups.transpose_b,   groups.float8,
+                           groups.blocks_a,        groups.count,         groups.average_rows,
                            groups.average_columns, groups.average_depth, groups.rows};
         auto found = group_plans_.find(key);
         if (found == group_plans_.end()) {
@@ -111,7 +116,7 @@ class CublasLt final : public Library {
         auto operator<=>(const Key&) const = default;
     };
     struct GroupKey {
-        bool transpose_a, transpose_b;
+        bool transpose_a, transpose_b, float8, blocks_a;
         std::int64_t count, average_rows, average_columns, average_depth;
         const void* arrays;  ///< the first one; they stay together
         auto operator<=>(const GroupKey&) const = default;
@@ -140,11 +145,10 @@ class CublasLt final : public Library {
               device_, "describing a matrix");
         return Own<cublasLtMatrixLayout_t>(layout);
     }
-    Own<cublasLtMatrixLayout_t> matrices(bool rounded, std::int64_t count, const std::int32_t* rows,
+    Own<cublasLtMatrixLayout_t> matrices(cudaDataType type, std::int64_t count, const std::int32_t* rows,
                                          const std::int32_t* columns, const std::int32_t* strides) const {
         cublasLtMatrixLayout_t layout = nullptr;
-        check(cublasLtGroupedMatrixLayoutCreate(&layout, rounded ? CUDA_R_16BF : CUDA_R_32F, static_cast<int>(count),
-                                                rows, columns, strides),
+        check(cublasLtGroupedMatrixLayoutCreate(&layout, type, static_cast<int>(count), rows, columns, strides),
               device_, "describing matrices");
         Own<cublasLtMatrixLayout_t> owned(layout);
         set(layout, CUBLASLT_GROUPED_MATRIX_LAYOUT_ROWS_COLS_ARRAY_INTEGER_WIDTH, CUBLASLT_INTEGER_WIDTH_32, device_);
@@ -158,6 +162,17 @@ class CublasLt final : public Library {
         set(made, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, std::uint64_t{kWorkspace}, device_);
         set(made, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, std::uint32_t{CUBLASLT_REDUCTION_SCHEME_NONE}, device_);
         return owned;
+    }
+    /// One address of scales per group, in arrays that stay where they are (see GroupKey).
+    void set_scales(cublasLtMatmulDesc_t desc, const LibraryGroups& groups) const {
+        const auto mode = [](bool blocks) {
+            return std::int32_t{blocks ? CUBLASLT_MATMUL_MATRIX_SCALE_BLK128x128_32F
+                                       : CUBLASLT_MATMUL_MATRIX_SCALE_VEC128_32F};
+        };
+        set(desc, CUBLASLT_MATMUL_DESC_A_SCALE_MODE, mode(groups.blocks_a), device_);
+        set(desc, CUBLASLT_MATMUL_DESC_B_SCALE_MODE, mode(false), device_);
+        set(desc, CUBLASLT_MATMUL_DESC_A_SCALE_POINTER, static_cast<const void*>(groups.a_scales), device_);
+        set(desc, CUBLASLT_MATMUL_DESC_B_SCALE_POINTER, static_cast<const void*>(groups.b_scales), device_);
     }
     /// The heuristic's first choice. Its errors are refusals: for shapes that it doesn't know it has several.
     void choose(Plan& plan, cublasLtMatmulPreference_t preference) const {
@@ -193,11 +208,15 @@ class CublasLt final : public Library {
     Plan plan(const LibraryGroups& groups) const {
         Plan plan;
         plan.desc = describe(CUBLAS_COMPUTE_32F, groups.transpose_a, groups.transpose_b);
-        plan.a = matrices(true, groups.count, groups.transpose_a ? groups.depths : groups.rows,
+        const cudaDataType type = groups.float8 ? CUDA_R_8F_E4M3 : CUDA_R_16BF;
+        if (groups.float8) {
+            set_scales(plan.desc.get(), groups);
+        }
+        plan.a = matrices(type, groups.count, groups.transpose_a ? groups.depths : groups.rows,
                           groups.transpose_a ? groups.rows : groups.depths, groups.ldas);
-        plan.b = matrices(true, groups.count, groups.transpose_b ? groups.columns : groups.depths,
+        plan.b = matrices(type, groups.count, groups.transpose_b ? groups.columns : groups.depths,
                           groups.transpose_b ? groups.depths : groups.columns, groups.ldbs);
-        plan.d = matrices(false, groups.count, groups.rows, groups.columns, groups.ldds);
+        plan.d = matrices(CUDA_R_32F, groups.count, groups.rows, groups.columns, groups.ldds);
         const Own<cublasLtMatmulPreference_t> wanted = preference();
         // cublasLt.h says uint32_t; the library takes eight bytes and refuses four.
         set(wanted.get(), CUBLASLT_MATMUL_PREF_GROUPED_DESC_D_AVERAGE_ROWS, groups.average_rows, device_);
@@ -228,7 +247,16 @@ class CublasLt final : public Library {
         return true;
     }
 
+    /// Scales per 128 terms and per 128 x 128 the library has on Hopper alone; later GPUs have other forms of them.
+    static bool has_tile_scales() {
+        int device = 0, capability = 0;
+        return cudaGetDevice(&device) == cudaSuccess &&
+               cudaDeviceGetAttribute(&capability, cudaDevAttrComputeCapabilityMajor, device) == cudaSuccess &&
+               capability == 9;
+    }
+
     Device& device_;
+    const bool tile_scales_;
     Own<cublasLtHandle_t> handle_;
     std::unique_ptr<void, Free> memory_;  ///< the workspace, then kFactors
     std::map<Key, Plan> plans_;

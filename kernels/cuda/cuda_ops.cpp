@@ -1,6 +1,9 @@
 #include "kernels/cuda/cuda_ops.hpp"
 
 #include <algorithm>
+#include <exception>
+#include <list>
+#include <stdexcept>
 #include <vector>
 
 #include "kernels/cuda/activation.hpp"
@@ -17,11 +20,13 @@
 #include "kernels/cuda/qk_norm.hpp"
 #include "kernels/cuda/rms_norm.hpp"
 #include "kernels/cuda/router.hpp"
+#include "kernels/cuda/row_errors.hpp"
 
 namespace moescope::kernels::cuda {
 namespace {
 
 constexpr std::int64_t kLogitRows = 2048;  // at a time
+constexpr std::size_t kMostStretches = 16;
 
 /// Memory of a few numbers that grows in the first step and stays.
 class Room {
@@ -31,11 +36,15 @@ class Room {
     Room(const Room&) = delete;
     Room& operator=(const Room&) = delete;
 
-    /// `bytes` of it; what stood there before is lost when it grows.
-    template <class Value>
-    Value* take(std::int64_t count) {
+    /// What takes at most as much as a call before; what stood there before is lost when it grows, and `moves` is
+    /// called before an old place is given back.
+    template <class Value, class Moves>
+    Value* take(std::int64_t count, const Moves& moves) {
         const auto bytes = static_cast<std::uint64_t>(count) * sizeof(Value);
         if (bytes > size_) {
+            if (memory_ != nullptr) {
+                moves();
+            }
             device_.wait();
             device_.free(memory_);
             memory_ = device_.allocate(bytes);
@@ -69,6 +78,7 @@ class CudaOps final : public Ops {
         operands_ = operands;
         products_->set_operands(operands);
     }
+    bool has_float8() const override { return device_->has_float8(); }
 
     bool host_memory() const override { return false; }
     std::uint64_t available_memory() const override { return device_->available_memory(); }
@@ -82,23 +92,51 @@ class CudaOps final : public Ops {
         }
         return {static_cast<std::byte*>(memory), [device = device_](std::byte* p) { device->free(p); }};
     }
-    void upload(void* device, const void* host, std::uint64_t bytes) override { device_->upload(device, host, bytes); }
+    void upload(void* device, const void* host, std::uint64_t bytes) override {
+        not_in_stretch();
+        device_->upload(device, host, bytes);
+    }
     void download(void* host, const void* device, std::uint64_t bytes) override {
+        not_in_stretch();
         device_->download(host, device, bytes);
     }
     void download_later(void* host, const void* device, std::uint64_t bytes) override {
+        not_in_stretch();
         device_->download_later(host, device, bytes);
     }
     void copy(void* to, const void* from, std::uint64_t bytes) override { device_->copy(to, from, bytes); }
     void zero(void* at, std::uint64_t bytes) override { device_->zero(at, bytes); }
     const void* host_view(const void* /*device*/) override { return nullptr; }
-    void wait() override { device_->wait(); }
+    void wait() override {
+        not_in_stretch();
+        device_->wait();
+    }
+
+    bool repeat(const StretchKey& key, const std::function<void()>& work) override {
+        if (in_stretch_ || !why_not_recorded_.empty()) {
+            work();
+            return true;
+        }
+        const auto known = std::find_if(stretches_.begin(), stretches_.end(), [&](const Stretch& stretch) {
+            return stretch.operands == operands_ && stretch.key == key;
+        });
+        if (known != stretches_.end()) {
+            stretches_.splice(stretches_.begin(), stretches_, known);
+            device_->start(*known->graph);
+            return false;
+        }
+        work();  // as it is the first time: libraries choose how they compute, and memory of a few numbers is taken
+        record(key, work);
+        return true;
+    }
+    std::string why_not_recorded() const override { return why_not_recorded_; }
 
     std::int64_t attention_scratch(const AttentionShape& shape) const override { return shape.B * shape.H * shape.S; }
     std::int64_t router_scratch(const RouterShape& shape) const override { return cuda::router_scratch(shape); }
     std::int64_t qk_norm_scratch(const HeadShape& shape) const override { return cuda::qk_norm_scratch(shape); }
     std::int64_t cross_entropy_rows(std::int64_t T) const override { return std::min(kLogitRows, T); }
     std::int64_t sum_of_squares_scratch(std::int64_t n) const override { return cuda::sum_of_squares_scratch(n); }
+    std::int64_t row_errors_scratch(std::int64_t rows) const override { return cuda::row_errors_scratch(rows); }
     std::int64_t muon_scratch(std::int64_t rows, std::int64_t columns) const override {
         return cuda::muon_scratch(rows, columns);
     }
@@ -109,7 +147,10 @@ class CudaOps final : public Ops {
         return cuda::latent_decoding_scratch(shape);
     }
     std::int64_t operand_scratch() const override { return products_->operand_scratch(); }
-    void place_operands(std::uint16_t* scratch) override { products_->place_operands(scratch); }
+    void place_operands(std::uint16_t* scratch) override {
+        stretches_.clear();
+        products_->place_operands(scratch);
+    }
 
     void embedding_forward(float* x_TD, const float* table_VD, const std::int32_t* tokens_T, std::int64_t T,
                            std::int64_t D) override {
@@ -155,7 +196,7 @@ class CudaOps final : public Ops {
     void add_share(float* sum, const float* x, float share, bool first, std::int64_t n) override {
         cuda::add_share(stream(), sum, x, share, first, n);
     }
-    void jitter(float* out, const float* x, std::int64_t n, double amount, std::uint64_t seed,
+    void jitter(float* out, const float* x, std::int64_t n, double amount, const std::uint64_t* seed,
                 std::uint64_t random_stream, std::uint64_t first) override {
         cuda::jitter(stream(), out, x, n, amount, seed, random_stream, first);
     }
@@ -302,7 +343,7 @@ class CudaOps final : public Ops {
         cuda::count_slots(stream(), counts, slots);
     }
     void add_margins(MarginSums* sums, const ChosenScores& layer) override {
-        cuda::add_margins(stream(), sums, layer, margins_.take<double>(2 * layer.T));
+        cuda::add_margins(stream(), sums, layer, take<double>(margins_, 2 * layer.T));
     }
 
     void cross_entropy_forward(double* loss, float* losses_T, const float* x_TD, const float* w_VD,
@@ -319,7 +360,7 @@ class CudaOps final : public Ops {
     void cross_entropy_forward_backward(double* loss, float* losses_T, float* dx_TD, float* dw_VD, const float* x_TD,
                                         const float* w_VD, const std::int32_t* targets_T, float* logits, std::int64_t T,
                                         std::int64_t D, std::int64_t V, double scale, Write write) override {
-        auto* share = share_.take<float>(1);
+        auto* share = take<float>(share_, 1);
         target_share(stream(), share, targets_T, T, scale);
         for (std::int64_t first = 0; first < T; first += kLogitRows) {
             const std::int64_t rows = std::min(kLogitRows, T - first);
@@ -340,23 +381,79 @@ class CudaOps final : public Ops {
     void sum_of_squares(double* sum, const float* x, std::int64_t n, double* scratch) override {
         cuda::sum_of_squares(stream(), sum, x, n, scratch);
     }
-    void adamw(float* p, float* m, float* v, const float* gradient, std::int64_t n, const AdamWStep& step) override {
-        cuda::adamw(stream(), p, m, v, gradient, n, step);
+    void add_row_errors(double* sums_2, const float* actual_RN, const float* expected_RN, const ExpertRows& rows,
+                        std::int64_t E, std::int64_t N, double* scratch) override {
+        const std::int32_t* end = rows.offsets_E1 == nullptr ? nullptr : rows.offsets_E1 + E;
+        cuda::add_row_errors(stream(), sums_2, actual_RN, expected_RN, end, rows.most, N, scratch);
+    }
+    void adamw(float* p, float* m, float* v, const float* gradient, std::int64_t n,
+               const AdamWFactors* factors) override {
+        cuda::adamw(stream(), p, m, v, gradient, n, factors);
     }
     void muon(float* p, float* m, const float* gradient, std::int64_t count, std::int64_t rows, std::int64_t columns,
-              float* scratch, const MuonStep& step) override {
-        cuda::muon(stream(), *products_, p, m, gradient, count, rows, columns, scratch, step);
+              float* scratch, const MuonFactors* factors) override {
+        cuda::muon(stream(), *products_, p, m, gradient, count, rows, columns, scratch, factors);
     }
     bool all_finite(const float* x, std::int64_t n) override {
-        auto* broken = broken_.take<unsigned>(1);
+        auto* broken = take<unsigned>(broken_, 1);
         device_->zero(broken, sizeof(unsigned));
         count_not_finite(stream(), broken, x, n);
         unsigned count = 0;
-        device_->download(&count, broken, sizeof count);
+        download(&count, broken, sizeof count);
         return count == 0;
     }
 
  private:
+    struct Stretch {
+        StretchKey key;
+        Operands operands;  ///< at its begin
+        std::unique_ptr<Graph> graph;
+    };
+    /// True until the end of the scope.
+    class Within {
+     public:
+        explicit Within(bool& flag) : flag_(flag) { flag_ = true; }
+        ~Within() { flag_ = false; }
+        Within(const Within&) = delete;
+        Within& operator=(const Within&) = delete;
+
+     private:
+        bool& flag_;
+    };
+
+    /// What the host gives or gets would be that of the recording, each time.
+    void not_in_stretch() const {
+        if (in_stretch_) {
+            throw std::logic_error(device_->name() + ": a stretch that repeats waits for the host");
+        }
+    }
+
+    void record(const StretchKey& key, const std::function<void()>& work) {
+        const Operands before = operands_;
+        try {
+            const Within within(in_stretch_);
+            device_->begin_capture();
+            work();
+            std::unique_ptr<Graph> graph = device_->end_capture();
+            if (stretches_.size() == kMostStretches) {
+                stretches_.pop_back();  // the one that was not used for longest
+            }
+            stretches_.push_front({key, before, std::move(graph)});
+        } catch (const std::exception& error) {
+            // All of it was done before, so nothing is missing. What is wrong with the device itself, the next
+            // operation says.
+            device_->abandon_capture();
+            set_operands(before);
+            stretches_.clear();
+            why_not_recorded_ = error.what();
+        }
+    }
+
+    template <class Value>
+    Value* take(Room& room, std::int64_t count) {
+        return room.take<Value>(count, [this] { stretches_.clear(); });
+    }
+
     static float beta_of(Write write) { return write == Write::add ? 1.0f : 0.0f; }
     static const std::int32_t* end_of(const ExpertRows& rows, const ExpertShape& shape) {
         return rows.offsets_E1 == nullptr ? nullptr : rows.offsets_E1 + shape.E;
@@ -367,6 +464,9 @@ class CudaOps final : public Ops {
     std::unique_ptr<Products> products_;
     Room share_, broken_, margins_;
     Operands operands_ = Operands::f32;
+    std::list<Stretch> stretches_;  ///< the one used last first; none when memory moves that they name
+    bool in_stretch_ = false;
+    std::string why_not_recorded_;
 };
 
 }  // namespace

@@ -20,10 +20,11 @@ __global__ void add_share_of(float* sum, const float* x, float share, bool first
     }
 }
 
-__global__ void jitter_array(float* out, const float* x, std::int64_t n, double amount, std::uint64_t seed,
+__global__ void jitter_array(float* out, const float* x, std::int64_t n, double amount, const std::uint64_t* seed,
                              std::uint64_t random_stream, std::uint64_t first) {
+    const std::uint64_t bits = *seed;
     for (std::int64_t i = stride_begin(); i < n; i += stride_step()) {
-        const double unit = random_unit(seed, random_stream, first + static_cast<std::uint64_t>(i));
+        const double unit = random_unit(bits, random_stream, first + static_cast<std::uint64_t>(i));
         out[i] = x[i] * static_cast<float>(1.0 + amount * (2.0 * unit - 1.0));
     }
 }
@@ -67,7 +68,7 @@ void add_share(simt::Stream stream, float* sum, const float* x, float share, boo
     SIMT_LAUNCH(add_share_of, grid(n), dim3(kThreads), 0, stream, sum, x, share, first, n);
 }
 
-void jitter(simt::Stream stream, float* out, const float* x, std::int64_t n, double amount, std::uint64_t seed,
+void jitter(simt::Stream stream, float* out, const float* x, std::int64_t n, double amount, const std::uint64_t* seed,
             std::uint64_t random_stream, std::uint64_t first) {
     SIMT_LAUNCH(jitter_array, grid(n), dim3(kThreads), 0, stream, out, x, n, amount, seed, random_stream, first);
 }

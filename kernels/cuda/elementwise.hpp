@@ -9,7 +9,7 @@ namespace moescope::kernels::cuda {
 
 void add(simt::Stream stream, float* out, const float* a, const float* b, std::int64_t n);
 void add_share(simt::Stream stream, float* sum, const float* x, float share, bool first, std::int64_t n);
-void jitter(simt::Stream stream, float* out, const float* x, std::int64_t n, double amount, std::uint64_t seed,
+void jitter(simt::Stream stream, float* out, const float* x, std::int64_t n, double amount, const std::uint64_t* seed,
             std::uint64_t random_stream, std::uint64_t first);
 void copy_columns(simt::Stream stream, float* to, std::int64_t to_stride, const float* from, std::int64_t from_stride,
                   std::int64_t rows, std::int64_t width);

@@ -9,10 +9,16 @@
 
 #include "kernels/cpu/host_memory.hpp"
 #include "kernels/cuda/cuda_ops.hpp"
+#include "kernels/cuda/emulated_library.hpp"
+#include "kernels/cuda/float8_products.hpp"
 #include "kernels/cuda/tiled_products.hpp"
 
 namespace moescope::kernels::cuda {
 namespace {
+
+struct EmulatedGraph final : Graph {
+    simt::Captured work;
+};
 
 /// Memory of this machine, not to be read by the host all the same.
 class EmulatedDevice final : public Device {
@@ -20,8 +26,10 @@ class EmulatedDevice final : public Device {
     explicit EmulatedDevice(EmulatedGpu gpu) : gpu_(std::move(gpu)) {}
     std::string name() const override { return gpu_.name; }
     simt::Stream stream() const override { return {}; }
+    bool has_float8() const override { return gpu_.float8; }
     std::uint64_t available_memory() const override { return gpu_.memory - used_; }
     void* allocate(std::uint64_t bytes) override {
+        not_in_capture();
         void* memory = bytes > available_memory() ? nullptr : std::malloc(bytes > 0 ? bytes : 1);
         if (memory != nullptr) {
             std::memset(memory, 0xff, bytes);  // as a device's: not zero
@@ -38,20 +46,29 @@ class EmulatedDevice final : public Device {
         }
         std::free(memory);
     }
-    void upload(void* device, const void* host, std::uint64_t bytes) override { copy_bytes(device, host, bytes); }
+    void upload(void* device, const void* host, std::uint64_t bytes) override {
+        not_in_capture();
+        copy_bytes(device, host, bytes);
+    }
     void download(void* host, const void* device, std::uint64_t bytes) override {
         ++downloads_;
         wait();
         copy_bytes(host, device, bytes);
     }
     void download_later(void* host, const void* device, std::uint64_t bytes) override {
+        not_in_capture();
         ++downloads_;
         const auto* from = static_cast<const std::byte*>(device);
         later_.push_back({host, {from, from + bytes}});
     }
-    void copy(void* to, const void* from, std::uint64_t bytes) override { copy_bytes(to, from, bytes); }
-    void zero(void* at, std::uint64_t bytes) override { zero_bytes(at, bytes); }
+    void copy(void* to, const void* from, std::uint64_t bytes) override {
+        simt::submit([=] { copy_bytes(to, from, bytes); });
+    }
+    void zero(void* at, std::uint64_t bytes) override {
+        simt::submit([=] { zero_bytes(at, bytes); });
+    }
     void wait() override {
+        not_in_capture();
         count(&EmulatedUse::waits);
         if (downloads_ > gpu_.lost_after) {
             throw std::runtime_error("cudaErrorDeviceUnavailable");
@@ -61,8 +78,35 @@ class EmulatedDevice final : public Device {
         }
         later_.clear();
     }
+    void begin_capture() override {
+        if (!gpu_.captures) {
+            throw std::runtime_error("cudaErrorStreamCaptureUnsupported");
+        }
+        capturing_ = std::make_unique<EmulatedGraph>();
+        simt::capture(&capturing_->work);
+    }
+    std::unique_ptr<Graph> end_capture() override {
+        simt::capture(nullptr);
+        count(&EmulatedUse::captures);
+        return std::move(capturing_);
+    }
+    void abandon_capture() noexcept override {
+        simt::capture(nullptr);
+        capturing_ = nullptr;
+    }
+    void start(Graph& graph) override {
+        count(&EmulatedUse::starts);
+        for (const std::function<void()>& work : static_cast<EmulatedGraph&>(graph).work) {
+            work();
+        }
+    }
 
  private:
+    void not_in_capture() const {
+        if (capturing_ != nullptr) {
+            throw std::runtime_error("cudaErrorStreamCaptureUnsupported");
+        }
+    }
     /// What the host gets at the next wait, as it is on the way.
     struct Later {
         void* host;
@@ -78,32 +122,41 @@ class EmulatedDevice final : public Device {
     std::vector<Later> later_;
     std::uint64_t used_ = 0, downloads_ = 0;
     std::map<void*, std::uint64_t> taken_;
+    std::unique_ptr<EmulatedGraph> capturing_;
 };
 
-/// The CPU's products in the place of a library's.
+/// The CPU's products in the place of a library's; they are started as kernels are.
 class CpuProducts final : public Products {
  public:
     void set_operands(Operands operands) override { operands_ = operands; }
     void multiply(Transpose op_a, Transpose op_b, std::int64_t m, std::int64_t n, std::int64_t k, const float* a,
                   std::int64_t lda, const float* b, std::int64_t ldb, float beta, float* c, std::int64_t ldc) override {
-        const OperandsScope scope(operands_);
-        gemm(op_a, op_b, m, n, k, a, lda, b, ldb, beta, c, ldc);
+        simt::submit([=, operands = operands_] {
+            const OperandsScope scope(operands);
+            gemm(op_a, op_b, m, n, k, a, lda, b, ldb, beta, c, ldc);
+        });
     }
     void rows_times(const GroupedRows& rows, Transpose op_b, std::int64_t n, std::int64_t k, const float* a,
                     const float* b, float* c) override {
-        for (std::int64_t e = 0; e < experts(rows); ++e) {
-            const auto [first, count] = rows_of(rows, e);
-            multiply(Transpose::no, op_b, count, n, k, a + first * k, k, b + e * n * k, op_b == Transpose::yes ? k : n,
+        simt::submit([=, operands = operands_] {
+            const OperandsScope scope(operands);
+            for (std::int64_t e = 0; e < experts(rows); ++e) {
+                const auto [first, count] = rows_of(rows, e);
+                gemm(Transpose::no, op_b, count, n, k, a + first * k, k, b + e * n * k, op_b == Transpose::yes ? k : n,
                      0.0f, c + first * n, n);
-        }
+            }
+        });
     }
     void gradients(const GroupedRows& rows, std::int64_t m, std::int64_t n, const float* a, const float* b,
                    float* c) override {
-        for (std::int64_t e = 0; e < experts(rows); ++e) {
-            const auto [first, count] = rows_of(rows, e);
-            multiply(Transpose::yes, Transpose::no, m, n, count, a + first * m, m, b + first * n, n, 0.0f,
+        simt::submit([=, operands = operands_] {
+            const OperandsScope scope(operands);
+            for (std::int64_t e = 0; e < experts(rows); ++e) {
+                const auto [first, count] = rows_of(rows, e);
+                gemm(Transpose::yes, Transpose::no, m, n, count, a + first * m, m, b + first * n, n, 0.0f,
                      c + e * m * n, n);
-        }
+            }
+        });
     }
 
  private:
@@ -120,6 +173,55 @@ class CpuProducts final : public Products {
     Operands operands_ = Operands::f32;
 };
 
+/// Either of the two; grouped products of eight bits from what the kernels make of the operands, by the library's
+/// stand-in or by the own kernel.
+class EmulatedProducts final : public Products {
+ public:
+    EmulatedProducts(Device& device, bool library_products)
+        : library_(library_products ? emulated_library() : nullptr), float8_(device, library_.get()) {
+        if (library_products) {
+            others_ = std::make_unique<CpuProducts>();
+        } else {
+            others_ = tiled_products({});
+        }
+    }
+    void set_operands(Operands operands) override {
+        operands_ = operands;
+        others_->set_operands(operands == Operands::fp8 ? Operands::bf16 : operands);
+    }
+    std::int64_t operand_scratch() const override { return kRoom; }
+    void place_operands(std::uint16_t* scratch) override {
+        float8_.place(scratch, kRoom * static_cast<std::int64_t>(sizeof *scratch));
+    }
+    void multiply(Transpose op_a, Transpose op_b, std::int64_t m, std::int64_t n, std::int64_t k, const float* a,
+                  std::int64_t lda, const float* b, std::int64_t ldb, float beta, float* c, std::int64_t ldc) override {
+        others_->multiply(op_a, op_b, m, n, k, a, lda, b, ldb, beta, c, ldc);
+    }
+    void rows_times(const GroupedRows& rows, Transpose op_b, std::int64_t n, std::int64_t k, const float* a,
+                    const float* b, float* c) override {
+        if (operands_ == Operands::fp8 && rows.offsets_E1 != nullptr) {
+            float8_.rows_times(rows, op_b, n, k, a, b, c);
+        } else {
+            others_->rows_times(rows, op_b, n, k, a, b, c);
+        }
+    }
+    void gradients(const GroupedRows& rows, std::int64_t m, std::int64_t n, const float* a, const float* b,
+                   float* c) override {
+        if (operands_ == Operands::fp8 && rows.offsets_E1 != nullptr) {
+            float8_.gradients(rows, m, n, a, b, c);
+        } else {
+            others_->gradients(rows, m, n, a, b, c);
+        }
+    }
+
+ private:
+    static constexpr std::int64_t kRoom = std::int64_t{1} << 20;
+    std::unique_ptr<Library> library_;
+    std::unique_ptr<Products> others_;
+    Float8Products float8_;
+    Operands operands_ = Operands::f32;
+};
+
 }  // namespace
 
 std::unique_ptr<Ops> emulated_ops(bool library_products) {
@@ -127,13 +229,9 @@ std::unique_ptr<Ops> emulated_ops(bool library_products) {
 }
 
 std::unique_ptr<Ops> emulated_ops(const EmulatedGpu& gpu, bool library_products) {
-    std::unique_ptr<Products> products;
-    if (library_products) {
-        products = std::make_unique<CpuProducts>();
-    } else {
-        products = tiled_products({});
-    }
-    return cuda_ops(std::make_unique<EmulatedDevice>(gpu), std::move(products));
+    auto device = std::make_unique<EmulatedDevice>(gpu);
+    auto products = std::make_unique<EmulatedProducts>(*device, library_products);
+    return cuda_ops(std::move(device), std::move(products));
 }
 
 }  // namespace moescope::kernels::cuda

@@ -17,6 +17,7 @@ std::unique_ptr<Ops> emulated_ops(bool library_products = true);
 /// What operations did to the device; whoever looks keeps it longer than them.
 struct EmulatedUse {
     std::uint64_t allocations = 0, waits = 0;
+    std::uint64_t captures = 0, starts = 0;  ///< of graphs
 };
 
 /// What a test wants of it besides.
@@ -25,6 +26,8 @@ struct EmulatedGpu {
     std::uint64_t memory = std::numeric_limits<std::uint64_t>::max();  ///< bytes
     /// Copies to the host that go well; then it is lost, and each throws.
     std::uint64_t lost_after = std::numeric_limits<std::uint64_t>::max();
+    bool captures = true;        ///< false: it refuses to
+    bool float8 = true;          ///< as of compute capability 9.0 or later
     EmulatedUse* use = nullptr;  ///< counted there; null: nowhere
 };
 std::unique_ptr<Ops> emulated_ops(const EmulatedGpu& gpu, bool library_products = true);

@@ -144,6 +144,17 @@ struct Random {
     }
 };
 
+/// What becomes of what a thread starts.
+struct Submission {
+    Captured* into = nullptr;
+    std::uint64_t count = 0;
+
+    static Submission& of_this_thread() {
+        static thread_local Submission submission;
+        return submission;
+    }
+};
+
 class Machine {
  public:
     static Machine& of_this_thread() {
@@ -480,6 +491,22 @@ class Machine {
 };
 
 }  // namespace
+
+void capture(Captured* into) {
+    Submission::of_this_thread().into = into;
+}
+void submit(std::function<void()> work) {
+    Submission& submission = Submission::of_this_thread();
+    if (submission.into != nullptr) {
+        submission.into->push_back(std::move(work));
+        return;
+    }
+    ++submission.count;
+    work();
+}
+std::uint64_t submitted() {
+    return Submission::of_this_thread().count;
+}
 
 void set_seed(std::uint64_t seed) {
     Machine::of_this_thread().set_seed(seed);

@@ -13,11 +13,14 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <functional>
 #include <limits>
 #include <source_location>
 #include <stdexcept>
 #include <string>
 #include <type_traits>
+#include <utility>
+#include <vector>
 
 // The words of CUDA. NOLINTBEGIN
 #define __global__
@@ -181,13 +184,24 @@ SharedPointer<Value> dynamic_shared(const char* name, Place place = Place::curre
     return SharedPointer<Value>(detail::dynamic_array(name, place, sizeof(Value)));
 }
 
+/// What a thread has started while it captured, with all arguments as they were then: a CUDA graph.
+using Captured = std::vector<std::function<void()>>;
+/// Of the calling thread: what is started from now on is kept there and not done; null: it is done.
+void capture(Captured* into);
+/// Does it, or keeps it while the thread captures.
+void submit(std::function<void()> work);
+/// What the calling thread has started so far, one by one; what it captured does not count.
+std::uint64_t submitted();
+
 /// Runs the kernel to its end. Throws Fault.
 template <class... Parameters, class... Arguments>
 void launch(const char* name, void (*kernel)(Parameters...), Dim3 grid, Dim3 block, std::size_t shared_bytes,
             Stream /*stream*/, Arguments... arguments) {
-    auto call = [&] { kernel(arguments...); };
-    detail::run(
-        name, grid, block, shared_bytes, [](void* self) { (*static_cast<decltype(call)*>(self))(); }, &call);
+    submit([=] {
+        auto call = [&] { kernel(arguments...); };
+        detail::run(
+            name, grid, block, shared_bytes, [](void* self) { (*static_cast<decltype(call)*>(self))(); }, &call);
+    });
 }
 
 }  // namespace simt

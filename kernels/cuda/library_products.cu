@@ -4,6 +4,7 @@
 
 #include "kernels/cpu/router.hpp"
 #include "kernels/cuda/bfloat16.hpp"
+#include "kernels/cuda/float8_products.hpp"
 #include "kernels/cuda/library_products.hpp"
 #include "kernels/cuda/sums.hpp"
 #include "kernels/cuda/tiled_products.hpp"
@@ -100,7 +101,11 @@ std::int64_t piece_of(std::int64_t all, std::int64_t of_each, std::int64_t room)
 class LibraryProducts final : public Products {
  public:
     LibraryProducts(Device& device, std::unique_ptr<Library> library, std::int64_t room)
-        : device_(device), library_(std::move(library)), tiled_(tiled_products(device.stream())), room_(room) {
+        : device_(device),
+          library_(std::move(library)),
+          tiled_(tiled_products(device.stream())),
+          float8_(device, library_.get()),
+          room_(room) {
         constexpr std::uint64_t kBytes = kMaxExperts * (3 * sizeof(void*) + 6 * sizeof(std::int32_t));
         memory_ = device_.allocate(kBytes);
         if (memory_ == nullptr) {
@@ -126,7 +131,10 @@ class LibraryProducts final : public Products {
         tiled_->set_operands(operands);
     }
     std::int64_t operand_scratch() const override { return room_; }
-    void place_operands(std::uint16_t* scratch) override { scratch_ = scratch; }
+    void place_operands(std::uint16_t* scratch) override {
+        scratch_ = scratch;
+        float8_.place(scratch, room_ * static_cast<std::int64_t>(sizeof *scratch));
+    }
 
     void multiply(Transpose op_a, Transpose op_b, std::int64_t m, std::int64_t n, std::int64_t k, const float* a,
                   std::int64_t lda, const float* b, std::int64_t ldb, float beta, float* c, std::int64_t ldc) override {
@@ -151,6 +159,10 @@ class LibraryProducts final : public Products {
             multiply(Transpose::no, op_b, rows.most, n, k, a, k, b, op_b == Transpose::yes ? k : n, 0.0f, c, n);
             return;
         }
+        if (operands_ == Operands::fp8) {
+            float8_.rows_times(rows, op_b, n, k, a, b, c);
+            return;
+        }
         if (!groups_taken(rows, c, n) || k == 0 || !rows_times_groups(rows, op_b, n, k, a, b, c)) {
             tiled_->rows_times(rows, op_b, n, k, a, b, c);
         }
@@ -160,6 +172,10 @@ class LibraryProducts final : public Products {
                    float* c) override {
         if (rows.offsets_E1 == nullptr) {
             multiply(Transpose::yes, Transpose::no, m, n, rows.most, a, m, b, n, 0.0f, c, n);
+            return;
+        }
+        if (operands_ == Operands::fp8) {
+            float8_.gradients(rows, m, n, a, b, c);
             return;
         }
         if (!groups_taken(rows, c, n) || !gradients_of_groups(rows, m, n, a, b, c)) {
@@ -341,6 +357,7 @@ class LibraryProducts final : public Products {
     Device& device_;
     std::unique_ptr<Library> library_;
     std::unique_ptr<Products> tiled_;
+    Float8Products float8_;
     const std::int64_t room_;
     Operands operands_ = Operands::f32;
     std::uint16_t* scratch_ = nullptr;

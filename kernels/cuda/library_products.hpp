@@ -19,8 +19,9 @@ struct LibraryProduct {
     float beta = 0;
 };
 
-/// `count` such products of bfloat16. Everything but `count` and what the library chooses by stands in device memory
-/// and may be written by operations before this one. Groups may be empty, in any of their three sizes.
+/// `count` such products of bfloat16, or of eight-bit floats (e4m3) with scales. Everything but `count` and what the
+/// library chooses by stands in device memory and may be written by operations before this one. Groups may be empty, in
+/// any of their three sizes.
 struct LibraryGroups {
     bool transpose_a = false, transpose_b = false;
     std::int64_t count = 0;
@@ -32,6 +33,12 @@ struct LibraryGroups {
     const void* const* b = nullptr;
     float* const* d = nullptr;
     float beta = 0;
+    // Eight bits: A is transposed and B is not, D's rows and columns are multiples of 4, depths of 128. Addresses of
+    // scales, multiples of 16 bytes. B has one per column and 128 terms, [terms / 128][columns]; A the same for its
+    // rows or, with blocks_a, one per 128 rows and 128 terms, [rows / 128][terms / 128, filled up to a multiple of 4].
+    bool float8 = false, blocks_a = false;
+    const float* const* a_scales = nullptr;
+    const float* const* b_scales = nullptr;
 };
 
 class Library {

@@ -1,7 +1,5 @@
 #include <algorithm>
-#include <cmath>
 
-#include "kernels/cpu/muon_factors.hpp"
 #include "kernels/cuda/muon.hpp"
 #include "kernels/cuda/optimizer.hpp"
 #include "kernels/cuda/sums.hpp"
@@ -13,7 +11,8 @@ constexpr unsigned kThreads = 256;
 using newton_schulz::kA, newton_schulz::kB, newton_schulz::kC, newton_schulz::kIterations;
 
 /// m = momentum m + scale g; u = scale g + momentum m.
-__global__ void muon_momentum(float* u, float* m, const float* g, float momentum, float scale, std::int64_t n) {
+__global__ void muon_momentum(float* u, float* m, const float* g, const MuonFactors* factors, std::int64_t n) {
+    const float momentum = factors->momentum, scale = factors->scale;
     for (std::int64_t i = stride_begin(); i < n; i += stride_step()) {
         const float now = momentum * m[i] + scale * g[i];
         m[i] = now;
@@ -35,6 +34,14 @@ __global__ void mix(float* y, const float* x, float a, float b, std::int64_t n) 
     }
 }
 
+/// p = shrink p - rate x; the rate is of matrices with this shape_factor().
+__global__ void muon_move(float* p, const float* x, const MuonFactors* factors, double shape_factor, std::int64_t n) {
+    const float a = -factors->rate(shape_factor), b = factors->shrink;
+    for (std::int64_t i = stride_begin(); i < n; i += stride_step()) {
+        p[i] = a * x[i] + b * p[i];
+    }
+}
+
 void mix_arrays(simt::Stream stream, float* y, const float* x, float a, float b, std::int64_t n) {
     SIMT_LAUNCH(mix, dim3(stride_blocks(n, kThreads)), dim3(kThreads), 0, stream, y, x, a, b, n);
 }
@@ -52,19 +59,15 @@ std::int64_t muon_scratch(std::int64_t rows, std::int64_t columns) {
 }
 
 void muon(simt::Stream stream, Products& products, float* p, float* m, const float* gradient, std::int64_t count,
-          std::int64_t rows, std::int64_t columns, float* scratch, const MuonStep& step) {
+          std::int64_t rows, std::int64_t columns, float* scratch, const MuonFactors* factors) {
     const std::int64_t n = rows * columns, small = std::min(rows, columns);
     auto* squares = reinterpret_cast<double*>(scratch);
     float *u = scratch + norm_floats(n), *next = u + n, *a = next + n, *poly = a + small * small;
-    const auto shrink = static_cast<float>(1.0 - step.learning_rate * step.weight_decay);
-    const auto rate = static_cast<float>(
-        step.learning_rate * std::sqrt(std::max(1.0, static_cast<double>(rows) / static_cast<double>(columns))));
     const bool wide = rows <= columns;
     const Transpose first = wide ? Transpose::no : Transpose::yes, second = wide ? Transpose::yes : Transpose::no;
     for (std::int64_t index = 0; index < count; ++index) {
         SIMT_LAUNCH(muon_momentum, dim3(stride_blocks(n, kThreads)), dim3(kThreads), 0, stream, u, m + index * n,
-                    gradient + index * n, static_cast<float>(step.momentum), static_cast<float>(step.gradient_scale),
-                    n);
+                    gradient + index * n, factors, n);
         sum_of_squares(stream, squares, u, n, squares + 1);
         SIMT_LAUNCH(divide_by_norm, dim3(stride_blocks(n, kThreads)), dim3(kThreads), 0, stream, u,
                     static_cast<const double*>(squares), n);
@@ -82,7 +85,8 @@ void muon(simt::Stream stream, Products& products, float* p, float* m, const flo
             }
             mix_arrays(stream, u, next, 1.0f, kA, n);
         }
-        mix_arrays(stream, p + index * n, u, -rate, shrink, n);
+        SIMT_LAUNCH(muon_move, dim3(stride_blocks(n, kThreads)), dim3(kThreads), 0, stream, p + index * n,
+                    static_cast<const float*>(u), factors, MuonFactors::shape_factor(rows, columns), n);
     }
 }
 

@@ -1,4 +1,3 @@
-#include "kernels/cpu/adamw_factors.hpp"
 #include "kernels/cuda/optimizer.hpp"
 #include "kernels/cuda/sums.hpp"
 
@@ -8,7 +7,9 @@ namespace {
 constexpr unsigned kThreads = 256;
 constexpr std::int64_t kPiece = std::int64_t{1} << 14;  // elements that a block adds up
 
-__global__ void adamw_step(float* p, float* m, float* v, const float* gradient, std::int64_t n, AdamWFactors f) {
+__global__ void adamw_step(float* p, float* m, float* v, const float* gradient, std::int64_t n,
+                           const AdamWFactors* factors) {
+    const AdamWFactors f = *factors;
     for (std::int64_t i = stride_begin(); i < n; i += stride_step()) {
         const float g = gradient[i] * f.scale;
         const float m1 = f.b1 * m[i] + f.c1 * g;
@@ -47,9 +48,8 @@ __global__ void sum_of_pieces(double* total, const double* sums, std::int64_t pi
 }  // namespace
 
 void adamw(simt::Stream stream, float* p, float* m, float* v, const float* gradient, std::int64_t n,
-           const AdamWStep& step) {
-    SIMT_LAUNCH(adamw_step, dim3(stride_blocks(n, kThreads)), dim3(kThreads), 0, stream, p, m, v, gradient, n,
-                AdamWFactors(step));
+           const AdamWFactors* factors) {
+    SIMT_LAUNCH(adamw_step, dim3(stride_blocks(n, kThreads)), dim3(kThreads), 0, stream, p, m, v, gradient, n, factors);
 }
 
 std::int64_t sum_of_squares_scratch(std::int64_t n) {

@@ -3,13 +3,13 @@
 
 #include <cstdint>
 
-#include "kernels/cpu/adamw.hpp"
+#include "kernels/cpu/adamw_factors.hpp"
 #include "kernels/cuda/simt.hpp"
 
 namespace moescope::kernels::cuda {
 
 void adamw(simt::Stream stream, float* p, float* m, float* v, const float* gradient, std::int64_t n,
-           const AdamWStep& step);
+           const AdamWFactors* factors);
 
 /// Doubles of scratch.
 std::int64_t sum_of_squares_scratch(std::int64_t n);

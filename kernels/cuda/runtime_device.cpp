@@ -109,6 +109,32 @@ class Arrivals {
     std::vector<Copy> copies_;
 };
 
+/// A CUDA graph that is ready to start.
+class RuntimeGraph final : public Graph {
+ public:
+    RuntimeGraph(int device, cudaStream_t stream) : device_(device), stream_(stream) {}
+    ~RuntimeGraph() override {
+        if (made_ != nullptr && cudaSetDevice(device_) == cudaSuccess) {
+            static_cast<void>(cudaStreamSynchronize(stream_));  // it may be at work
+            static_cast<void>(cudaGraphExecDestroy(made_));
+        }
+    }
+    RuntimeGraph(const RuntimeGraph&) = delete;
+    RuntimeGraph& operator=(const RuntimeGraph&) = delete;
+
+    /// Its memory on the device is taken here and not at its first start.
+    cudaError_t make(cudaGraph_t captured) {
+        const cudaError_t error = cudaGraphInstantiate(&made_, captured, 0);
+        return error != cudaSuccess ? error : cudaGraphUpload(made_, stream_);
+    }
+    cudaError_t start() { return cudaGraphLaunch(made_, stream_); }
+
+ private:
+    int device_;
+    cudaStream_t stream_;
+    cudaGraphExec_t made_ = nullptr;
+};
+
 class RuntimeDevice final : public Device {
  public:
     explicit RuntimeDevice(int index) : index_(index), name_("cuda:" + std::to_string(index)) {
@@ -127,6 +153,12 @@ class RuntimeDevice final : public Device {
 
     std::string name() const override { return name_; }
     void enter() override { use(); }
+    bool has_float8() const override {
+        constexpr int kLeastCapability = 9;  // first number
+        int capability = 0;
+        check(cudaDeviceGetAttribute(&capability, cudaDevAttrComputeCapabilityMajor, index_), "asking what it can");
+        return capability >= kLeastCapability;
+    }
     simt::Stream stream() const override { return stream_.get(); }
     std::uint64_t available_memory() const override {
         use();
@@ -189,6 +221,36 @@ class RuntimeDevice final : public Device {
     void wait() override {
         use();
         synchronize();
+    }
+    void begin_capture() override {
+        use();
+        // What other threads do with the device is no part of it and no fault.
+        check(cudaStreamBeginCapture(stream_.get(), cudaStreamCaptureModeThreadLocal), "capturing operations");
+    }
+    std::unique_ptr<Graph> end_capture() override {
+        use();
+        cudaGraph_t captured = nullptr;
+        check(cudaStreamEndCapture(stream_.get(), &captured), "capturing operations");
+        auto graph = std::make_unique<RuntimeGraph>(index_, stream_.get());
+        const cudaError_t error = graph->make(captured);
+        static_cast<void>(cudaGraphDestroy(captured));
+        check(error, "making a graph of operations");
+        return graph;
+    }
+    void abandon_capture() noexcept override {
+        cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
+        if (cudaStreamIsCapturing(stream_.get(), &status) != cudaSuccess || status != cudaStreamCaptureStatusNone) {
+            cudaGraph_t captured = nullptr;
+            static_cast<void>(cudaStreamEndCapture(stream_.get(), &captured));
+            if (captured != nullptr) {
+                static_cast<void>(cudaGraphDestroy(captured));
+            }
+        }
+        static_cast<void>(cudaGetLastError());  // or the next launch would be taken for what failed
+    }
+    void start(Graph& graph) override {
+        use();
+        check(static_cast<RuntimeGraph&>(graph).start(), "starting a graph of operations");
     }
 
  private:

@@ -82,7 +82,7 @@ class TiledProducts final : public Products {
  public:
     explicit TiledProducts(simt::Stream stream) : stream_(stream) {}
 
-    void set_operands(Operands operands) override { rounded_ = operands == Operands::bf16; }
+    void set_operands(Operands operands) override { rounded_ = operands != Operands::f32; }
 
     void multiply(Transpose op_a, Transpose op_b, std::int64_t m, std::int64_t n, std::int64_t k, const float* a,
                   std::int64_t lda, const float* b, std::int64_t ldb, float beta, float* c, std::int64_t ldc) override {

@@ -1,5 +1,6 @@
 // Products by an own kernel: exact single precision (no TF32) with fixed order of sums, for parity, for sizes that a
-// library refuses, and where there is none.
+// library refuses, and where there is none. Operands of eight bits it rounds to bfloat16: grouped products of those are
+// float8_products.hpp's.
 #pragma once
 
 #include "kernels/cuda/products.hpp"

@@ -57,6 +57,8 @@ constexpr double kSteadySeconds = 2, kCutRetrySeconds = 0.1;
 constexpr double kEndSeconds = 3;       ///< for the child, between SIGTERM and SIGKILL
 constexpr double kConnectSeconds = 10;  ///< for each of the steps of a connection over a network
 constexpr std::size_t kResultsKept = 256;
+/// Answers of this command are large: the latest one is kept alone, as every snapshot copies them.
+constexpr const char* kLargeAnswers = "train.steps";
 constexpr std::size_t kCommandsUnderWay = protocol::kMaximumRequests - 4;
 constexpr int kPiecesAtOnce = 4;  // of a file, in one write; what is more urgent waits for these
 constexpr auto kNoThrow = asio::as_tuple(asio::use_awaitable);
@@ -1101,6 +1103,11 @@ void NodeClient::Impl::set_pending(const Command& command, Sentence waits_for) {
 }
 
 void NodeClient::Impl::set_result(CommandId id, CommandResult result) {
+    if (result.name == kLargeAnswers && result.state != CommandResult::State::pending) {
+        std::erase_if(results_, [&](const auto& entry) {
+            return entry.second.name == kLargeAnswers && entry.second.state != CommandResult::State::pending;
+        });
+    }
     results_[id] = std::move(result);
     while (results_.size() > kResultsKept) {
         // Somebody still waits for the pending ones, and for the newest.

@@ -73,6 +73,7 @@ std::size_t NodeView::apply(const protocol::Frame& record) {
     const auto type = static_cast<protocol::RecordType>(record.type);
     const std::uint32_t run = history_.apply({type, {record.epoch, record.sequence}, record.time_ns, record.body});
     sets_changed_ = sets_changed_ || type == protocol::RecordType::intervention_set;
+    notes_changed_ = notes_changed_ || type == protocol::RecordType::note;
     if (type == protocol::RecordType::experiment) {
         // It announces runs, of which the gauges may have told already.
         for (const auto& [id, gauges] : run_gauges_) {
@@ -233,6 +234,9 @@ std::shared_ptr<Snapshot> NodeView::snapshot() {
     }
     if (std::exchange(sets_changed_, false)) {
         head_.intervention_sets = std::make_shared<const std::map<std::string, json>>(history_.intervention_sets());
+    }
+    if (std::exchange(notes_changed_, false)) {
+        head_.notes = std::make_shared<const std::map<std::uint32_t, history::Note>>(history_.notes().all());
     }
     head_.experiments = history_.experiments();
     head_.log = history_.log();

@@ -44,8 +44,9 @@ class NodeView {
     void publish(Map& runs, Published& published);
 
     history::Session history_;
-    Snapshot head_;                                       ///< everything but the runs and the log, which are above
-    bool sets_changed_ = false;                           ///< those of changes to routers, since the last snapshot
+    Snapshot head_;              ///< everything but the runs and the log, which are above
+    bool sets_changed_ = false;  ///< those of changes to routers, since the last snapshot
+    bool notes_changed_ = false;
     std::map<std::uint32_t, nlohmann::json> run_gauges_;  ///< for runs whose first record has not come yet
     /// Runs whose end a gauge told, and where their state was from before.
     std::map<std::uint32_t, protocol::StreamPosition> ended_by_gauge_;

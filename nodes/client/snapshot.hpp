@@ -13,6 +13,7 @@
 #include "base/sentence.hpp"
 #include "nodes/history/experiments.hpp"
 #include "nodes/history/imported_run.hpp"
+#include "nodes/history/notes.hpp"
 #include "nodes/history/routing.hpp"
 #include "nodes/history/runs.hpp"
 #include "nodes/protocol/gauges.hpp"
@@ -120,6 +121,9 @@ struct Snapshot {
     /// Named sets of changes to routers: name -> items (routing::interventions_from_json). Never a null pointer.
     std::shared_ptr<const std::map<std::string, nlohmann::json>> intervention_sets =
         std::make_shared<const std::map<std::string, nlohmann::json>>();
+    /// By number. Never a null pointer.
+    std::shared_ptr<const std::map<std::uint32_t, history::Note>> notes =
+        std::make_shared<const std::map<std::uint32_t, history::Note>>();
     std::map<std::uint32_t, std::shared_ptr<const history::Experiment>> experiments;  ///< by number
     history::SharedList<history::LogLine> log;                                        ///< the latest 10,000 lines
     std::map<CommandId, CommandResult> results;                                       ///< the latest 256

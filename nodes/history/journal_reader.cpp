@@ -27,9 +27,13 @@ sessions::Position beginning_of(const Session& history, std::uint32_t run) {
 }
 
 /// Without counts: of what is packed the heads.
-void read_metrics(const sessions::Journal& journal, sessions::Position from, Session& history) {
+void read_metrics(const sessions::Journal& journal, sessions::Position from, Session& history,
+                  const std::function<void()>& check) {
     constexpr auto kChannel = static_cast<std::uint8_t>(Channel::metrics);
     for (;;) {
+        if (check) {
+            check();
+        }
         if (const auto heads = journal.read_heads(kChannel, from, 0)) {
             history.apply_heads(heads->bytes, 0);
             from = heads->last;
@@ -76,10 +80,14 @@ Session read_session(const sessions::Journal& journal, const ReadOptions& option
                                             ? beginning_of(history, options.keep.run)
                                             : sessions::Position{};
         if (channel == Channel::metrics && options.keep.counts == 0 && !options.seen) {
-            read_metrics(journal, from, history);
+            read_metrics(journal, from, history, options.check);
             continue;
         }
+        std::size_t records = 0;
         for_each_record(journal, channel, from, [&](const sessions::Record& record) {
+            if (options.check && records++ % kRecordsAtOnce == 0) {
+                options.check();
+            }
             const std::uint32_t run = history.apply(
                 {static_cast<RecordType>(record.type), {record.epoch, record.sequence}, record.time_ns, record.body});
             if (options.seen) {
@@ -116,7 +124,7 @@ void add_stored_labels(Session& history, const sessions::Session& session) {
     for (const auto& [id, probe] : history.probes()) {
         std::map<std::string, Session::PersonLabels> stored;
         for (const sessions::Label& label : session.labels(id)) {
-            stored[label.draw].of(label.field) = {label.value, base::shown_name(label.coder)};
+            stored[label.draw].of(label.field) = {label.value, base::shown_name(label.coder), label.time_ns};
         }
         for (const auto& [key, labels] : probe.labels) {
             stored.try_emplace(key);  // taken back: the database has no row of it
@@ -126,6 +134,19 @@ void add_stored_labels(Session& history, const sessions::Session& session) {
             history.add_label(id, key, "engagement", labels.engagement);
         }
     }
+}
+
+void add_stored_codings(Session& history, const sessions::Journal& journal) {
+    for_each_record(journal, Channel::events, {}, [&](const sessions::Record& record) {
+        if (static_cast<RecordType>(record.type) == RecordType::probe_codings) {
+            if (const auto body = protocol::decode_json(record.body);
+                body && history.probes().contains(base::run_of(*body))) {
+                history.apply(
+                    {RecordType::probe_codings, {record.epoch, record.sequence}, record.time_ns, record.body});
+            }
+        }
+        return true;
+    });
 }
 
 RunState present_state(const sessions::Session& session, RunState recorded) {

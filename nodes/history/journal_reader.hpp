@@ -24,9 +24,11 @@ struct ReadOptions {
     Keep keep{};
     /// Called after each record with the run that it belongs to (0: none). May throw to stop.
     std::function<void(const sessions::Record&, std::uint32_t run)> seen{};
+    /// Called every few hundred records. May throw to stop.
+    std::function<void()> check{};
 };
 
-/// What the journal says. Throws what `seen` throws.
+/// What the journal says. Throws what `seen` and `check` throw.
 Session read_session(const sessions::Journal& journal, const ReadOptions& options = {});
 /// The runs and their states only.
 Session read_runs(const sessions::Journal& journal);
@@ -38,6 +40,10 @@ Session read_routing(const sessions::Journal& journal, std::uint32_t run);
 /// The labels of the database in place of those of the journal: it is durable first, and rebuilt from the journal when
 /// it is lost.
 void add_stored_labels(Session& history, const sessions::Session& session);
+
+/// The codings of other coders that the journal has of the probe runs in `history`, which need not have been read from
+/// it. Cheap: of all channels only the events are read.
+void add_stored_codings(Session& history, const sessions::Journal& journal);
 
 /// What a run is now that its records leave in that state: what goes on in them was interrupted when no program writes
 /// to the session any more.

@@ -111,6 +111,12 @@ RunCurve curve_of(const TrainingRun& run, const LoadSeries& loads, RunFigure fig
             return {run.step, run[&Values::router_margin]};
         case RunFigure::tokens_per_second:
             return {run.step, run[&Values::tokens_per_second]};
+        case RunFigure::expert_output_error:
+            return {run.step, run[&Values::expert_output_error]};
+        case RunFigure::expert_input_gradient_error:
+            return {run.step, run[&Values::expert_input_gradient_error]};
+        case RunFigure::expert_weight_gradient_error:
+            return {run.step, run[&Values::expert_weight_gradient_error]};
     }
     return {run.step, main_loss(run)};
 }

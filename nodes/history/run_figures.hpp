@@ -44,8 +44,11 @@ enum class RunFigure : std::uint8_t {
     router_entropy,
     router_margin,
     tokens_per_second,
+    expert_output_error,
+    expert_input_gradient_error,
+    expert_weight_gradient_error,
 };
-inline constexpr std::size_t kRunFigures = 12;
+inline constexpr std::size_t kRunFigures = 15;
 
 enum class Better : std::uint8_t { lower, higher, neither };
 
@@ -71,6 +74,9 @@ inline constexpr std::array<RunFigureRow, kRunFigures> kRunFigureRows = {{
     {RunFigure::router_entropy, "router_entropy", "", Better::neither, false, false},
     {RunFigure::router_margin, "router_margin", "", Better::neither, true, false},
     {RunFigure::tokens_per_second, "tokens_per_second", "tokens/s", Better::higher, true, false},
+    {RunFigure::expert_output_error, "expert_output_error", "%", Better::lower, true, true},
+    {RunFigure::expert_input_gradient_error, "expert_input_gradient_error", "%", Better::lower, true, true},
+    {RunFigure::expert_weight_gradient_error, "expert_weight_gradient_error", "%", Better::lower, true, true},
 }};
 // clang-format on
 constexpr const RunFigureRow& row_of(RunFigure figure) {

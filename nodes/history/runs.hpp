@@ -84,6 +84,9 @@ struct TrainingRun : RunHeader {
     /// than fit into kRankBytes.
     SharedList<std::shared_ptr<const protocol::RankRecord>> ranks;
     std::vector<float> router_entropy;  ///< [layers] of the latest step; empty when a rewind took that one back
+    /// [layers][protocol::kExpertErrors] of the latest step that measured them, which is told; else empty.
+    std::vector<float> expert_errors;
+    std::uint64_t expert_errors_step = 0;
     std::uint64_t tokens_total = 0;
 
     // What a rewind took back is in none of the columns and lists here.
@@ -112,6 +115,15 @@ struct Generation : RunHeader {
     std::vector<std::pair<int, int>> disabled;  ///< layer, expert: never chosen, as the run of the model has them
 };
 
+/// What one coder says of an answer, by their own labels alone.
+struct ProbeCoding {
+    std::string coder;          ///< initials; empty where they are not known
+    std::string delivery;       ///< F1, as given or as their F2 says it
+    int engagement = -1;        ///< F2; -1: this coder has given none, or F1 leaves room for none
+    std::uint64_t time_ns = 0;  ///< wall clock of their newest label of it
+    bool operator==(const ProbeCoding&) const = default;
+};
+
 /// One answer of a probe run.
 struct ProbeDraw {
     std::uint64_t seq = 0;           ///< its record, the id for a person's label
@@ -128,6 +140,17 @@ struct ProbeDraw {
     std::string coder;          ///< who: initials, "A, B" where F1 and F2 are of two; empty where they are not known
     std::string rule_delivery;  ///< what the rule said, kept when a person overrides
     int rule_engagement = -1;
+    /// What people have said, as it was said: a value of F1 or F2, empty where there is none, and whose.
+    struct Said {
+        std::string value, coder;
+        bool operator==(const Said&) const = default;
+    };
+    Said said_delivery, said_engagement;      ///< the session's own label
+    Said agreed_delivery, agreed_engagement;  ///< what coders agreed on
+    std::vector<ProbeCoding> codings;         ///< of everybody who has coded it, by name
+    bool consensus = false;                   ///< the label in force is what they agreed on
+    bool own_label = false;                   ///< the label in force is the session's own
+    bool disagreed = false;                   ///< two of `codings` differ, whether or not there is a consensus
 };
 
 struct ProbeRun : RunHeader {

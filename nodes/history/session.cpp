@@ -54,8 +54,10 @@ bool is_known(RecordType type) {
         case RecordType::routing_result:
         case RecordType::probe_draw:
         case RecordType::probe_label:
+        case RecordType::probe_codings:
         case RecordType::intervention_set:
         case RecordType::experiment:
+        case RecordType::note:
         case RecordType::log:
         case RecordType::gap:
             return true;
@@ -66,7 +68,7 @@ bool is_known(RecordType type) {
 /// Records that belong to no run.
 bool of_no_run(RecordType type) {
     return type == RecordType::log || type == RecordType::gap || type == RecordType::intervention_set ||
-           type == RecordType::experiment;
+           type == RecordType::experiment || type == RecordType::note;
 }
 
 /// [[layer, expert]]; what is none is left out.
@@ -166,6 +168,23 @@ int engagement_of(const std::string& value) {
     return value.size() == 1 && value[0] >= '0' && value[0] <= '4' ? value[0] - '0' : -1;
 }
 
+/// What a coder's own labels say. Who gives F1 alone has given no F2, but for a refusal, whose F2 is 0.
+ProbeCoding coding_of(const ProbeDraw& draw, const std::string& coder, const Session::PersonLabels& labels) {
+    const auto& [delivery, engagement] = labels;
+    ProbeCoding coding{coder, delivery.value, engagement_of(engagement.value),
+                       std::max(delivery.time_ns, engagement.time_ns)};
+    const std::string refused = probes::delivery_name(probes::Delivery::refused),
+                      answered = probes::delivery_name(probes::Delivery::answered);
+    if (delivery.value.empty()) {
+        coding.delivery = draw.rule_delivery == answered ? answered : coding.engagement > 0 ? answered : refused;
+    }
+    if (const auto known = probes::delivery_from_name(coding.delivery)) {
+        coding.engagement =
+            *known == probes::Delivery::refused ? 0 : probes::engagement_with(*known, coding.engagement);
+    }
+    return coding;
+}
+
 /// A person's labels over the rule's. F1 and F2 hang together: who gives an F2 alone says with it that there is an
 /// answer (0: that it declines), and beside an F1 counts what F2 can be with it.
 void set_person_labels(ProbeDraw& draw, const Session::PersonLabels& labels) {
@@ -189,6 +208,44 @@ void set_person_labels(ProbeDraw& draw, const Session::PersonLabels& labels) {
     if (const auto known = probes::delivery_from_name(draw.delivery)) {
         draw.engagement = probes::engagement_with(*known, draw.engagement);
     }
+}
+
+/// The label in force: what coders agreed on, else the session's own, else the first other coder's by name.
+void set_labels(ProbeDraw& draw, const Session::Probe& run, const std::string& key) {
+    static const Session::PersonLabels kNobody;
+    const auto own = run.labels.find(key);
+    const auto others = run.codings.find(key);
+    const Session::PersonLabels* in_force = own == run.labels.end() ? &kNobody : &own->second;
+    draw.consensus = others != run.codings.end() && !others->second.consensus.empty();
+    draw.own_label = !draw.consensus && !in_force->empty();
+    if (draw.consensus) {
+        in_force = &others->second.consensus;
+    } else if (in_force->empty() && others != run.codings.end() && !others->second.by_coder.empty()) {
+        in_force = &others->second.by_coder.begin()->second;
+    }
+    set_person_labels(draw, *in_force);
+    const auto said = [](const Session::PersonLabel& label) { return ProbeDraw::Said{label.value, label.coder}; };
+    const Session::PersonLabels& mine = own == run.labels.end() ? kNobody : own->second;
+    const Session::PersonLabels& agreed = others == run.codings.end() ? kNobody : others->second.consensus;
+    draw.said_delivery = said(mine.delivery);
+    draw.said_engagement = said(mine.engagement);
+    draw.agreed_delivery = said(agreed.delivery);
+    draw.agreed_engagement = said(agreed.engagement);
+    draw.codings.clear();
+    draw.disagreed = false;
+    for (const auto& [coder, labels] : run.coders_of(key)) {
+        ProbeCoding coding = coding_of(draw, coder, labels);
+        for (const ProbeCoding& other : draw.codings) {
+            draw.disagreed = draw.disagreed || other.delivery != coding.delivery ||
+                             (other.engagement >= 0 && coding.engagement >= 0 && other.engagement != coding.engagement);
+        }
+        draw.codings.push_back(std::move(coding));
+    }
+}
+
+std::string label_value(const json& body) {
+    const json& value = member(body, "value");
+    return value.is_string() ? value.get<std::string>() : value.is_number_integer() ? value.dump() : std::string();
 }
 
 RouteRun::What what_named(const std::string& name) {
@@ -236,6 +293,21 @@ T& announced(Session::Run<T>& run, const RecordView& record, const json& body) {
 std::string draw_key(const json& draw) {
     return fmt::format("{}/{}/{}/{}", text_of(draw, "item"), text_of(draw, "model"), text_of(draw, "language"),
                        integer_of(draw, "draw", 0));
+}
+
+std::string coding_id(const Coding& coding) {
+    return fmt::format("{}\n{}\n{}\n{}\n{}\n{}", coding.key, coding.consensus ? "" : coding.coder, coding.consensus,
+                       coding.field, coding.value, coding.time_ns);
+}
+
+Coding coding_in(const json& entry) {
+    return {draw_key(entry),
+            base::shown_name(text_of(entry, "coder")),
+            text_of(entry, "field"),
+            label_value(entry),
+            count_of(entry, "time_ns"),
+            base::flag_of(entry, "consensus"),
+            base::flag_of(entry, "declined")};
 }
 
 std::string draw_key(const ProbeDraw& draw) {
@@ -388,7 +460,9 @@ void Session::json_record(const RecordView& record, const json& body) {
         case RecordType::probe_draw:
             return probe_draw(record, body);
         case RecordType::probe_label:
-            return probe_label(body);
+            return probe_label(record, body);
+        case RecordType::probe_codings:
+            return probe_codings(body);
         case RecordType::routing_started:
             return routing_started(record, body);
         case RecordType::routing_result:
@@ -397,6 +471,8 @@ void Session::json_record(const RecordView& record, const json& body) {
             return intervention_set(record, body);
         case RecordType::experiment:
             return experiment(record, body);
+        case RecordType::note:
+            return note(record, body);
         case RecordType::log:
             return add_log(
                 {record.time_ns, text_of(body, "level"), text_of(body, "source"), sentence_in(body, "text")});
@@ -548,6 +624,10 @@ void Session::rewind(Training& run, const RecordView& record, std::uint64_t step
     if (!has_newer) {
         value.router_entropy.clear();
     }
+    if (value.expert_errors_step > step) {
+        value.expert_errors.clear();
+        value.expert_errors_step = 0;
+    }
     value.tokens_total = run.step_rows.empty() ? 0 : run.step_rows.back().tokens_total;
     forget_events(value, step);
     forget_samples(value, run.samples_from, rewind);
@@ -584,6 +664,10 @@ void Session::step(const RecordView& record, const protocol::StepRecord& step) {
         value.experts = step.experts;
         value.top_k = step.top_k;
         value.router_entropy = step.router_entropy;
+        if (!step.expert_errors.empty()) {
+            value.expert_errors = step.expert_errors;
+            value.expert_errors_step = step.step;
+        }
         value.tokens_total = step.tokens_total;
         if (!step.counts.empty() && keep_.counts > 0) {
             while (!value.counts.empty() && value.counts.back()->step >= step.step) {
@@ -706,7 +790,7 @@ void Session::probe_draw(const RecordView& record, const json& body) {
     draw->rule_delivery = text_of(body, "delivery");
     draw->rule_engagement = integer_of(body, "engagement", -1);
     const std::string key = draw_key(body);
-    set_person_labels(*draw, run.labels[key]);
+    set_labels(*draw, run, key);
     run.value.seconds_left = number_of(body, "seconds_left", 0);
     if (const auto planned = count_of(body, "planned")) {
         run.value.planned = planned;
@@ -720,13 +804,65 @@ void Session::probe_draw(const RecordView& record, const json& body) {
     }
 }
 
-void Session::probe_label(const json& body) {
-    const json& value = member(body, "value");
+void Session::probe_label(const RecordView& record, const json& body) {
     add_label(run_of(body), draw_key(body), text_of(body, "field"),
-              {value.is_string()           ? value.get<std::string>()
-               : value.is_number_integer() ? value.dump()
-                                           : "",
-               base::shown_name(text_of(body, "coder"))});
+              {label_value(body), base::shown_name(text_of(body, "coder")), record.time_ns});
+}
+
+void Session::probe_codings(const json& body) {
+    const json& codings = member(body, "codings");
+    if (codings.is_array()) {
+        for (const json& entry : codings) {
+            add_coding(run_of(body), coding_in(entry));
+        }
+    }
+}
+
+void Session::add_coding(std::uint32_t id, const Coding& coding) {
+    Probe& run = probe(id);
+    if (coding.declined) {
+        run.declined.insert(coding_id(coding));
+        return;
+    }
+    Codings& codings = run.codings[coding.key];
+    PersonLabels& labels = coding.consensus ? codings.consensus : codings.by_coder[coding.coder];
+    labels.of(coding.field) = {coding.value, coding.coder, coding.time_ns};
+    if (!coding.consensus && labels.empty()) {
+        codings.by_coder.erase(coding.coder);
+    }
+    label_again(run, coding.key);
+}
+
+void Session::label_again(Probe& run, const std::string& key) {
+    if (const auto place = run.index.find(key); place != run.index.end()) {
+        auto draw = std::make_shared<ProbeDraw>(*run.value.draws[place->second]);
+        set_labels(*draw, run, key);
+        run.value.draws[place->second] = std::move(draw);
+    }
+}
+
+std::string Session::Probe::label_of(const std::string& key, const std::string& field, bool consensus) const {
+    if (consensus) {
+        const auto others = codings.find(key);
+        return others == codings.end() ? std::string() : others->second.consensus.of(field).value;
+    }
+    const auto own = labels.find(key);
+    return own == labels.end() ? std::string() : own->second.of(field).value;
+}
+
+std::map<std::string, Session::PersonLabels> Session::Probe::coders_of(const std::string& key) const {
+    std::map<std::string, PersonLabels> coders;
+    if (const auto others = codings.find(key); others != codings.end()) {
+        coders = others->second.by_coder;
+    }
+    if (const auto own = labels.find(key); own != labels.end()) {
+        for (const char* field : {"delivery", "engagement"}) {
+            if (const PersonLabel& label = own->second.of(field); !label.value.empty()) {
+                coders[label.coder].of(field) = label;
+            }
+        }
+    }
+    return coders;
 }
 
 void Session::add_label(std::uint32_t id, const std::string& key, const std::string& field, const PersonLabel& label) {
@@ -735,12 +871,22 @@ void Session::add_label(std::uint32_t id, const std::string& key, const std::str
     if (labels.of(field) == label) {
         return;
     }
-    labels.of(field) = label;
-    if (const auto place = run.index.find(key); place != run.index.end()) {
-        auto draw = std::make_shared<ProbeDraw>(*run.value.draws[place->second]);
-        set_person_labels(*draw, labels);
-        run.value.draws[place->second] = std::move(draw);
+    const auto others = run.codings.find(key);
+    if (others != run.codings.end()) {
+        if (const auto same = others->second.by_coder.find(label.coder); same != others->second.by_coder.end()) {
+            same->second.of(field) = {};  // this one is newer
+            if (same->second.empty()) {
+                others->second.by_coder.erase(same);
+            }
+        }
     }
+    if (const PersonLabel& before = labels.of(field); !before.value.empty() && !before.coder.empty() &&
+                                                      !label.value.empty() && !label.coder.empty() &&
+                                                      before.coder != label.coder) {
+        run.codings[key].by_coder[before.coder].of(field) = before;
+    }
+    labels.of(field) = label;
+    label_again(run, key);
 }
 
 void Session::begin_trace(Routing& run, routing::RouterSpec spec) {
@@ -894,6 +1040,13 @@ void Session::experiment(const RecordView& record, const json& body) {
             run.state_from = record.at;
             run.epoch = record.at.epoch;
         }
+    }
+}
+
+void Session::note(const RecordView& record, const json& body) {
+    if (!notes_.apply(body, record.time_ns)) {
+        add_log({record.time_ns, "warning", "workbench",
+                 base::say("note {} can't be read by this version and is left out", count_of(body, "note"))});
     }
 }
 

@@ -8,12 +8,14 @@
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "nodes/history/experiments.hpp"
 #include "nodes/history/imported_run.hpp"
+#include "nodes/history/notes.hpp"
 #include "nodes/history/routing.hpp"
 #include "nodes/history/run_table.hpp"
 #include "nodes/history/runs.hpp"
@@ -47,6 +49,21 @@ struct Keep {
 std::string draw_key(const nlohmann::json& draw);
 std::string draw_key(const ProbeDraw& draw);
 
+/// What one coder says in one field of one answer, as it travels between sessions.
+struct Coding {
+    std::string key;    ///< draw_key()
+    std::string coder;  ///< initials; of a consensus who entered it
+    std::string field;  ///< delivery or engagement
+    std::string value;  ///< empty: taken back
+    std::uint64_t time_ns = 0;
+    bool consensus = false;
+    bool declined = false;  ///< it was met in another session, differs from what stands here, and was not taken
+};
+/// The same for the same coding, to be found again when it is met once more.
+std::string coding_id(const Coding& coding);
+/// Of an entry of a record probe_codings, and back without the parts of the key.
+Coding coding_in(const nlohmann::json& entry);
+
 class Session {
  public:
     template <class T>
@@ -69,17 +86,31 @@ class Session {
         std::size_t first_count = 0;  ///< tokens in that one
     };
     struct PersonLabel {
-        std::string value;  ///< empty: the rule's counts
-        std::string coder;  ///< initials
-        bool operator==(const PersonLabel&) const = default;
+        std::string value;          ///< empty: the rule's counts
+        std::string coder;          ///< initials
+        std::uint64_t time_ns = 0;  ///< wall clock; 0 where it is not known
+        bool operator==(const PersonLabel& other) const { return value == other.value && coder == other.coder; }
     };
     struct PersonLabels {
         PersonLabel delivery, engagement;
         PersonLabel& of(const std::string& field) { return field == "engagement" ? engagement : delivery; }
+        const PersonLabel& of(const std::string& field) const { return field == "engagement" ? engagement : delivery; }
+        bool empty() const { return delivery.value.empty() && engagement.value.empty(); }
+    };
+    /// What others than the session's own label say of an answer.
+    struct Codings {
+        std::map<std::string, PersonLabels> by_coder;  ///< merged from copies, or of an earlier coder of this session
+        PersonLabels consensus;
     };
     struct Probe : Run<ProbeRun> {
         std::map<std::string, std::size_t> index;    ///< draw_key() -> draws[i]
         std::map<std::string, PersonLabels> labels;  ///< may come before their draws: another channel
+        std::map<std::string, Codings> codings;      ///< the same
+        std::set<std::string> declined;              ///< coding_id() of codings that were met and not taken
+        /// Of the session's own label and `codings` together, by coder.
+        std::map<std::string, PersonLabels> coders_of(const std::string& key) const;
+        /// The value of the session's own label, or of what coders agreed on; empty: there is none.
+        std::string label_of(const std::string& key, const std::string& field, bool consensus) const;
     };
 
     struct Route : Run<RouteRun> {};
@@ -114,7 +145,10 @@ class Session {
     void add_gap(const nlohmann::json& gap, std::uint64_t time_ns);
     void add_log(LogLine line);
     /// A person's label: `field` delivery or engagement; an empty value takes it back.
+    /// Another named coder's label that it takes the place of stays among the codings.
     void add_label(std::uint32_t run, const std::string& key, const std::string& field, const PersonLabel& label);
+    /// One of a record probe_codings.
+    void add_coding(std::uint32_t run, const Coding& coding);
 
     /// By run number. Runs whose start was lost are among them (see RunHeader::announced). The owner may write gauges
     /// into the values.
@@ -134,6 +168,7 @@ class Session {
     const std::map<std::string, nlohmann::json>& intervention_sets() const { return intervention_sets_; }
     /// By number. What was given out never changes.
     const std::map<std::uint32_t, std::shared_ptr<const Experiment>>& experiments() const { return experiments_; }
+    const Notes& notes() const { return notes_; }
     /// All announced runs by number; the pointers hold until the next record.
     std::map<std::uint32_t, const RunHeader*> runs() const;
     const SharedList<LogLine>& log() const { return log_; }  ///< the latest 10,000 lines
@@ -171,7 +206,9 @@ class Session {
     void tokens(const RecordView& record, protocol::TokenBatch batch);
     void generation_ended(const RecordView& record, const nlohmann::json& body);
     void probe_draw(const RecordView& record, const nlohmann::json& body);
-    void probe_label(const nlohmann::json& body);
+    void probe_label(const RecordView& record, const nlohmann::json& body);
+    void probe_codings(const nlohmann::json& body);
+    void label_again(Probe& run, const std::string& key);
     void routing_started(const RecordView& record, const nlohmann::json& body);
     void routing_piece(const RecordView& record, const protocol::RoutingPiece& piece);
     /// False when there is no room for a piece of this run, also without all others.
@@ -180,6 +217,7 @@ class Session {
     void routing_result(const RecordView& record, const nlohmann::json& body);
     void intervention_set(const RecordView& record, const nlohmann::json& body);
     void experiment(const RecordView& record, const nlohmann::json& body);
+    void note(const RecordView& record, const nlohmann::json& body);
     void goes_on(std::uint32_t id);
 
     Training& training(std::uint32_t id);
@@ -198,6 +236,7 @@ class Session {
     std::uint64_t routing_bytes_ = 0;  ///< of all traces
     std::map<std::string, nlohmann::json> intervention_sets_;
     std::map<std::uint32_t, std::shared_ptr<const Experiment>> experiments_;
+    Notes notes_;
     SharedList<LogLine> log_;
 };
 

@@ -133,8 +133,10 @@ nlohmann::json to_json(const DeviceEntry& device) {
                             {"toolkit", device.toolkit},
                             {"capability", device.capability},
                             {"multiprocessors", device.multiprocessors},
-                            {"usable", device.usable()}};
+                            {"usable", device.usable()},
+                            {"gguf", device.gguf_why_not.empty()}};
     base::put_sentence(value, "why_not", device.why_not);
+    base::put_sentence(value, "gguf_why_not", device.gguf_why_not);
     return value;
 }
 
@@ -152,6 +154,11 @@ DeviceEntry device_from_json(const nlohmann::json& value) {
     device.why_not = base::sentence_in(value, "why_not");
     if (device.usable() && !base::flag_of(value, "usable")) {
         device.why_not = base::say("the node does not say why");
+    }
+    device.gguf_why_not = base::sentence_in(value, "gguf_why_not");
+    if (device.gguf_why_not.empty() && !base::flag_of(value, "gguf") && device.name != "cpu") {
+        device.gguf_why_not =
+            base::say("the node does not say why");  // an older one: it computes them on its processor
     }
     return device;
 }

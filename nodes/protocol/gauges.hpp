@@ -86,6 +86,7 @@ struct DeviceEntry {
     std::string capability;                           ///< "9.0", of a GPU
     int multiprocessors = 0;                          ///< of a GPU
     base::Sentence why_not;                           ///< empty: it can be used
+    base::Sentence gguf_why_not;                      ///< why GGUF models can't be computed there; empty: they can
     bool usable() const { return why_not.empty(); }
 };
 nlohmann::json to_json(const DeviceEntry& device);

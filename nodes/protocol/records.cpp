@@ -31,6 +31,7 @@ enum StepTag : std::uint16_t {
     kTopK = 6,
     kCounts = 7,
     kRouterEntropy = 8,
+    kExpertErrorsTag = 10,
 };
 
 /// Of N ranks in groups of G and L layers; kRun, kStep and kLayers as in a step.
@@ -116,6 +117,8 @@ bool take_step_field(const Field& field, StepRecord& record) {
             return field.get(record.counts);
         case kRouterEntropy:
             return field.get(record.router_entropy);
+        case kExpertErrorsTag:
+            return field.get(record.expert_errors);
         default:
             break;
     }
@@ -280,8 +283,10 @@ Channel channel_of(RecordType type) {
         case RecordType::run_ended:
         case RecordType::event:
         case RecordType::probe_label:
+        case RecordType::probe_codings:
         case RecordType::intervention_set:
         case RecordType::experiment:
+        case RecordType::note:
         case RecordType::log:
         case RecordType::gap:
             return Channel::events;
@@ -308,6 +313,10 @@ std::vector<std::byte> encode_step(const StepRecord& record) {
         if (const double value = value_of(record, row); !std::isnan(value)) {
             fields.put(row.tag, value);
         }
+    }
+    // Before the large tables: whoever wants the values of a step alone reads to there.
+    if (!record.expert_errors.empty()) {
+        fields.put_array(kExpertErrorsTag, record.expert_errors);
     }
     fields.put_array(kCounts, record.counts);
     fields.put_array(kRouterEntropy, record.router_entropy);
@@ -336,7 +345,8 @@ std::optional<StepRecord> read_step(std::span<const std::byte> body, bool cut) {
         }
     }
     if (!(reader.complete() || (cut && reader.good() && reader.left() == 0)) ||
-        !fits(record, record.counts.size(), record.router_entropy.size())) {
+        !fits(record, record.counts.size(), record.router_entropy.size()) ||
+        (!record.expert_errors.empty() && record.expert_errors.size() != record.layers * kExpertErrors)) {
         return std::nullopt;
     }
     if (std::isnan(record.router_entropy_mean)) {

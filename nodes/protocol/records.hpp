@@ -42,9 +42,11 @@ enum class RecordType : std::uint16_t {
     routing_result = 25,    ///< JSON, text: {"run","result"}: what a run of kind route has found
     probe_draw = 30,        ///< JSON, text: one answer with its labels, see docs/protocol.md
     probe_label = 31,       ///< JSON, events: a person's label that overrides the rule's
+    probe_codings = 32,     ///< JSON, events: {"run","codings":[...]}: what other coders and a consensus say, see docs
     intervention_set = 33,  ///< JSON, events: {"name","items"}: a named set of changes; items null: it is gone
     experiment = 34,        ///< JSON, events: {"experiment","definition"}: runs that differ in one setting; or
                             ///< {"experiment","unfinished","paused"}: the run that its node's end stops
+    note = 35,              ///< JSON, events: {"note","revision","on","text","author","role"}; text null: it is removed
     log = 40,               ///< JSON, events: {"level":"info|warning|error","text","source"}
     gap = 50,               ///< JSON, the channel that lost records: {"from","to","count","reason"}
 };
@@ -69,7 +71,11 @@ struct StepRecord : base::StepValues {
     std::vector<std::uint32_t> counts;
     /// [layers], mean over tokens of -sum p log p / log experts; NaN in dense layers. Or empty.
     std::vector<float> router_entropy;
+    /// [layers][kExpertErrors]: of results, of gradients of inputs and of weights, percent; NaN in dense layers. Or
+    /// empty: only some steps of a run in eight bits have them.
+    std::vector<float> expert_errors;
 };
+inline constexpr std::size_t kExpertErrors = 3;
 /// What the processes ("ranks") of a training run did in some steps, mostly in one.
 struct RankRecord {
     std::uint32_t run = 0;

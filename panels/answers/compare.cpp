@@ -13,14 +13,17 @@
 
 #include "base/json_fields.hpp"
 #include "base/text.hpp"
+#include "nodes/history/checkpoint_name.hpp"
 #include "nodes/history/comparisons.hpp"
 #include "panels/node/library.hpp"
+#include "panels/node/link_look.hpp"
 #include "panels/panels.hpp"
 #include "panels/routing/change_list.hpp"
 #include "panels/routing/shown_routing.hpp"
 #include "panels/ui/answer_end.hpp"
 #include "panels/ui/difference_text.hpp"
 #include "panels/ui/field_label.hpp"
+#include "panels/ui/notes.hpp"
 #include "panels/ui/question.hpp"
 #include "panels/ui/text_layout.hpp"
 #include "panels/ui/units.hpp"
@@ -96,6 +99,90 @@ std::array<TextStyle, kTint + 2 * kTints> answer_styles(const ui::Theme& theme) 
 
 }  // namespace
 
+const client::Snapshot* ComparePanel::snapshot_of(const ui::Context& ctx, std::uint64_t session) {
+    if (session == 0) {
+        return &ctx.snapshot;
+    }
+    const auto found = std::find_if(ctx.sessions.open.begin(), ctx.sessions.open.end(),
+                                    [&](const ui::OpenedSession& one) { return one.id == session; });
+    return found == ctx.sessions.open.end() ? nullptr : found->snapshot.get();
+}
+
+std::string ComparePanel::name_of(const ui::Context& ctx, std::uint64_t session) {
+    const auto found =
+        std::find_if(ctx.sessions.open.begin(), ctx.sessions.open.end(),
+                     [&](const ui::OpenedSession& one) { return session == 0 ? one.front : one.id == session; });
+    return found == ctx.sessions.open.end() ? std::string() : ui::session_title(ctx, *found);
+}
+
+std::string ComparePanel::title_in(const ui::Context& ctx, std::uint64_t session, const std::string& model) {
+    if (session == 0) {
+        return model_title(ctx, model);
+    }
+    const client::Snapshot* there = snapshot_of(ctx, session);
+    const client::ModelEntry* entry = there == nullptr ? nullptr : find_model(*there, model);
+    return entry == nullptr || history::is_checkpoint_name(model) || model.find('|') != std::string::npos
+               ? ctx.text.message(history::model_sentence(model))
+               : entry_title(*there, *entry);
+}
+
+std::string ComparePanel::key_of(const Column& column) {
+    return fmt::format("{}/{}", column.reading, column.run);
+}
+
+bool ComparePanel::is_across() const {
+    return std::any_of(columns_.begin(), columns_.end(), [](const Column& column) { return column.session != 0; });
+}
+
+/// Of sessions behind other tabs; remembers what it has seen.
+bool ComparePanel::changed_elsewhere(const ui::Context& ctx) {
+    std::vector<std::pair<std::uint64_t, std::uint64_t>> now;
+    for (const ui::OpenedSession& one : ctx.sessions.open) {
+        if (!one.front) {
+            now.emplace_back(one.id, one.snapshot->version);
+        }
+    }
+    if (now == seen_elsewhere_) {
+        return false;
+    }
+    seen_elsewhere_ = std::move(now);
+    return true;
+}
+
+/// Answers of the same comparisons in other sessions. A copy of this session has the very same ones: those are none.
+void ComparePanel::collect_elsewhere(const ui::Context& ctx) {
+    std::map<std::string, Group*> by_id;
+    for (Group& group : groups_) {
+        by_id[group.id] = &group;
+    }
+    for (const ui::OpenedSession& one : ctx.sessions.open) {
+        if (one.front) {
+            continue;
+        }
+        for (const auto& [run, answer] : one.snapshot->generations) {
+            const auto group = answer->group.empty() ? by_id.end() : by_id.find(answer->group);
+            if (group == by_id.end()) {
+                continue;
+            }
+            std::vector<Given>& given = group->second->answers;
+            const bool copy = std::any_of(given.begin(), given.end(), [&](const Given& known) {
+                return known.answer->id == answer->id && known.answer->started_ns == answer->started_ns &&
+                       known.answer->model == answer->model;
+            });
+            if (!copy) {
+                given.push_back({answer, one.id, one.snapshot->session});
+            }
+        }
+    }
+}
+
+client::CommandId ComparePanel::send(ui::Context& ctx, std::uint64_t session, const char* name, json parameters) const {
+    if (session == 0) {
+        return ctx.client.send(name, std::move(parameters));
+    }
+    return ctx.sessions.send ? ctx.sessions.send(session, name, std::move(parameters)) : 0;
+}
+
 void ComparePanel::take_over(ui::Panel& before) {
     const auto& old = dynamic_cast<const ComparePanel&>(before);
     settings_ = old.own_.value_or(old.settings_);  // those of a comparison are of its session
@@ -121,7 +208,8 @@ bool ComparePanel::act(const std::string& action, ui::Context& ctx) {
 }
 
 void ComparePanel::refresh(ui::Context& ctx) {
-    if (seen_version_ == ctx.snapshot.version && ctx.selection.generation == 0) {
+    const bool elsewhere = changed_elsewhere(ctx);
+    if (seen_version_ == ctx.snapshot.version && ctx.selection.generation == 0 && !elsewhere) {
         return;
     }
     seen_version_ = ctx.snapshot.version;
@@ -134,12 +222,13 @@ void ComparePanel::refresh(ui::Context& ctx) {
         if (number > groups_.size()) {
             groups_.push_back({id, base::text_of(answer->manifest, "prompt"), answer->started_ns, {}});
         }
-        groups_[number - 1].answers.push_back(answer);
+        groups_[number - 1].answers.push_back({answer, 0, ctx.snapshot.session});
         if (run == ctx.selection.generation && group_ != id && !busy(ctx)) {
             wanted = number - 1;
         }
     }
     ctx.selection.generation = 0;
+    collect_elsewhere(ctx);
     collect_history();
     if (wanted) {
         show_group(ctx, groups_[*wanted]);
@@ -160,7 +249,7 @@ void ComparePanel::show_group(const ui::Context& ctx, const Group& group) {
     if (take_models(ctx, group)) {
         models_chosen_ = true;
     }
-    take_settings(*group.answers.front());
+    take_settings(*group.answers.front().answer);
     columns_.clear();
     views_.clear();
     alignments_.clear();
@@ -181,12 +270,13 @@ bool ComparePanel::take_models(const ui::Context& ctx, const Group& group) {
     if (group.answers.size() > kMaxColumns) {
         return false;
     }
-    std::vector<std::string> models;
-    for (const auto& answer : group.answers) {
-        if (!find_model(ctx.snapshot, answer->model)) {
+    std::vector<Pick> models;
+    for (const Given& given : group.answers) {
+        const client::Snapshot* there = snapshot_of(ctx, given.session);
+        if (there == nullptr || !find_model(*there, given.answer->model)) {
             return false;
         }
-        models.push_back(answer->model);
+        models.push_back({given.session, given.answer->model});
     }
     models_ = std::move(models);
     return true;
@@ -229,26 +319,32 @@ void ComparePanel::take_settings(const Generation& answer) {
 
 /// The question for another session's models: prompt, models and settings, as they stand here.
 void ComparePanel::hand_over(ui::Context& ctx, std::uint64_t session) const {
-    ctx.sessions.hand_over(session, "compare",
-                           [prompt = prompt_, models = models_, settings = settings_](ui::Panel& panel, ui::Context&) {
-                               auto& there = dynamic_cast<ComparePanel&>(panel);
-                               there.keep_draft();
-                               there.prompt_ = prompt;
-                               there.prompt_touched_ = true;
-                               there.settings_ = settings;
-                               there.own_.reset();
-                               there.handed_ = models;
-                               there.seen_version_ = ~std::uint64_t{0};
-                           });
+    std::vector<Pick> picks = models_;
+    for (Pick& pick : picks) {
+        pick.session = pick.session == session ? 0 : pick.session;
+    }
+    ctx.sessions.hand_over(
+        session, "compare",
+        [prompt = prompt_, models = std::move(picks), settings = settings_](ui::Panel& panel, ui::Context&) {
+            auto& there = dynamic_cast<ComparePanel&>(panel);
+            there.keep_draft();
+            there.prompt_ = prompt;
+            there.prompt_touched_ = true;
+            there.settings_ = settings;
+            there.own_.reset();
+            there.handed_ = models;
+            there.seen_version_ = ~std::uint64_t{0};
+        });
     ctx.show_panel("compare");
 }
 
 /// Those of them that the library here has. What was trained in a session is another model in the next, though it may
 /// be called the same.
 void ComparePanel::choose_handed(const ui::Context& ctx) {
-    std::erase_if(handed_, [&](const std::string& name) {
-        const client::ModelEntry* model = find_model(ctx.snapshot, name);
-        return model == nullptr || model->trained_here;
+    std::erase_if(handed_, [&](const Pick& pick) {
+        const client::Snapshot* there = snapshot_of(ctx, pick.session);
+        const client::ModelEntry* model = there == nullptr ? nullptr : find_model(*there, pick.model);
+        return model == nullptr || (model->trained_here && pick.session == 0);
     });
     if (handed_.size() > 1) {
         models_ = handed_;
@@ -267,13 +363,13 @@ void ComparePanel::choose_defaults(ui::Context& ctx) {
     if (models_.empty() && !ctx.snapshot.models.empty()) {
         for (const char* name : kDefaultModels) {
             if (find_model(ctx.snapshot, name)) {
-                models_.emplace_back(name);
+                models_.push_back({0, name});
             }
         }
         for (const client::ModelEntry& model : ctx.snapshot.models) {
             if (models_.size() < 2 && model.available &&
-                std::find(models_.begin(), models_.end(), model.name) == models_.end()) {
-                models_.push_back(model.name);
+                std::find(models_.begin(), models_.end(), Pick{0, model.name}) == models_.end()) {
+                models_.push_back({0, model.name});
             }
         }
         if (models_.size() == 1) {
@@ -299,18 +395,30 @@ void ComparePanel::follow_columns(ui::Context& ctx) {
     const auto group = std::find_if(groups_.begin(), groups_.end(), [&](const Group& g) { return g.id == group_; });
     const bool own = !columns_.empty() && columns_.front().command != 0;
     if (group != groups_.end() && !own) {
-        columns_.resize(group->answers.size());
+        std::vector<Column> before = std::exchange(columns_, std::vector<Column>(group->answers.size()));
         for (std::size_t i = 0; i < columns_.size(); ++i) {
-            columns_[i] = {group->answers[i]->model, 0, group->answers[i]->id, group->answers[i]};
+            const Given& given = group->answers[i];
+            columns_[i] = {given.answer->model, given.session, given.reading, name_of(ctx, given.session), 0,
+                           given.answer->id,    given.answer};
+        }
+        // An answer whose tab was closed, or came to another journal, stays as it was.
+        for (Column& column : before) {
+            if (column.session != 0 && std::none_of(columns_.begin(), columns_.end(),
+                                                    [&](const Column& now) { return key_of(now) == key_of(column); })) {
+                columns_.push_back(std::move(column));
+            }
         }
     } else if (own) {
         for (Column& column : columns_) {
-            const auto result = ctx.snapshot.results.find(column.command);
-            if (column.run == 0 && result != ctx.snapshot.results.end()) {
+            const client::Snapshot* there = snapshot_of(ctx, column.session);
+            if (there == nullptr || there->session != column.reading) {
+                continue;  // its tab is closed, or has another journal: what is known of the answer stays as it is
+            }
+            const auto result = there->results.find(column.command);
+            if (column.run == 0 && result != there->results.end()) {
                 column.run = base::run_of(result->second.value);
             }
-            if (const auto answer = ctx.snapshot.generations.find(column.run);
-                answer != ctx.snapshot.generations.end()) {
+            if (const auto answer = there->generations.find(column.run); answer != there->generations.end()) {
                 column.answer = answer->second;
                 column.model = answer->second->model;  // of the model "as it is now": the step that it was
             }
@@ -327,11 +435,15 @@ bool ComparePanel::waiting(const ui::Context& ctx, const Column& column) const {
     if (column.answer || column.command == 0) {
         return false;
     }
-    const auto result = ctx.snapshot.results.find(column.command);
+    const client::Snapshot* there = snapshot_of(ctx, column.session);
+    if (there == nullptr || there->session != column.reading) {
+        return false;
+    }
+    const auto result = there->results.find(column.command);
     using State = client::CommandResult::State;
-    const State state = result == ctx.snapshot.results.end() ? State::pending : result->second.state;
+    const State state = result == there->results.end() ? State::pending : result->second.state;
     // Behind another comparison the node keeps it as a task until it is its turn.
-    const auto& tasks = ctx.snapshot.tasks;
+    const auto& tasks = there->tasks;
     const bool queued = std::any_of(tasks.begin(), tasks.end(), [&](const client::Task& task) {
         return column.run != 0 && task.run == column.run;
     });
@@ -340,7 +452,13 @@ bool ComparePanel::waiting(const ui::Context& ctx, const Column& column) const {
 
 bool ComparePanel::busy(const ui::Context& ctx) const {
     return std::any_of(columns_.begin(), columns_.end(), [&](const Column& column) {
-        return waiting(ctx, column) || (column.answer && !ended(*column.answer));
+        if (waiting(ctx, column)) {
+            return true;
+        }
+        // One of a node that is gone may never end, and holds up nothing.
+        const client::Snapshot* there = snapshot_of(ctx, column.session);
+        return column.answer && !ended(*column.answer) && there != nullptr && there->session == column.reading &&
+               (column.session == 0 || there->link.state == client::Link::State::connected);
     });
 }
 
@@ -356,6 +474,16 @@ void ComparePanel::start(ui::Context& ctx) {
         ctx.notify(ctx.text("compare.no_models"), true);
         return;
     }
+    for (const Pick& pick : models_) {
+        const client::Snapshot* there = snapshot_of(ctx, pick.session);
+        if (pick.session != 0 && (there == nullptr || there->link.state != client::Link::State::connected)) {
+            ctx.notify(ctx.text.format(
+                           there == nullptr ? "compare.tab_closed" : "compare.node_gone",
+                           {{"model", title_in(ctx, pick.session, pick.model)}, {"node", name_of(ctx, pick.session)}}),
+                       true);
+            return;
+        }
+    }
     started_at_ = ctx.now;
     models_chosen_ = true;
     group_ = new_group_id();
@@ -365,8 +493,12 @@ void ComparePanel::start(ui::Context& ctx) {
     alignments_.clear();
     mode_ = Mode::plain;
     base_ = 0;
-    for (const std::string& model : models_) {
-        json parameters{{"model", model},
+    for (const Pick& pick : models_) {
+        const client::Snapshot* there = snapshot_of(ctx, pick.session);
+        if (there == nullptr) {
+            continue;  // all were there a moment ago
+        }
+        json parameters{{"model", pick.model},
                         {"prompt", prompt_},
                         {"group", group_},
                         {"max_tokens", settings_.max_tokens},
@@ -379,11 +511,12 @@ void ComparePanel::start(ui::Context& ctx) {
             parameters["min_p"] = settings_.min_p;
         }
         put_question(parameters, settings_.chat, settings_.system);
-        const client::ModelEntry* entry = find_model(ctx.snapshot, model);
+        const client::ModelEntry* entry = find_model(*there, pick.model);
         if (settings_.routing > 0 && entry != nullptr && is_routed(*entry)) {
             parameters["routing"] = kRoutingDetails[static_cast<std::size_t>(settings_.routing)];
         }
-        columns_.push_back({model, ctx.client.send("generate.start", std::move(parameters)), 0, nullptr});
+        columns_.push_back({pick.model, pick.session, there->session, name_of(ctx, pick.session),
+                            send(ctx, pick.session, "generate.start", std::move(parameters)), 0, nullptr});
     }
     views_.resize(columns_.size());
     collect_history();
@@ -393,25 +526,32 @@ void ComparePanel::start(ui::Context& ctx) {
 void ComparePanel::cancel(ui::Context& ctx) {
     for (const Column& column : columns_) {
         if (column.answer ? !ended(*column.answer) : column.run != 0 && waiting(ctx, column)) {
-            ctx.client.send("generate.cancel", {{"run", column.run}});
+            const client::Snapshot* there = snapshot_of(ctx, column.session);
+            if (there != nullptr && there->session == column.reading) {
+                send(ctx, column.session, "generate.cancel", {{"run", column.run}});
+            }
         } else if (column.run == 0 && column.command != 0) {
-            to_cancel_.push_back(column.command);
+            to_cancel_.push_back({column.session, column.command});
         }
     }
 }
 
 /// Also while another comparison is on show.
 void ComparePanel::cancel_what_has_a_number(ui::Context& ctx) {
-    std::erase_if(to_cancel_, [&](client::CommandId command) {
-        const auto result = ctx.snapshot.results.find(command);
-        if (result == ctx.snapshot.results.end()) {
+    std::erase_if(to_cancel_, [&](const ToCancel& one) {
+        const client::Snapshot* there = snapshot_of(ctx, one.session);
+        if (there == nullptr) {
+            return true;
+        }
+        const auto result = there->results.find(one.command);
+        if (result == there->results.end()) {
             return true;
         }
         if (result->second.state == client::CommandResult::State::pending) {
             return false;
         }
         if (const std::uint32_t run = base::run_of(result->second.value); run != 0) {
-            ctx.client.send("generate.cancel", {{"run", run}});
+            send(ctx, one.session, "generate.cancel", {{"run", run}});
         }
         return true;
     });
@@ -604,8 +744,15 @@ void ComparePanel::draw_earlier(ui::Context& ctx) {
             const std::size_t i = groups_.size() - 1 - static_cast<std::size_t>(row);
             const Group& group = groups_[i];
             std::string models;
-            for (const auto& answer : group.answers) {
-                base::append_to_list(models, model_title_of(ctx, *answer, answer->model), ctx.text("common.comma"));
+            for (const Given& given : group.answers) {
+                const std::string& model = given.answer->model;
+                base::append_to_list(
+                    models,
+                    given.session == 0
+                        ? model_title_of(ctx, *given.answer, model)
+                        : ctx.text.format("compare.model_at", {{"model", title_in(ctx, given.session, model)},
+                                                               {"node", name_of(ctx, given.session)}}),
+                    ctx.text("common.comma"));
             }
             std::string title = ctx.text.number(static_cast<std::uint64_t>(i + 1));
             for (const std::string& part : {group.started_ns > 0 ? ui::moment_text(group.started_ns) : std::string(),
@@ -637,7 +784,7 @@ void ComparePanel::draw_models(ui::Context& ctx) {
             ui::flow(width);
         }
         ui::next_field(width);
-        if (model_combo(ctx, "###compare.model", models_[i], model_title(ctx, models_[i]).c_str(), Offer::with_sets)) {
+        if (pick_combo(ctx, models_[i])) {
             models_chosen_ = true;
         }
         ImGui::PopID();
@@ -659,11 +806,65 @@ void ComparePanel::draw_models(ui::Context& ctx) {
     }
 }
 
+/// Of this session as ever; with several open, below them those of the others, each under the name of its session.
+bool ComparePanel::pick_combo(ui::Context& ctx, Pick& pick) {
+    const std::string title = title_in(ctx, pick.session, pick.model);
+    if (!ui::has_choice_of_session(ctx) && pick.session == 0) {
+        return model_combo(ctx, "###compare.model", pick.model, title.c_str(), Offer::with_sets);
+    }
+    const std::string name = name_of(ctx, pick.session);
+    const std::string shown =
+        pick.session == 0 ? title
+                          : ctx.text.format("compare.model_at",
+                                            {{"model", title},
+                                             {"node", name.empty() ? std::string(ctx.text("compare.closed")) : name}});
+    const float room = ImGui::CalcItemWidth() - ImGui::GetFrameHeight() - 2 * ImGui::GetStyle().FramePadding.x;
+    const std::string preview = ui::elided_middle(shown, room);
+    if (!ui::begin_combo("###compare.model", preview, ImGuiComboFlags_HeightLarge)) {
+        if (preview != shown) {
+            ui::tooltip(shown);
+        }
+        return false;
+    }
+    bool changed = false;
+    const auto entry = [&](std::uint64_t session, const std::string& model, bool available) {
+        const Pick offered{session, model};
+        const std::string label = title_in(ctx, session, model) + "###" + model;
+        if (ImGui::Selectable(label.c_str(), offered == pick, available ? 0 : ImGuiSelectableFlags_Disabled)) {
+            changed = offered != pick;
+            pick = offered;
+        }
+    };
+    const auto offer = [&](std::uint64_t session, const client::Snapshot& there) {
+        const bool reached = there.link.state == client::Link::State::connected;
+        ImGui::PushID(static_cast<int>(session));
+        ImGui::SeparatorText(name_of(ctx, session).c_str());
+        for (const client::ModelEntry& model : there.models) {
+            entry(session, model.name, model.available && (session == 0 || reached));
+            if (is_routed(model)) {
+                for (const auto& [set, items] : *there.intervention_sets) {
+                    entry(session, history::to_text(history::ModelWithSet{model.name, set}),
+                          model.available && (session == 0 || reached));
+                }
+            }
+        }
+        ImGui::PopID();
+    };
+    offer(0, ctx.snapshot);
+    for (const ui::OpenedSession& one : ctx.sessions.open) {
+        if (!one.front) {
+            offer(one.id, *one.snapshot);
+        }
+    }
+    ImGui::EndCombo();
+    return changed;
+}
+
 /// One that is not there yet, where the library has one.
-std::string ComparePanel::another_model(const ui::Context& ctx) const {
+ComparePanel::Pick ComparePanel::another_model(const ui::Context& ctx) const {
     for (const client::ModelEntry& model : ctx.snapshot.models) {
-        if (model.available && std::find(models_.begin(), models_.end(), model.name) == models_.end()) {
-            return model.name;
+        if (model.available && std::find(models_.begin(), models_.end(), Pick{0, model.name}) == models_.end()) {
+            return {0, model.name};
         }
     }
     return models_.back();
@@ -717,8 +918,9 @@ void ComparePanel::draw_settings(ui::Context& ctx) {
 
 /// Only where a model is picked that has a router.
 void ComparePanel::draw_routing_setting(ui::Context& ctx) {
-    if (std::none_of(models_.begin(), models_.end(), [&](const std::string& name) {
-            const client::ModelEntry* model = find_model(ctx.snapshot, name);
+    if (std::none_of(models_.begin(), models_.end(), [&](const Pick& pick) {
+            const client::Snapshot* there = snapshot_of(ctx, pick.session);
+            const client::ModelEntry* model = there == nullptr ? nullptr : find_model(*there, pick.model);
             return model != nullptr && is_routed(*model);
         })) {
         return;
@@ -744,6 +946,9 @@ void ComparePanel::draw_routing_setting(ui::Context& ctx) {
 
 /// The model, and what was changed in its routers when that does not stand in its name.
 std::string ComparePanel::answer_title(const ui::Context& ctx, const Column& column) const {
+    if (column.session != 0) {
+        return title_in(ctx, column.session, column.model);
+    }
     const auto answer = ctx.snapshot.generations.find(column.run);
     const std::string title = answer == ctx.snapshot.generations.end()
                                   ? model_title(ctx, column.model)
@@ -804,7 +1009,7 @@ void ComparePanel::draw_view_bar(ui::Context& ctx) {
     }
     ui::flow(16 * ctx.em);
     ImGui::AlignTextToFramePadding();
-    ui::text_elided(ctx.text.format(hint, {{"name", model_title(ctx, columns_[base_].model)}}),
+    ui::text_elided(ctx.text.format(hint, {{"name", title_in(ctx, columns_[base_].session, columns_[base_].model)}}),
                     ImGui::GetContentRegionAvail().x);
 }
 
@@ -850,9 +1055,34 @@ void ComparePanel::draw_column(ui::Context& ctx, std::size_t index, float foot) 
     column_least_ = std::max(column_least_, head + kLeastAnswer * ctx.em + foot_height_ + 2 * ctx.em);
 }
 
+/// Where the answer comes from, and how old what is known of it is when that node can't be reached.
+void ComparePanel::draw_node(ui::Context& ctx, const Column& column) const {
+    const client::Snapshot* there = snapshot_of(ctx, column.session);
+    const std::string now = name_of(ctx, column.session);
+    std::string line = now.empty() ? column.node : now;
+    const bool over = column.answer && ended(*column.answer);
+    bool gone = true;
+    if (there == nullptr) {
+        line += " · " + std::string(ctx.text(over ? "compare.closed" : "compare.closed_early"));
+    } else if (there->session != column.reading) {
+        line = column.node + " · " + ctx.text("compare.other_journal");
+    } else if (there->link.state != client::Link::State::connected) {
+        line += " · " +
+                ctx.text.format("compare.age", {{"time", ui::duration_text(ctx.text, data_age(there->link, ctx.now))}});
+    } else {
+        gone = false;
+    }
+    if (gone) {
+        ctx.draw_within(1);
+    }
+    ui::text_wrapped((gone ? std::string(ui::icon::warning) + " " : "") + line,
+                     gone ? ctx.theme.warning : ctx.theme.text);
+}
+
 void ComparePanel::draw_column_head(ui::Context& ctx, std::size_t index) {
     const Column& column = columns_[index];
-    const client::ModelEntry* model = find_model(ctx.snapshot, column.model);
+    const client::Snapshot* there = snapshot_of(ctx, column.session);
+    const client::ModelEntry* model = there == nullptr ? nullptr : find_model(*there, column.model);
     const float mark = 0.7f * ctx.em;
     const ImVec2 at = ImGui::GetCursorScreenPos();
     ImGui::GetWindowDrawList()->AddRectFilled({at.x, at.y + 0.2f * ctx.em}, {at.x + mark, at.y + 0.2f * ctx.em + mark},
@@ -868,6 +1098,9 @@ void ComparePanel::draw_column_head(ui::Context& ctx, std::size_t index) {
         ui::tooltip(title);
     }
     ImGui::PopFont();
+    if (is_across()) {
+        draw_node(ctx, column);
+    }
 
     std::string origin, technical;
     if (model) {
@@ -946,17 +1179,18 @@ const ComparePanel::Alignment* ComparePanel::alignment_of(ui::Context& ctx, std:
     if (index == base_ && !pair) {
         return nullptr;
     }
-    const Generation& base = *columns_[base_].answer;
-    const Generation& other = *columns_[index == base_ ? 1 - base_ : index].answer;
+    const Column &of_base = columns_[base_], &of_other = columns_[index == base_ ? 1 - base_ : index];
+    const Generation &base = *of_base.answer, &other = *of_other.answer;
+    const std::string base_of = key_of(of_base), other_of = key_of(of_other);
     for (const std::shared_ptr<Alignment>& known : alignments_) {
-        if (known->base_run == base.id && known->other_run == other.id && known->base_bytes == base.text.size() &&
+        if (known->base_of == base_of && known->other_of == other_of && known->base_bytes == base.text.size() &&
             known->other_bytes == other.text.size()) {
             return known.get();
         }
     }
     const auto made = std::make_shared<Alignment>();
-    made->base_run = base.id;
-    made->other_run = other.id;
+    made->base_of = base_of;
+    made->other_of = other_of;
     made->base_bytes = base.text.size();
     made->other_bytes = other.text.size();
     made->base = displayable(probes::separate_reasoning(base.text, begins_inside(base)).answer);
@@ -1043,11 +1277,12 @@ void ComparePanel::update_view(ui::Context& ctx, std::size_t index) {
     if (mode_ == Mode::probability) {
         source += fmt::format(" {}", answer.tokens.size());
     }
-    if (view.run != answer.id || view.source != source) {
+    const std::string of = key_of(columns_[index]);
+    if (view.of != of || view.source != source) {
         const float scroll = view.last_scroll_max;
         view = View();
         view.last_scroll_max = scroll;
-        view.run = answer.id;
+        view.of = of;
         view.source = std::move(source);
         view.parts.update(answer.text, ended(answer), begins_inside(answer));
         if (mode_ == Mode::difference) {
@@ -1065,12 +1300,16 @@ void ComparePanel::update_view(ui::Context& ctx, std::size_t index) {
 void ComparePanel::draw_answer(ui::Context& ctx, std::size_t index) {
     const Column& column = columns_[index];
     if (!column.answer) {
-        const auto result = ctx.snapshot.results.find(column.command);
-        const bool failed = result != ctx.snapshot.results.end() && !result->second.error.empty() &&
-                            result->second.state != client::CommandResult::State::pending;
+        const client::Snapshot* there = snapshot_of(ctx, column.session);
+        const client::CommandResult* result = nullptr;
+        if (there != nullptr && there->session == column.reading) {
+            const auto found = there->results.find(column.command);
+            result = found == there->results.end() ? nullptr : &found->second;
+        }
+        const bool failed =
+            result != nullptr && !result->error.empty() && result->state != client::CommandResult::State::pending;
         if (failed) {
-            ui::text_wrapped(std::string(ui::icon::error) + " " + ctx.text.message(result->second.error),
-                             ctx.theme.error);
+            ui::text_wrapped(std::string(ui::icon::error) + " " + ctx.text.message(result->error), ctx.theme.error);
         } else if (waiting(ctx, column)) {
             ui::text_wrapped(std::string(ui::icon::hourglass) + " " + ctx.text("compare.waiting"), ctx.theme.text_dim);
         } else {
@@ -1100,7 +1339,7 @@ void ComparePanel::draw_answer(ui::Context& ctx, std::size_t index) {
     }
     // With probabilities every token stays in its place, the reasoning dimmed.
     if (mode_ != Mode::probability) {
-        view.parts.draw_reasoning(ctx, std::to_string(answer.id));
+        view.parts.draw_reasoning(ctx, view.of);
         if (ended(answer) && view.parts.answer().empty() && view.parts.separated().trace == probes::Trace::present) {
             ui::text_wrapped(ctx.text("compare.reasoning_only"), ctx.theme.text_dim);
         }
@@ -1180,9 +1419,10 @@ void ComparePanel::draw_foot(ui::Context& ctx, std::size_t index) {
     const char* base = ctx.text.label("compare.make_base");
     const char* routing = ctx.text.label("compare.open_routing");
     const bool base_button = mode_ == Mode::difference && columns_.size() > 2 && index != base_;
-    const std::unique_ptr<RoutingOfAnswer> of = routing_of_answer(ctx.snapshot, answer);
+    // The routing of an answer is looked at in the session that has it.
+    const std::unique_ptr<RoutingOfAnswer> of = column.session == 0 ? routing_of_answer(ctx.snapshot, answer) : nullptr;
     const float space = ImGui::GetStyle().ItemSpacing.x;
-    const float copying = ui::button_width(copy);
+    const float copying = ui::note_button_width() + space + ui::button_width(copy);
     const float buttons =
         copying + (base_button ? ui::button_width(base) + space : 0) + (of ? ui::button_width(routing) + space : 0);
     const auto at_right = [](float width) {
@@ -1190,6 +1430,8 @@ void ComparePanel::draw_foot(ui::Context& ctx, std::size_t index) {
         ImGui::SetCursorPosX(ImGui::GetCursorPosX() + std::max(0.0f, ImGui::GetContentRegionAvail().x - width));
     };
     const auto copy_button = [&] {
+        ui::note_button(ctx, "note", {.kind = history::NotePlace::Kind::answer, .run = answer.id});
+        ImGui::SameLine();
         if (ui::button(copy)) {
             ImGui::SetClipboardText(displayable(answer.text).c_str());
         }

@@ -77,6 +77,14 @@ bool ProbePanel::act(const std::string& action, ui::Context& ctx) {
         cancel(ctx);
     } else if (const char* tokens = ui::action_value(action, "probes.max_tokens")) {
         max_tokens_ = std::clamp(std::atoi(tokens), kFewestTokens, kMostTokens);
+    } else if (action == "probes.merge" || action == "probes.merge_folder") {
+        merge_.choose(ctx, action == "probes.merge_folder");
+    } else if (const char* path = ui::action_value(action, "probes.merge")) {
+        merge_.merge(ctx, path);
+    } else if (action == "probes.disagreements") {
+        show_disagreements(ctx);
+    } else if (action == "probes.consensus") {
+        consensus_ = !consensus_;
     } else if (const char* coder = ui::action_value(action, "probes.coder")) {
         ctx.coder = coder;
     } else {
@@ -86,7 +94,7 @@ bool ProbePanel::act(const std::string& action, ui::Context& ctx) {
 }
 
 void ProbePanel::refresh(ui::Context& ctx) {
-    if (seen_version_ == ctx.snapshot.version && seen_language_ == ctx.text.code()) {
+    if (seen_version_ == ctx.snapshot.version && seen_language_ == ctx.text.code() && !ctx.selection.probe_answer) {
         return;
     }
     seen_version_ = ctx.snapshot.version;
@@ -96,6 +104,7 @@ void ProbePanel::refresh(ui::Context& ctx) {
     if (now != run_) {
         if (run_ && now && run_->id != now->id) {
             filter_chosen_ = false;  // its models and questions are others
+            disagreed_ = consensus_ = false;
         }
         run_ = std::move(now);
         statistics_ = run_ ? read_statistics(run_->statistics) : ProbeStatistics();
@@ -106,6 +115,7 @@ void ProbePanel::refresh(ui::Context& ctx) {
         filter_chosen_ = !run_->models.empty();
     }
     collect_answers(ctx);
+    show_wanted_answer(ctx);
     if (const client::CommandResult* started = ui::take_answer(ctx, starting_)) {
         if (started->state != client::CommandResult::State::done) {
             problem_ =
@@ -327,6 +337,7 @@ std::string ProbePanel::side_title(const ui::Context& ctx, const ProbeSide& side
 void ProbePanel::draw(ui::Context& ctx) {
     refresh(ctx);
     draw_settings(ctx);
+    watch(ctx);
     if (!problem_.empty() &&
         ui::banner(ctx, ui::Tone::error, ctx.text.message(problem_), ctx.text.label("probe.dismiss"))) {
         problem_ = {};
@@ -463,6 +474,24 @@ void ProbePanel::draw_settings(ui::Context& ctx) {
     ask_plan(ctx);
 }
 
+/// Each finished edit of a setting is a step that can be taken back.
+void ProbePanel::watch(ui::Context& ctx) {
+    json state = {{"set", set_},   {"model", models_}, {"draws", draws_}, {"max_tokens", max_tokens_},
+                  {"chat", chat_}, {"system", system_}};
+    const auto name = [](const ui::Language& text, const std::string& place) {
+        return std::string(text("undo.form." + place.substr(1, place.find('/', 1) - 1)));
+    };
+    watch_.follow(ctx, std::move(state), name, [this](ui::Context&, const json& now) {
+        set_ = now.at("set");
+        models_ = now.at("model");
+        draws_ = now.at("draws");
+        max_tokens_ = now.at("max_tokens");
+        chat_ = now.at("chat");
+        system_ = now.at("system");
+        chosen_ = true;
+    });
+}
+
 /// Asks the node once per plan what difference it could show; asked before a run, so that nobody learns it too late.
 void ProbePanel::ask_plan(ui::Context& ctx) {
     const std::size_t items = items_in_set(ctx);
@@ -555,6 +584,7 @@ void ProbePanel::draw_run_bar(ui::Context& ctx) {
 }
 
 void ProbePanel::draw_run_buttons(ui::Context& ctx) {
+    merge_.draw_button(ctx);
     const auto next = [](const char* label) {
         ui::flow(ui::button_width(label));
         return ui::button(label);
@@ -622,6 +652,7 @@ void ProbePanel::draw_topic(ui::Context& ctx, const std::string& group, const st
         ui::text_elided(name, ImGui::GetContentRegionAvail().x);
         if (picked) {
             filter_ = {item.group, item.topic, item.id, "", ""};
+            disagreed_ = false;
             filter_chosen_ = true;
             collect_answers(ctx);
         }
@@ -655,6 +686,10 @@ bool can_cancel(const ui::Context& ctx) {
     return ctx.connected() && run && !protocol::ended(run->state);
 }
 
+bool can_merge(const ui::Context& ctx) {
+    return ctx.connected() && ctx.snapshot.link.address.empty() && !ctx.snapshot.probes.empty();
+}
+
 bool has_answers(const ui::Context& ctx) {
     const auto run = run_or_newest(ctx.snapshot.probes, ctx.selection.probe_run);
     return run && !run->draws.empty();
@@ -671,9 +706,12 @@ ui::PanelDescription describe_probe() {
         .stands = {{"training", Place::upper, 2},
                    {"compare", Place::whole, 2},
                    {"probe", Place::whole, 2, Show::front}},
-        .commands = {{.key = "probes.start", .menu = {"menu.probes", 0}, .available = can_start, .opens = true},
-                     {.key = "probes.pause", .menu = {"menu.probes", 0}, .available = can_pause},
-                     {.key = "probes.cancel", .menu = {"menu.probes", 0}, .available = can_cancel}}};
+        .commands = {
+            {.key = "probes.start", .menu = {"menu.probes", 0}, .available = can_start, .opens = true},
+            {.key = "probes.pause", .menu = {"menu.probes", 0}, .available = can_pause},
+            {.key = "probes.cancel", .menu = {"menu.probes", 0}, .available = can_cancel},
+            {.key = "probes.merge", .menu = {"menu.probes", 2}, .available = can_merge, .opens = true},
+            {.key = "probes.merge_folder", .menu = {"menu.probes", 2}, .available = can_merge, .opens = true}}};
     for (std::string& action : ProbePanel::answer_actions()) {
         description.commands.push_back(
             {.key = std::move(action), .menu = {"menu.probes", 1}, .available = has_answers, .while_open = true});

@@ -11,10 +11,12 @@
 #include <vector>
 
 #include "panels/answers/answer_text.hpp"
+#include "panels/answers/probe_merge.hpp"
 #include "panels/answers/probe_statistics.hpp"
 #include "panels/ui/knob.hpp"
 #include "panels/ui/panel.hpp"
 #include "panels/ui/text_view.hpp"
+#include "panels/ui/undo.hpp"
 
 namespace moescope::panels {
 
@@ -23,8 +25,11 @@ class ProbePanel : public ui::Panel {
     /// The settings.
     void take_over(ui::Panel& before) override;
     void draw(ui::Context& context) override;
+    void draw_above(ui::Context& context) override { merge_.draw(context); }
     /// probes.start, probes.pause (pauses, resumes, goes on with a run that had ended early), probes.cancel,
-    /// probes.max_tokens=N, probes.coder=NAME; for the answer on show probes.label.<delivery or 0 to 4>,
+    /// probes.max_tokens=N, probes.coder=NAME, probes.merge, probes.merge_folder, probes.merge=PATH,
+    /// probes.disagreements (shows those answers), probes.consensus (labels from then on are what coders agreed on, or
+    /// no longer); for the answer on show probes.label.<delivery or 0 to 4>,
     /// probes.label.undo, probes.next_answer, probes.previous_answer.
     bool act(const std::string& action, ui::Context& context) override;
     /// The actions of the answer on show, in the order of their menu.
@@ -53,6 +58,7 @@ class ProbePanel : public ui::Panel {
     void cancel(ui::Context& ctx);
     bool active() const;
     void ask_plan(ui::Context& ctx);
+    void watch(ui::Context& ctx);
     void draw_settings(ui::Context& ctx);
     void draw_run_bar(ui::Context& ctx);
     void draw_run_buttons(ui::Context& ctx);
@@ -76,6 +82,8 @@ class ProbePanel : public ui::Panel {
     std::string test_title(const ui::Context& ctx, const ProbeTest& test) const;
     void draw_tests(ui::Context& ctx);
     void draw_contrasts(ui::Context& ctx);
+    void draw_agreement(ui::Context& ctx);
+    void show_disagreements(ui::Context& ctx);
 
     // probe_answers.cpp: the answers behind a cell, their labels
     void draw_answers(ui::Context& ctx);
@@ -89,11 +97,19 @@ class ProbePanel : public ui::Panel {
     void draw_answer(ui::Context& ctx, const history::ProbeDraw& draw);
     void draw_routing_button(ui::Context& ctx, const history::ProbeDraw& draw);
     void draw_labels(ui::Context& ctx, const history::ProbeDraw& draw);
+    void draw_codings(ui::Context& ctx, const history::ProbeDraw& draw);
     void take_keys(ui::Context& ctx, const history::ProbeDraw& draw);
-    void label(ui::Context& ctx, const history::ProbeDraw& draw, const char* field, const std::string& value);
+    struct FieldLabel {
+        const char* field = "";
+        std::string value;  ///< empty: the person's label is taken back
+    };
+    void label(ui::Context& ctx, const history::ProbeDraw& draw, const std::vector<FieldLabel>& labels);
+    void show_wanted_answer(ui::Context& ctx);
     void label_level(ui::Context& ctx, const history::ProbeDraw& draw, const std::string& level);
     void take_back(ui::Context& ctx, const history::ProbeDraw& draw);
 
+    ui::FieldWatch watch_;  ///< of the settings
+    MergeForm merge_;
     std::uint64_t seen_version_ = ~std::uint64_t{0};
     std::string seen_language_;
     std::shared_ptr<const history::ProbeRun> run_;  ///< on show
@@ -120,6 +136,8 @@ class ProbePanel : public ui::Panel {
     int measure_ = 0;
     Filter filter_{"state", "", "", "", ""};
     bool filter_chosen_ = false;
+    bool disagreed_ = false;  ///< only answers that coders have labelled differently, whatever the filter
+    bool consensus_ = false;  ///< labels that are given now are what coders agreed on
     std::vector<std::shared_ptr<const history::ProbeDraw>> answers_;  ///< those that fit the filter
     std::string answers_title_, answers_language_;                    ///< what they have in common
     std::uint64_t answer_ = 0;                                        ///< seq of the answer on show

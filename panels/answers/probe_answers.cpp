@@ -4,6 +4,8 @@
 #include <fmt/format.h>
 #include <imgui.h>
 #include <imgui_stdlib.h>
+#include <iterator>
+#include <utility>
 
 #include "nodes/history/checkpoint_name.hpp"
 #include "panels/answers/probe.hpp"
@@ -11,8 +13,10 @@
 #include "panels/routing/shown_routing.hpp"
 #include "panels/ui/answer_end.hpp"
 #include "panels/ui/field_label.hpp"
+#include "panels/ui/notes.hpp"
 #include "panels/ui/question.hpp"
 #include "panels/ui/text_layout.hpp"
+#include "panels/ui/undo.hpp"
 #include "panels/ui/widgets.hpp"
 
 namespace moescope::panels {
@@ -64,8 +68,25 @@ std::string label_text(const ui::Context& ctx, const std::string& delivery, int 
                      {{"delivery", name}, {"engagement", ctx.text("probe.engagement." + std::to_string(engagement))}});
 }
 
+history::NotePlace note_place(std::uint32_t run, const ProbeDraw& draw) {
+    return {.kind = history::NotePlace::Kind::answer,
+            .run = run,
+            .item = draw.item,
+            .model = draw.model,
+            .language = draw.language,
+            .draw = draw.draw};
+}
+
 bool fits(const std::string& wanted, const std::string& value) {
     return wanted.empty() || wanted == value;
+}
+
+/// The session's own label of a field, or what coders agreed on.
+const ProbeDraw::Said& said_in(const ProbeDraw& draw, std::string_view field, bool consensus) {
+    if (field == "delivery") {
+        return consensus ? draw.agreed_delivery : draw.said_delivery;
+    }
+    return consensus ? draw.agreed_engagement : draw.said_engagement;
 }
 
 }  // namespace
@@ -73,6 +94,16 @@ bool fits(const std::string& wanted, const std::string& value) {
 void ProbePanel::collect_answers(const ui::Context& ctx) {
     answers_.clear();
     if (!run_) {
+        return;
+    }
+    if (disagreed_) {
+        answers_title_ = ctx.text("probe.disagreements");
+        answers_language_.clear();
+        std::copy_if(run_->draws.begin(), run_->draws.end(), std::back_inserter(answers_),
+                     [](const auto& draw) { return draw->disagreed; });
+        if (answer_index() == answers_.size()) {
+            answer_ = answers_.empty() ? 0 : answers_.front()->seq;
+        }
         return;
     }
     answers_title_ = filter_.topic.empty() ? ctx.text("probe.group." + filter_.group) : topic_title(ctx, filter_.topic);
@@ -90,6 +121,23 @@ void ProbePanel::collect_answers(const ui::Context& ctx) {
     }
     if (answer_index() == answers_.size()) {
         answer_ = answers_.empty() ? 0 : answers_.front()->seq;
+    }
+}
+
+void ProbePanel::show_wanted_answer(ui::Context& ctx) {
+    const std::optional<history::NotePlace> wanted = std::exchange(ctx.selection.probe_answer, std::nullopt);
+    if (!wanted || !run_ || run_->id != wanted->run) {
+        return;
+    }
+    for (const auto& draw : run_->draws) {
+        if (note_place(run_->id, *draw) == *wanted) {
+            filter_ = {draw->group, "", draw->item, draw->model, draw->language};
+            filter_chosen_ = true;
+            answer_ = draw->seq;
+            show_answer_ = true;
+            collect_answers(ctx);
+            return;
+        }
     }
 }
 
@@ -166,7 +214,7 @@ bool ProbePanel::act_on_answer(const std::string& action, ui::Context& ctx) {
     if (level) {
         label_level(ctx, *draw, value);
     } else if (delivery) {
-        label(ctx, *draw, "delivery", value);
+        label(ctx, *draw, {{"delivery", value}});
     } else {
         take_back(ctx, *draw);
     }
@@ -219,6 +267,9 @@ void ProbePanel::draw_answer_row(ui::Context& ctx, const ProbeDraw& draw, bool r
         name += " #" + std::to_string(draw.draw + 1);
     }
     std::string label = label_text(ctx, draw.delivery, draw.engagement);
+    if (!ui::notes_on(ctx.snapshot, note_place(run_->id, draw)).empty()) {
+        label = std::string(ui::icon::note) + " " + label;
+    }
     if (draw.labelled_by_person) {
         label = std::string(ui::icon::user) + " " + label;
     }
@@ -313,7 +364,7 @@ void ProbePanel::draw_labels(ui::Context& ctx, const ProbeDraw& draw) {
         const std::string name = key.delivery;
         if (choice(with_key(ctx.text("probe.delivery." + name), key.letter) + "###f1." + name,
                    &key == kDeliveries.begin(), draw.delivery == name, key.letter)) {
-            this->label(ctx, draw, "delivery", name);
+            this->label(ctx, draw, {{"delivery", name}});
         }
     }
     title("probe.f2");
@@ -333,22 +384,44 @@ void ProbePanel::draw_labels(ui::Context& ctx, const ProbeDraw& draw) {
     ImGui::SetNextItemWidth(4 * ctx.em);
     ImGui::InputText("###probe.coder", &ctx.coder);
     ui::tooltip(ctx.text("probe.coder_help"));
+    ui::flow(ui::note_button_width());
+    ui::note_button(ctx, "note", note_place(run_->id, draw));
+    draw_codings(ctx, draw);
     if (draw.labelled_by_person) {
         const std::string rule = label_text(ctx, draw.rule_delivery, draw.rule_engagement);
         const std::string undo = with_key(ctx.text("probe.undo"), kUndoKey) + "###probe.undo";
-        ui::flow(ui::button_width(undo.c_str()));
-        if (ui::button(undo.c_str())) {
-            take_back(ctx, draw);
+        if (draw.own_label || draw.consensus) {
+            ui::flow(ui::button_width(undo.c_str()));
+            if (ui::button(undo.c_str())) {
+                take_back(ctx, draw);
+            }
+            ui::command_tooltip(ctx, ctx.text("probe.undo.help"), "probes.label.undo");
         }
-        ui::command_tooltip(ctx, ctx.text("probe.undo.help"), "probes.label.undo");
         ui::text_wrapped(std::string(ui::icon::user) + " " +
-                             ctx.text.format(draw.coder.empty() ? "probe.by_person" : "probe.by_coder",
+                             ctx.text.format(draw.consensus       ? "probe.by_consensus"
+                                             : draw.coder.empty() ? "probe.by_person"
+                                                                  : "probe.by_coder",
                                              {{"coder", draw.coder}, {"rule", rule}}),
                          ctx.theme.text);
     } else {
         ui::text_wrapped(ctx.text.format("probe.by_rule", {{"rule", ctx.text.message(draw.rule)}}), ctx.theme.text);
     }
     ImGui::PopStyleVar();
+}
+
+/// Who says what, where more than one has coded the answer; and whether labels are given for all of them now.
+void ProbePanel::draw_codings(ui::Context& ctx, const ProbeDraw& draw) {
+    if (draw.codings.size() < 2 && !draw.consensus && !consensus_) {
+        return;
+    }
+    for (const history::ProbeCoding& coding : draw.codings) {
+        ui::text_wrapped(
+            ctx.text.format("probe.coding", {{"coder", coding.coder.empty() ? ctx.text("probe.no_name") : coding.coder},
+                                             {"label", label_text(ctx, coding.delivery, coding.engagement)}}),
+            draw.disagreed ? ctx.theme.warning : ctx.theme.text_dim);
+    }
+    ImGui::Checkbox(ctx.text.label("probe.consensus"), &consensus_);
+    ui::tooltip(ctx.text("probe.consensus.help"));
 }
 
 void ProbePanel::take_keys(ui::Context& ctx, const ProbeDraw& draw) {
@@ -364,7 +437,7 @@ void ProbePanel::take_keys(ui::Context& ctx, const ProbeDraw& draw) {
     };
     for (const DeliveryKey& key : kDeliveries) {
         if (ImGui::IsKeyPressed(letter_key(key.letter), false)) {
-            label(ctx, draw, "delivery", key.delivery);
+            label(ctx, draw, {{"delivery", key.delivery}});
         }
     }
     for (int level = 0; level < kLevels; ++level) {
@@ -372,7 +445,7 @@ void ProbePanel::take_keys(ui::Context& ctx, const ProbeDraw& draw) {
             label_level(ctx, draw, std::to_string(level));
         }
     }
-    if (draw.labelled_by_person && ImGui::IsKeyPressed(letter_key(kUndoKey), false)) {
+    if ((draw.own_label || draw.consensus) && ImGui::IsKeyPressed(letter_key(kUndoKey), false)) {
         take_back(ctx, draw);
     }
     if (ImGui::IsKeyPressed(ImGuiKey_PageDown)) {
@@ -384,29 +457,89 @@ void ProbePanel::take_keys(ui::Context& ctx, const ProbeDraw& draw) {
 }
 
 void ProbePanel::take_back(ui::Context& ctx, const ProbeDraw& draw) {
-    label(ctx, draw, "delivery", "");
-    label(ctx, draw, "engagement", "");
+    // What is in force goes, whatever is to be labelled next.
+    const bool wanted = std::exchange(consensus_, draw.consensus);
+    label(ctx, draw, {{"delivery", ""}, {"engagement", ""}});
+    consensus_ = wanted;
 }
 
 /// An F2 says that there is an answer to judge, or that it declines; an F1 that says something else would put it out of
 /// force.
 void ProbePanel::label_level(ui::Context& ctx, const ProbeDraw& draw, const std::string& level) {
     const std::string delivery = level != "0" ? "answered" : draw.delivery == "answered" ? "answered" : "refused";
-    if (delivery != draw.delivery) {
-        label(ctx, draw, "delivery", delivery);
+    std::vector<FieldLabel> labels;
+    if (delivery != draw.delivery || consensus_) {
+        labels.push_back({"delivery", delivery});
     }
-    label(ctx, draw, "engagement", level);
+    labels.push_back({"engagement", level});
+    label(ctx, draw, labels);
 }
 
-void ProbePanel::label(ui::Context& ctx, const ProbeDraw& draw, const char* field, const std::string& value) {
-    ctx.client.send("probe.label", {{"run", run_->id},
-                                    {"item", draw.item},
-                                    {"model", draw.model},
-                                    {"language", draw.language},
-                                    {"draw", draw.draw},
-                                    {"field", field},
-                                    {"value", value},
-                                    {"coder", ctx.coder}});
+/// One step to undo, however many fields it labels.
+void ProbePanel::label(ui::Context& ctx, const ProbeDraw& draw, const std::vector<FieldLabel>& labels) {
+    const auto command = [&](const char* field, const std::string& value, const std::string& coder) {
+        ui::CommandEdit::Command made{"probe.label",
+                                      {{"run", run_->id},
+                                       {"item", draw.item},
+                                       {"model", draw.model},
+                                       {"language", draw.language},
+                                       {"draw", draw.draw},
+                                       {"field", field},
+                                       {"value", value},
+                                       {"coder", coder}}};
+        if (consensus_) {  // a node of an earlier version does not know the key
+            made.parameters["consensus"] = true;
+        }
+        return made;
+    };
+    ui::CommandEdit edit;
+    std::vector<client::CommandId> sent;
+    std::vector<std::pair<std::string, std::string>> said;  // before, after; of the fields in their order
+    for (const FieldLabel& one : labels) {
+        const ProbeDraw::Said& before = said_in(draw, one.field, consensus_);
+        const ui::CommandEdit::Command now = command(one.field, one.value, ctx.coder);
+        sent.push_back(ctx.client.send(now.name, now.parameters));
+        // Taken back or done again, it takes the place of exactly what it was: the node compares. Where it was another
+        // coder's, ours goes first, which would stay beside theirs otherwise.
+        const bool of_another = !before.value.empty() && !one.value.empty() && before.coder != ctx.coder;
+        if (of_another) {
+            ui::CommandEdit::Command gone = command(one.field, "", ctx.coder);
+            gone.parameters["was"] = one.value;
+            edit.undo.push_back(std::move(gone));
+        }
+        ui::CommandEdit::Command back = command(one.field, before.value, before.coder), again = now;
+        back.parameters["was"] = of_another ? std::string() : one.value;
+        again.parameters["was"] = before.value;
+        edit.undo.push_back(std::move(back));
+        edit.redo.push_back(std::move(again));
+        said.emplace_back(before.value, one.value);
+    }
+    const bool takes_back =
+        std::all_of(labels.begin(), labels.end(), [](const FieldLabel& one) { return one.value.empty(); });
+    edit.name = [item = draw.item, takes_back](const ui::Language& text) {
+        return text.format(takes_back ? "undo.label.taken_back" : "undo.label", {{"item", in_one_line(item, 40)}});
+    };
+    edit.why_not = [run = run_->id, place = note_place(run_->id, draw), labels, said, consensus = consensus_](
+                       const ui::Context& now, ui::Edit::Way) -> std::string {
+        const auto found = now.snapshot.probes.find(run);
+        if (found == now.snapshot.probes.end()) {
+            return {};
+        }
+        for (const auto& one : found->second->draws) {
+            if (!(note_place(run, *one) == place)) {
+                continue;
+            }
+            for (std::size_t i = 0; i < labels.size(); ++i) {
+                const std::string& value = said_in(*one, labels[i].field, consensus).value;
+                // What was sent a moment ago may not have come back yet.
+                if (value != said[i].first && value != said[i].second) {
+                    return now.text("undo.label.changed");
+                }
+            }
+        }
+        return {};
+    };
+    ctx.shared.get<ui::UndoHistory>().add(ui::make_edit(std::move(edit)), std::move(sent));
 }
 
 }  // namespace moescope::panels

@@ -51,14 +51,14 @@ float table_row_height() {
 bool begin_whole_table(const ui::Context& ctx, const char* id, const TableText& text) {
     constexpr float kLeastName = 9;  // em
     std::vector<float> natural;
-    float sum = 0;
+    std::string own = id;  // a table keeps the widths that it began with: other widths make another table
     for (std::size_t i = 0; i < text.columns.size(); ++i) {
         float width = ImGui::CalcTextSize(ctx.text(text.columns[i])).x;
         for (const std::vector<std::string>& row : text.rows) {
             width = std::max(width, ImGui::CalcTextSize(row[i].c_str()).x);
         }
         natural.push_back(width + 0.3f * ctx.em);
-        sum += natural.back();
+        own += '.' + std::to_string(static_cast<int>(natural.back()));
     }
     const ui::TableFit fit =
         ui::fit_table(natural, cell_space(), kLeastName * ctx.em, ImGui::GetContentRegionAvail().x);
@@ -66,8 +66,6 @@ bool begin_whole_table(const ui::Context& ctx, const char* id, const TableText& 
     for (std::size_t i = 0; i < natural.size(); ++i) {
         columns.push_back({text.columns[i], natural[i] / ctx.em, true});
     }
-    // A table keeps the widths that it began with: other texts make another table.
-    const std::string own = id + std::to_string(static_cast<int>(sum));
     if (!fit.scrolls) {
         columns.front() = {text.columns.front(), 1};
         return ui::begin_table(ctx, own.c_str(), columns);
@@ -113,6 +111,7 @@ void ProbePanel::draw_middle(ui::Context& ctx) {
     draw_matrix(ctx);
     draw_tests(ctx);
     draw_contrasts(ctx);
+    draw_agreement(ctx);
 }
 
 void ProbePanel::draw_matrix(ui::Context& ctx) {
@@ -246,6 +245,7 @@ void ProbePanel::draw_cell(ui::Context& ctx, const ProbeCell* cell, bool total) 
     }
     if (clicked) {
         filter_ = {cell->group, cell->topic, "", cell->model, cell->language};
+        disagreed_ = false;
         filter_chosen_ = true;
         answer_ = 0;
         collect_answers(ctx);
@@ -387,6 +387,69 @@ void ProbePanel::draw_contrasts(ui::Context& ctx) {
         }
     }
     ImGui::EndTable();
+}
+
+void ProbePanel::show_disagreements(ui::Context& ctx) {
+    disagreed_ = true;
+    filter_ = {};
+    filter_chosen_ = true;
+    answer_ = 0;
+    collect_answers(ctx);
+}
+
+/// How far coders agree who have labelled the same answers.
+void ProbePanel::draw_agreement(ui::Context& ctx) {
+    const ProbeAgreement& agreement = statistics_.agreement;
+    if (agreement.answers == 0) {
+        return;
+    }
+    const auto figure = [&](const ProbeFigure& value) {
+        if (!value.estimate) {
+            return std::string("-");
+        }
+        const auto end = [&](const std::optional<double>& one) {
+            return one ? ctx.text.number(*one, 2) : std::string("?");
+        };
+        return ctx.text.number(*value.estimate, 2) + " [" + end(value.low) + ", " + end(value.high) + "]";
+    };
+    const auto name = [&](const std::string& coder) {
+        return coder.empty() ? std::string(ctx.text("probe.no_name")) : coder;
+    };
+    TableText text{{"probe.agreement.who", "probe.agreement.field", "probe.agreement.n", "probe.agreement.alike",
+                    "probe.agreement.figure"},
+                   {}};
+    for (const ProbeAgreement::Field& field : agreement.fields) {
+        const std::string what = ctx.text(field.field == "delivery" ? "probe.agreement.f1" : "probe.agreement.f2");
+        for (const ProbeAgreement::Pair& pair : field.pairs) {
+            text.rows.push_back(
+                {ctx.text.format("probe.agreement.pair", {{"first", name(pair.first)}, {"second", name(pair.second)}}),
+                 what, ctx.text.number(pair.n), percent(ctx, pair.agreed), "\u03ba " + figure(pair.kappa)});
+        }
+        if (agreement.coders > 2 && field.n > 0) {
+            text.rows.push_back(
+                {ctx.text.format("probe.agreement.all", {{"n", ctx.text.number(std::uint64_t{agreement.coders})}}),
+                 what, ctx.text.number(field.n),
+                 percent(ctx, static_cast<double>(field.alike) / static_cast<double>(field.n)),
+                 "\u03b1 " + figure(field.alpha)});
+        }
+    }
+    ui::section(ctx, ctx.text("probe.agreement"), ctx.text("probe.agreement.note"));
+    if (begin_whole_table(ctx, "###probe.agreement", text)) {
+        for (const std::vector<std::string>& row : text.rows) {
+            ImGui::TableNextRow();
+            for (const std::string& cell : row) {
+                ImGui::TableNextColumn();
+                ui::text_elided(cell, ImGui::GetContentRegionAvail().x);
+            }
+        }
+        ImGui::EndTable();
+    }
+    ui::text_wrapped(ctx.text.format("probe.agreement.open", {{"n", ctx.text.number(agreement.disagreements)},
+                                                              {"open", ctx.text.number(agreement.open)}}),
+                     ctx.theme.text);
+    if (ui::button(ctx.text.label("probe.agreement.show"), agreement.disagreements > 0)) {
+        show_disagreements(ctx);
+    }
 }
 
 }  // namespace moescope::panels

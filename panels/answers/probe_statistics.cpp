@@ -95,6 +95,35 @@ ProbeContrast read_contrast(const json& value) {
     return contrast;
 }
 
+ProbeFigure read_figure(const json& value) {
+    return {real(value, "estimate"), real(value, "low"), real(value, "high")};
+}
+
+ProbeAgreement read_agreement(const json& value) {
+    ProbeAgreement agreement;
+    agreement.coders = texts_of(value, "coders").size();
+    agreement.answers = count_of(value, "answers");
+    agreement.disagreements = count_of(value, "disagreements");
+    agreement.open = count_of(value, "open");
+    if (const json& fields = member(value, "fields"); fields.is_array()) {
+        for (const json& one : fields) {
+            ProbeAgreement::Field field{text_of(one, "field"),
+                                        count_of(one, "n"),
+                                        count_of(one, "alike"),
+                                        read_figure(member(one, "alpha")),
+                                        {}};
+            if (const json& pairs = member(one, "pairs"); pairs.is_array()) {
+                for (const json& pair : pairs) {
+                    field.pairs.push_back({text_of(pair, "first"), text_of(pair, "second"), count_of(pair, "n"),
+                                           real(pair, "agreed").value_or(0), read_figure(member(pair, "kappa"))});
+                }
+            }
+            agreement.fields.push_back(std::move(field));
+        }
+    }
+    return agreement;
+}
+
 }  // namespace
 
 const ProbeCell* ProbeStatistics::find(const std::string& group, const std::string& topic, const std::string& model,
@@ -141,6 +170,7 @@ ProbeStatistics read_statistics(const json& value) {
         }
     }
     out.by_person = count_of(member(value, "draws"), "by_person");
+    out.agreement = read_agreement(member(value, "agreement"));
     return out;
 }
 

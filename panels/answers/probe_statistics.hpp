@@ -46,6 +46,28 @@ struct ProbeContrast {
     std::uint64_t n_state = 0, n_mirror = 0;
     bool descriptive_only = false;
 };
+/// A figure that may not be defined, with an interval that may not be known.
+struct ProbeFigure {
+    std::optional<double> estimate, low, high;
+};
+/// How far coders agree; answers 0: no answer was coded by two.
+struct ProbeAgreement {
+    struct Pair {
+        std::string first, second;
+        std::uint64_t n = 0;  ///< answers that both have coded
+        double agreed = 0;    ///< share
+        ProbeFigure kappa;
+    };
+    struct Field {
+        std::string field;  ///< delivery or engagement
+        std::uint64_t n = 0, alike = 0;
+        ProbeFigure alpha;
+        std::vector<Pair> pairs;
+    };
+    std::size_t coders = 0;
+    std::uint64_t answers = 0, disagreements = 0, open = 0;
+    std::vector<Field> fields;
+};
 struct ProbeStatistics {
     std::vector<std::string> models, languages, measures;
     std::map<std::string, std::map<std::string, std::string>> topics;  ///< topic -> language -> title
@@ -56,6 +78,7 @@ struct ProbeStatistics {
     /// Group -> prompts and the smallest difference that they show with this power; none: no difference can be shown.
     std::map<std::string, std::pair<std::uint64_t, std::optional<double>>> detectable;
     std::uint64_t by_person = 0;
+    ProbeAgreement agreement;
 
     const ProbeCell* find(const std::string& group, const std::string& topic, const std::string& model,
                           const std::string& language) const;

@@ -79,8 +79,10 @@ void ExpertLoadPanel::draw(Context& ctx) {
         return;
     }
     follow_steps(ctx.selection, *run);
-    const bool open_menu = draw_load_toolbar(ctx, *run, model_);
-    model_.update(*run, ctx.selection.pinned_step);
+    auto& old_steps = ctx.shared.get<OldSteps>();
+    ShownSteps shown = old_steps.up_to(ctx, *run, ctx.selection.pinned_step, kLoadWindows[model_.window]);
+    const bool open_menu = draw_load_toolbar(ctx, *run, model_, shown);
+    model_.show(*run, std::move(shown.counts));
     const std::vector<ExpertState> states = expert_states(
         ctx.snapshot, *run, ctx.selection.pinned_step ? std::optional(model_.loads().last_step) : std::nullopt);
     draw_views({ctx, *run, model_, states, shown_layer(ctx.selection, *run)}, open_menu);
@@ -89,7 +91,7 @@ void ExpertLoadPanel::draw(Context& ctx) {
 void ExpertLoadPanel::draw_views(const LoadView& view, bool open_menu) {
     const float em = view.ctx.em;
     if (open_menu) {
-        menu_.open({});
+        menu_.open(view, {});
     }
     // In a small place the views keep a size in which they can be read, and the panel scrolls.
     const ImVec2 there = ImGui::GetContentRegionAvail();
@@ -121,7 +123,7 @@ void ExpertLoadPanel::draw_layer(const LoadView& view, float height) const {
     const bool compact = height < 18 * em && width > 17 * em;
     // With little height the difference keeps its bars; the balance of each language is one click away.
     const bool with_numbers = !(compact && difference);
-    const float numbers = with_numbers ? layer_numbers_height(view.ctx, compact) : 0;
+    const float numbers = with_numbers ? layer_numbers_height(view, compact) : 0;
     const float chance = difference ? (width > 26 * em ? 2 : 3) * ImGui::GetTextLineHeightWithSpacing() : 0;
     const float bars = height - numbers - chance;
     if (bars > 3 * em) {

@@ -1,13 +1,18 @@
 #include "panels/experts/expert_menu.hpp"
 
+#include <algorithm>
+#include <cmath>
 #include <fmt/format.h>
 #include <imgui_internal.h>
 #include <nlohmann/json.hpp>
+#include <string_view>
 
 #include "nodes/history/checkpoint_name.hpp"
 #include "nodes/history/run_layers.hpp"
 #include "panels/routing/change_menu.hpp"
+#include "panels/ui/notes.hpp"
 #include "panels/ui/text_layout.hpp"
+#include "panels/ui/undo.hpp"
 #include "panels/ui/widgets.hpp"
 
 namespace moescope::panels {
@@ -22,6 +27,55 @@ const char* why_not(const LoadView& view, ExpertCell cell) {
         return "knobs.ended";
     }
     return cell.layer < history::dense_layers(view.run) ? "load.expert.none" : nullptr;
+}
+
+/// What takes an action back; null for reset: what the expert had learnt is gone.
+const char* opposite(std::string_view action) {
+    return action == "disable"  ? "enable"
+           : action == "enable" ? "disable"
+           : action == "freeze" ? "thaw"
+           : action == "thaw"   ? "freeze"
+                                : nullptr;
+}
+
+void send_action(ui::Context& ctx, std::uint32_t run, ExpertCell cell, const char* action) {
+    const auto command = [&](const char* what) {
+        return ui::CommandEdit::Command{
+            "train.expert", {{"run", run}, {"layer", cell.layer}, {"expert", cell.expert}, {"action", what}}};
+    };
+    const ui::CommandEdit::Command now = command(action);
+    const client::CommandId sent = ctx.client.send(now.name, now.parameters);
+    const char* back = opposite(action);
+    if (back == nullptr) {
+        return;
+    }
+    const bool freezes = std::string_view(action) == "freeze" || std::string_view(action) == "thaw";
+    ui::CommandEdit edit{
+        .name =
+            [action, cell](const ui::Language& text) {
+                return text.format("undo.expert", {{"what", text(std::string("load.expert.") + action)},
+                                                   {"layer", std::to_string(cell.layer)},
+                                                   {"expert", std::to_string(cell.expert)}});
+            },
+        .undo = {command(back)},
+        .redo = {now},
+        .why_not = [run, cell, freezes,
+                    made = std::string_view(action) == "freeze" || std::string_view(action) == "disable"](
+                       const ui::Context& there, ui::Edit::Way way) -> std::string {
+            const auto found = there.snapshot.training.find(run);
+            if (found == there.snapshot.training.end() || !alive(*found->second)) {
+                return there.text("knobs.ended");
+            }
+            const std::vector<ExpertState> states = expert_states(there.snapshot, *found->second);
+            const std::size_t index = cell.layer * static_cast<std::size_t>(found->second->experts) + cell.expert;
+            if (index >= states.size()) {
+                return {};
+            }
+            const bool is = freezes ? states[index].frozen : states[index].disabled;
+            const bool wanted = (way == ui::Edit::Way::redone) == made;  // as it will be
+            return is != wanted ? std::string() : std::string(there.text("undo.expert.changed"));
+        }};
+    ctx.shared.get<ui::UndoHistory>().add(ui::make_edit(std::move(edit)), {sent});
 }
 
 /// The node's refusals come in the status line.
@@ -43,8 +97,7 @@ void draw_actions(const LoadView& view, ExpertCell cell) {
     for (const char* action : {state.disabled ? "enable" : "disable", state.frozen ? "thaw" : "freeze", "reset"}) {
         const std::string key = fmt::format("load.expert.{}", action);
         if (ImGui::MenuItem(ctx.text.label(key), nullptr, false, reason == nullptr)) {
-            ctx.client.send("train.expert",
-                            {{"run", view.run.id}, {"layer", cell.layer}, {"expert", cell.expert}, {"action", action}});
+            send_action(ctx, view.run.id, cell, action);
         }
         ui::tooltip(ctx.text(reason == nullptr ? key + ".help" : reason));
     }
@@ -70,14 +123,19 @@ void draw_saving(const LoadView& view, const ImRect& part) {
 
 }  // namespace
 
-void ExpertMenu::open(std::optional<ExpertCell> cell) {
+void ExpertMenu::open(const LoadView& view, std::optional<ExpertCell> cell) {
     cell_ = cell;
+    // The history has the mouse at a step; everything else shows one.
+    const double pointed = std::floor(view.ctx.selection.hovered_step.value_or(0.0));
+    step_ = view.ctx.selection.hovered_step && pointed >= 0
+                ? std::min(static_cast<std::uint64_t>(pointed), view.run.counts.back()->step)
+                : view.model.loads().last_step;
     ImGui::OpenPopup("menu");
 }
 
 void ExpertMenu::draw(const LoadView& view, std::optional<ExpertCell> hovered) {
     if (ImGui::IsWindowHovered(ImGuiHoveredFlags_ChildWindows) && ImGui::IsMouseReleased(ImGuiMouseButton_Right)) {
-        open(hovered);
+        open(view, hovered);
     }
     const ImRect part = ImGui::GetCurrentWindow()->InnerRect;
     if (!ImGui::BeginPopup("menu")) {
@@ -88,6 +146,8 @@ void ExpertMenu::draw(const LoadView& view, std::optional<ExpertCell> hovered) {
         draw_change_menu(view.ctx, static_cast<int>(cell_->layer), static_cast<int>(cell_->expert),
                          history::to_text({.run = view.run.id}));
     }
+    ui::note_menu(view.ctx, {.kind = history::NotePlace::Kind::step, .run = view.run.id, .step = step_});
+    ImGui::Separator();
     draw_saving(view, part);
     ImGui::EndPopup();
 }

@@ -1,23 +1,46 @@
 #include "panels/experts/layer_numbers.hpp"
 
-#include <array>
+#include <algorithm>
 #include <cmath>
 #include <fmt/format.h>
+#include <optional>
+#include <vector>
 
+#include "panels/ui/plot_tools.hpp"
 #include "panels/ui/text_layout.hpp"
 #include "panels/ui/widgets.hpp"
 
 namespace moescope::panels {
 namespace {
 
-constexpr std::size_t kNumbers = 6;
+constexpr std::size_t kNumbers = 6;  // that every run has
 
 struct Number {
     const char* key;
     std::string here, other;
 };
 
-std::array<Number, kNumbers> numbers_of(const LoadView& view) {
+/// Runs in eight bits have a number more.
+std::size_t count_of(const LoadView& view) {
+    const bool errors = !view.run.expert_errors.empty() && !view.model.is_difference();
+    return kNumbers + (errors ? 1 : 0);
+}
+
+/// Of the latest step that measured it, in percent.
+Number error_of(const LoadView& view) {
+    const auto step = static_cast<double>(view.run.expert_errors_step);
+    const std::vector<float>& errors = view.run.expert_errors;
+    const std::size_t at = view.layer * (errors.size() / std::max<std::size_t>(1, view.run.layers));
+    const double here = at < errors.size() ? static_cast<double>(errors[at]) : std::nan("");
+    const std::optional<std::size_t> row = value_at(view.run.step, step, 0);
+    const double all = row ? view.run[&base::StepValues::expert_output_error][*row] : std::nan("");
+    const auto shown = [&](double value) {
+        return std::isnan(value) ? std::string("-") : view.ctx.text.number(value, 3) + " %";
+    };
+    return {"metric.expert_error", shown(here), shown(all)};
+}
+
+std::vector<Number> numbers_of(const LoadView& view) {
     const LoadModel::Balance balance =
         view.model.balance(view.run, view.layer, !view.ctx.selection.pinned_step.has_value());
     const auto& [here, other, entropy, entropy_mean] = balance;
@@ -27,12 +50,16 @@ std::array<Number, kNumbers> numbers_of(const LoadView& view) {
     const auto dead = [&](const routing::LoadMetrics& metrics) {
         return std::isnan(metrics.max_violation) ? std::string("-") : view.ctx.text.number(std::uint64_t{metrics.dead});
     };
-    return {{{"metric.max_violation", shown(here.max_violation), shown(other.max_violation)},
-             {"metric.variation", shown(here.variation), shown(other.variation)},
-             {"metric.entropy", shown(here.entropy), shown(other.entropy)},
-             {"metric.gini", shown(here.gini), shown(other.gini)},
-             {"metric.dead", dead(here), dead(other)},
-             {"metric.router_entropy", shown(entropy), shown(entropy_mean)}}};
+    std::vector<Number> numbers = {{"metric.max_violation", shown(here.max_violation), shown(other.max_violation)},
+                                   {"metric.variation", shown(here.variation), shown(other.variation)},
+                                   {"metric.entropy", shown(here.entropy), shown(other.entropy)},
+                                   {"metric.gini", shown(here.gini), shown(other.gini)},
+                                   {"metric.dead", dead(here), dead(other)},
+                                   {"metric.router_entropy", shown(entropy), shown(entropy_mean)}};
+    if (count_of(view) > kNumbers) {
+        numbers.push_back(error_of(view));
+    }
+    return numbers;
 }
 
 void draw_head(const LoadView& view) {
@@ -56,7 +83,8 @@ void draw_rows(const LoadView& view, bool compact) {
         if (!compact || drawn++ % 2 == 0) {
             ImGui::TableNextRow();
         }
-        std::string help = ctx.text(fmt::format("{}.help", number.key));
+        std::string help = ctx.text.format(fmt::format("{}.help", number.key),
+                                           {{"step", ctx.text.number(view.run.expert_errors_step)}});
         if (compact) {
             help += "\n" + ctx.text.format("load.numbers.all", {{"value", number.other}});
         }
@@ -87,9 +115,10 @@ void draw_layer_numbers(const LoadView& view, bool compact) {
     ImGui::PopStyleVar();
 }
 
-float layer_numbers_height(const ui::Context& ctx, bool compact) {
+float layer_numbers_height(const LoadView& view, bool compact) {
     const float row = ImGui::GetTextLineHeight() + 2 * ImGui::GetStyle().CellPadding.y;
-    return row * static_cast<float>(compact ? kNumbers / 2 : kNumbers + 1) + 0.4f * ctx.em;
+    const std::size_t numbers = count_of(view);
+    return row * static_cast<float>(compact ? (numbers + 1) / 2 : numbers + 1) + 0.4f * view.ctx.em;
 }
 
 void draw_chance(const LoadView& view) {

@@ -107,21 +107,32 @@ CellValue cell_value(LoadMode mode, const ByLanguage& count, const ByLanguage& t
 
 bool LoadWindow::update(const TrainingRun& run, std::optional<std::uint64_t> pinned, std::size_t steps) {
     const std::size_t last = shown_index(run, pinned);
-    const Key key{run.id, run.counts[last]->step, run.counts.size(), steps};
-    if (key == key_) {
+    const auto newest = run.counts.begin() + static_cast<std::ptrdiff_t>(last) + 1;
+    return show(run, {newest - static_cast<std::ptrdiff_t>(std::min(steps, last + 1)), newest});
+}
+
+bool LoadWindow::show(const TrainingRun& run, std::vector<history::LoadSums::Step> steps) {
+    if (run.id == run_ && steps == shown_) {
         return false;
     }
-    if (key.run != key_.run) {
+    if (run.id != run_) {
         sums_.clear();
     }
-    key_ = key;
-    const auto newest = run.counts.begin() + static_cast<std::ptrdiff_t>(last) + 1;
-    sums_.update({newest - static_cast<std::ptrdiff_t>(std::min(steps, last + 1)), newest}, run.layers, run.experts);
+    run_ = run.id;
+    shown_ = steps;
+    sums_.update(std::move(steps), run.layers, run.experts);
     return true;
 }
 
 void LoadModel::update(const TrainingRun& run, std::optional<std::uint64_t> pinned) {
-    const bool moved = window_.update(run, pinned, kLoadWindows[window]);
+    refresh(window_.update(run, pinned, kLoadWindows[window]));
+}
+
+void LoadModel::show(const TrainingRun& run, std::vector<history::LoadSums::Step> steps) {
+    refresh(window_.show(run, std::move(steps)));
+}
+
+void LoadModel::refresh(bool moved) {
     if (moved || mode != cells_mode_) {
         cells_mode_ = mode;
         fill_cells();

@@ -44,18 +44,15 @@ class LoadWindow {
     /// Sums the `steps` latest of the steps up to the one on show, fewer where no more are kept. The run must have
     /// counts, layers and experts. Works only when the run, the step or `steps` is another; true then.
     bool update(const history::TrainingRun& run, std::optional<std::uint64_t> pinned, std::size_t steps);
+    /// The same of these steps, oldest first: not empty, and none of them null.
+    bool show(const history::TrainingRun& run, std::vector<history::LoadSums::Step> steps);
     const history::Loads& loads() const { return sums_.loads(); }
     const std::vector<history::LoadSums::Step>& steps() const { return sums_.steps(); }  ///< those, oldest first
 
  private:
-    struct Key {
-        std::uint32_t run = 0;
-        std::uint64_t step = 0;
-        std::size_t size = 0, steps = 0;
-        bool operator==(const Key&) const = default;
-    };
     history::LoadSums sums_;
-    Key key_;
+    std::uint32_t run_ = 0;
+    std::vector<history::LoadSums::Step> shown_;
 };
 
 class LoadModel {
@@ -84,6 +81,8 @@ class LoadModel {
     /// Once a frame, before the rest is asked. The run must have counts, layers and experts. Works only when the step,
     /// the run, the mode or the window has changed.
     void update(const history::TrainingRun& run, std::optional<std::uint64_t> pinned);
+    /// The same of these steps, see LoadWindow.
+    void show(const history::TrainingRun& run, std::vector<history::LoadSums::Step> steps);
 
     const history::Loads& loads() const { return window_.loads(); }
     const Cells& cells() const { return cells_; }
@@ -126,6 +125,7 @@ class LoadModel {
     Scale& now() { return is_difference() ? difference_scale_ : share_scale_; }
     const Scale& now() const { return is_difference() ? difference_scale_ : share_scale_; }
     std::vector<double> layer_load(std::size_t layer, LoadMode mode) const;
+    void refresh(bool moved);
     void fill_cells();
     void raise_scale();
     double wanted_scale() const;

@@ -68,20 +68,25 @@ float shown_step_width(const ui::Context& ctx) {
     return ImGui::CalcTextSize(ctx.text("load.step.live")).x + 4 * ctx.em;
 }
 
-void draw_shown_step(ui::Context& ctx, const TrainingRun& run) {
+void draw_shown_step(ui::Context& ctx, const TrainingRun& run, const ShownSteps& shown) {
+    using State = ShownSteps::State;
     const ui::Language& text = ctx.text;
     ImGui::AlignTextToFramePadding();
-    const std::string step = text.number(run.counts[shown_index(run, ctx.selection.pinned_step)]->step);
+    const std::string step = text.number(shown.counts.back()->step);
     if (ctx.selection.pinned_step) {
+        const std::string key = shown.state == State::coming    ? "load.step.coming"
+                                : shown.state == State::nearest ? "load.step.nearest"
+                                                                : "load.step.pinned";
         ui::text_colored(ctx.theme.accent,
-                         std::string(ui::icon::pin) + " " + text.format("load.step.pinned", {{"step", step}}));
-        ui::tooltip(text("load.step.pinned.help"));
+                         std::string(ui::icon::pin) + " " +
+                             text.format(key, {{"step", step}, {"wanted", text.number(*ctx.selection.pinned_step)}}));
+        ui::tooltip(text(key + ".help"));
         ImGui::SameLine();
-        const std::string key = alive(run) ? "load.live" : "load.last";
-        if (ImGui::Button(text.label(key))) {
+        const std::string live = alive(run) ? "load.live" : "load.last";
+        if (ImGui::Button(text.label(live))) {
             ctx.run("load.live");
         }
-        ui::command_tooltip(ctx, text(key + ".help"), "load.live");
+        ui::command_tooltip(ctx, text(live + ".help"), "load.live");
     } else {
         const std::string key = alive(run) ? "load.step.live" : "load.step.last";
         ui::text_dim(ctx, text.format(key, {{"step", step}}));
@@ -135,7 +140,7 @@ void draw_window_choice(const ui::Context& ctx, std::size_t& window) {
     ui::tooltip(text("load.window.help"));
 }
 
-bool draw_load_toolbar(ui::Context& ctx, const TrainingRun& run, LoadModel& model) {
+bool draw_load_toolbar(ui::Context& ctx, const TrainingRun& run, LoadModel& model, const ShownSteps& shown) {
     const ui::Language& text = ctx.text;
     const float right = ImGui::GetCursorScreenPos().x + ImGui::GetContentRegionAvail().x;
     const auto flow = [&](float width) {
@@ -157,7 +162,7 @@ bool draw_load_toolbar(ui::Context& ctx, const TrainingRun& run, LoadModel& mode
     const bool open = ImGui::Button(menu);
     ui::tooltip(text("load.menu.help"));
     flow(shown_step_width(ctx));
-    draw_shown_step(ctx, run);
+    draw_shown_step(ctx, run, shown);
     return open;
 }
 

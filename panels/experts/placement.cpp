@@ -53,11 +53,11 @@ class PlacementPanel final : public ui::Panel {
     };
 
     PlacementOrder order_of(const TrainingRun& run) const;
-    void draw_toolbar(Context& ctx, const TrainingRun& run);
+    void draw_toolbar(Context& ctx, const TrainingRun& run, const ShownSteps& shown);
     std::optional<std::size_t> draw_number(Context& ctx, const char* key, std::size_t value, std::size_t least,
                                            std::size_t most);
     bool draw_problem(const Context& ctx, const TrainingRun& run);
-    void update(Context& ctx, const TrainingRun& run);
+    void update(Context& ctx, const TrainingRun& run, ShownSteps shown);
     void draw_sentences(const Context& ctx, const TrainingRun& run, const PlacementShown& shown) const;
     void draw_views(Context& ctx, const TrainingRun& run, const PlacementShown& shown);
     void draw_charts(Context& ctx, const TrainingRun& run, const PlacementShown& shown, ImVec2 size, bool beside);
@@ -104,7 +104,7 @@ std::optional<std::size_t> PlacementPanel::draw_number(Context& ctx, const char*
     return changed ? std::optional(static_cast<std::size_t>(now)) : std::nullopt;
 }
 
-void PlacementPanel::draw_toolbar(Context& ctx, const TrainingRun& run) {
+void PlacementPanel::draw_toolbar(Context& ctx, const TrainingRun& run, const ShownSteps& shown) {
     const PlacementOrder order = order_of(run);
     draw_layer_choice(ctx, run, "placement.layer.help");
     ui::flow(window_choice_width(ctx));
@@ -128,7 +128,7 @@ void PlacementPanel::draw_toolbar(Context& ctx, const TrainingRun& run) {
     }
     ui::command_tooltip(ctx, ctx.text("placement.copy.help"), "placement.copy");
     ui::flow(shown_step_width(ctx));
-    draw_shown_step(ctx, run);
+    draw_shown_step(ctx, run, shown);
     for (const auto& [key, number_state] : fields_) {
         if (!number_state.error.empty()) {
             ui::text_wrapped(ctx.text(key) + (ctx.text("common.colon") + number_state.error), ctx.theme.error);
@@ -152,8 +152,8 @@ bool PlacementPanel::draw_problem(const Context& ctx, const TrainingRun& run) {
     return true;
 }
 
-void PlacementPanel::update(Context& ctx, const TrainingRun& run) {
-    const bool moved = loads_.update(run, ctx.selection.pinned_step, kLoadWindows[choice_.window]);
+void PlacementPanel::update(Context& ctx, const TrainingRun& run, ShownSteps shown) {
+    const bool moved = loads_.show(run, std::move(shown.counts));
     const PlacementOrder order = order_of(run);
     const std::size_t layer = shown_layer(ctx.selection, run);
     if (request_ && request_->run != run.id) {
@@ -270,14 +270,16 @@ void PlacementPanel::draw(Context& ctx) {
                         run == nullptr && ctx.connected() ? "training.run.start" : nullptr, "run.start");
         return;
     }
-    draw_toolbar(ctx, *run);
+    auto& old_steps = ctx.shared.get<OldSteps>();
+    ShownSteps shown_steps = old_steps.up_to(ctx, *run, ctx.selection.pinned_step, kLoadWindows[choice_.window]);
+    draw_toolbar(ctx, *run, shown_steps);
     if (draw_problem(ctx, *run)) {
         if (shown_.shown()) {
             shown_.clear();  // nothing of what was chosen before is copied now
         }
         return;
     }
-    update(ctx, *run);
+    update(ctx, *run, std::move(shown_steps));
     if (!shown_.problem().empty()) {
         ui::banner(ctx, ui::Tone::error, ctx.text.message(shown_.problem()));
         return;
@@ -319,7 +321,7 @@ bool PlacementPanel::act(const std::string& action, Context& ctx) {
 ui::PanelDescription describe_placement() {
     return {.key = "placement",
             .make = ui::make_panel<PlacementPanel>,
-            .stands = {{"training", ui::Place::lower, 4}},
+            .stands = {{"training", ui::Place::lower, 5}},
             .commands = {{.key = "placement.copy",
                           .menu = {"menu.experts", 3},
                           .available = [](const Context& ctx) { return has_load(selected_run(ctx)); },

@@ -116,13 +116,22 @@ void RanksPanel::draw_toolbar(Context& ctx, const TrainingRun& run) {
     draw_window_choice(ctx, window_);
     if (!run.counts.empty()) {
         ui::flow(shown_step_width(ctx));
-        draw_shown_step(ctx, run);
+        draw_shown_step(ctx, run, ctx.shared.get<OldSteps>().up_to(ctx, run, ctx.selection.pinned_step, 1));
     }
 }
 
 void RanksPanel::update(Context& ctx, const TrainingRun& run) {
-    Request now{run.id, latest_ranks(run, ctx.selection.pinned_step, kLoadWindows[window_]),
-                chosen_layer(ctx.selection, run), run.experts};
+    const std::optional<std::uint64_t> position = ctx.selection.pinned_step;
+    Request now{run.id, latest_ranks(run, position, kLoadWindows[window_]), chosen_layer(ctx.selection, run),
+                run.experts};
+    if (position && *position < run.ranks.front()->step) {
+        // Of one step alone: those before it are held no more.
+        const std::optional<std::size_t> row = row_up_to(run, *position);
+        if (auto record =
+                row ? ctx.shared.get<OldSteps>().ranks_at(run, static_cast<std::uint64_t>(run.step[*row])) : nullptr) {
+            now.records = {std::move(record)};
+        }
+    }
     if (request_ && request_->run != run.id) {
         shown_.clear();
     }
@@ -289,7 +298,7 @@ ui::PanelDescription describe_ranks() {
     return {
         .key = "ranks",
         .make = ui::make_panel<RanksPanel>,
-        .stands = {{"training", ui::Place::lower, 5}},
+        .stands = {{"training", ui::Place::lower, 6}},
         .commands = {
             {.key = "ranks.all_layers",
              .menu = {"menu.experts", 3, 1},

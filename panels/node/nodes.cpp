@@ -223,6 +223,10 @@ std::string NodesPanel::device_text(const ui::Context& ctx, const protocol::Devi
     if (!device.usable()) {
         line(std::string(ui::icon::warning) + " " +
              ctx.text.format("nodes.device.unusable", {{"why", ctx.text.message(device.why_not)}}));
+    } else if (!device.capability.empty()) {
+        line(device.gguf_why_not.empty()
+                 ? ctx.text("nodes.device.gguf")
+                 : ctx.text.format("nodes.device.no_gguf", {{"why", ctx.text.message(device.gguf_why_not)}}));
     }
     return text;
 }

@@ -87,7 +87,7 @@ void OverlayPlot::refresh(RunFigure figure, const std::vector<const ShownRun*>& 
         const bool any_gap = is_sparse(figure) || drawn[i]->run->kind == history::RunKind::imported;
         const auto buckets = split(curve.step, key_.x_min, key_.x_max, key_.pixels, any_gap ? kInfinity : kStepGap);
         if (is_sparse(figure)) {
-            shape.points = extremes(buckets, curve.step, curve.value);
+            shape.points = without_holes(extremes(buckets, curve.step, curve.value));
         } else {
             RunningSum& sum = sums_[drawn[i]->id];
             sum.update(curve.value);

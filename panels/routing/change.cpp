@@ -4,6 +4,7 @@
 
 #include "panels/panels.hpp"
 #include "panels/routing/change_editor.hpp"
+#include "panels/routing/change_undo.hpp"
 #include "panels/routing/read_form.hpp"
 #include "panels/routing/sweep_view.hpp"
 #include "panels/routing/trial_view.hpp"
@@ -19,15 +20,19 @@ class ChangePanel final : public ui::Panel {
     void take_over(ui::Panel& before) override;
     void draw(ui::Context& ctx) override;
     /// Follows a trial that was started, whether or not the panel is open.
-    void draw_above(ui::Context& ctx) override { trial_.follow(ctx); }
-    /// change.try, change.cancel, change.sweep, change.knock_out (the selected expert), change.undo, change.redo,
-    /// change.save; change.prompt=TEXT, change.model=NAME, change.name=NAME, change.texts=LINES.
+    void draw_above(ui::Context& ctx) override {
+        trial_.follow(ctx);
+        undo_.follow(ctx);
+    }
+    /// change.try, change.cancel, change.sweep, change.knock_out (the selected expert), change.save;
+    /// change.prompt=TEXT, change.model=NAME, change.name=NAME, change.texts=LINES.
     bool act(const std::string& action, ui::Context& ctx) override;
 
  private:
     enum Mode { kTry, kSweep };
 
     ChangeEditor editor_;
+    ChangeUndo undo_;
     TrialView trial_;
     SweepView sweep_;
     int mode_ = kTry;
@@ -72,10 +77,6 @@ bool ChangePanel::act(const std::string& action, ui::Context& ctx) {
     } else if (action == "change.knock_out") {
         edited.list.add(
             {.kind = Change::Kind::knock_out, .layer = ctx.selection.layer, .expert = ctx.selection.expert});
-    } else if (action == "change.undo") {
-        edited.list.undo();
-    } else if (action == "change.redo") {
-        edited.list.redo();
     } else if (action == "change.save") {
         editor_.save(ctx);
     } else {
@@ -122,16 +123,6 @@ ui::PanelDescription describe_change() {
              .shortcut = ImGuiMod_Ctrl | ImGuiKey_K,
              .available = [](const ui::Context& ctx) { return ctx.selection.layer >= 0 && ctx.selection.expert >= 0; },
              .opens = true},
-            {.key = "change.undo",
-             .menu = {"menu.routing", 4},
-             .shortcut = ImGuiMod_Ctrl | ImGuiKey_Z,
-             .available = [](const ui::Context& ctx) { return ctx.shared.get<EditedChanges>().list.can_undo(); },
-             .while_open = true},
-            {.key = "change.redo",
-             .menu = {"menu.routing", 4},
-             .shortcut = ImGuiMod_Ctrl | ImGuiMod_Shift | ImGuiKey_Z,
-             .available = [](const ui::Context& ctx) { return ctx.shared.get<EditedChanges>().list.can_redo(); },
-             .while_open = true},
             {.key = "change.save", .menu = {"menu.routing", 4}, .available = has_changes},
             {.key = "change.try",
              .menu = {"menu.routing", 5},

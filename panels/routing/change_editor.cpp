@@ -7,9 +7,11 @@
 
 #include "base/error.hpp"
 #include "panels/node/library.hpp"
+#include "panels/routing/change_undo.hpp"
 #include "panels/routing/shown_routing.hpp"
 #include "panels/ui/field_label.hpp"
 #include "panels/ui/text_layout.hpp"
+#include "panels/ui/undo.hpp"
 #include "panels/ui/widgets.hpp"
 #include "routing/intervention_plan.hpp"
 #include "routing/replay.hpp"
@@ -47,7 +49,7 @@ std::string ChangeEditor::saved_name(const ui::Context& ctx, const EditedChanges
 void ChangeEditor::save(ui::Context& ctx) {
     auto& edited = ctx.shared.get<EditedChanges>();
     if (!edited.list.empty() && set_name_problem(edited.name) == nullptr && ctx.connected()) {
-        ctx.client.send("interventions.save", {{"name", edited.name}, {"items", items_of(edited.list.changes())}});
+        save_set(ctx, edited.name, edited.list.changes());
     }
 }
 
@@ -93,16 +95,20 @@ void ChangeEditor::draw_sets(ui::Context& ctx, EditedChanges& edited) {
     ui::tooltip(text("change.sets.help"));
     const bool is_saved = sets.contains(edited.name);
     if (next("change.remove", is_saved && ctx.connected(), !ctx.connected() ? "runs.offline" : "change.remove.none")) {
-        ctx.client.send("interventions.remove", {{"name", edited.name}});
+        remove_set(ctx, edited.name);
     }
-    if (next("change.undo", edited.list.can_undo(), nullptr)) {
-        edited.list.undo();
-    }
-    ui::command_tooltip(ctx, text("command.change.undo"), "change.undo");
-    if (next("change.redo", edited.list.can_redo(), nullptr)) {
-        edited.list.redo();
-    }
-    ui::command_tooltip(ctx, text("command.change.redo"), "change.redo");
+    // The one history of the session: its latest step may be of another panel, so the tooltip names it.
+    const auto& history = ctx.shared.get<ui::UndoHistory>();
+    const auto step = [&](const char* key, const char* command, const ui::Edit* edit) {
+        if (next(key, ctx.available(command), nullptr)) {
+            ctx.run(command);
+        }
+        const std::string what = std::string("command.") + command;
+        ui::command_tooltip(
+            ctx, edit == nullptr ? text(what) : text.format(what + ".what", {{"what", edit->name(text)}}), command);
+    };
+    step("change.undo", "edit.undo", history.next_undo());
+    step("change.redo", "edit.redo", history.next_redo());
     if (next("change.clear", !edited.list.empty(), nullptr)) {
         edited.list.clear();
     }

@@ -17,7 +17,6 @@ using Kind = Change::Kind;
 using nlohmann::json;
 
 constexpr std::array<const char*, kChangeKinds> kNames = {"knock_out", "force", "bias", "limit_k", "zero", "replay"};
-constexpr std::size_t kMostSteps = 200;  ///< that can be undone
 constexpr std::string_view kRun = "run:";
 constexpr std::size_t kShownOfField = 60;  ///< bytes
 
@@ -229,11 +228,7 @@ void ChangeList::step(std::vector<Change> next) {
     if (next == changes_) {
         return;
     }
-    before_.push_back(std::exchange(changes_, std::move(next)));
-    if (before_.size() > kMostSteps) {
-        before_.erase(before_.begin());
-    }
-    after_.clear();
+    changes_ = std::move(next);
     ++version_;
 }
 
@@ -297,24 +292,6 @@ std::vector<Change> ChangeList::at(int layer, int expert) const {
         }
     }
     return found;
-}
-
-void ChangeList::undo() {
-    if (before_.empty()) {
-        return;
-    }
-    after_.push_back(std::exchange(changes_, std::move(before_.back())));
-    before_.pop_back();
-    ++version_;
-}
-
-void ChangeList::redo() {
-    if (after_.empty()) {
-        return;
-    }
-    before_.push_back(std::exchange(changes_, std::move(after_.back())));
-    after_.pop_back();
-    ++version_;
 }
 
 }  // namespace moescope::panels

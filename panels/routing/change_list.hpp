@@ -1,4 +1,4 @@
-// The changes to routers that a person puts together: a list in their order, with undo and redo. Pure; what each change
+// The changes to routers that a person puts together: a list in their order. Pure; what each change
 // means for a model is in routing/interventions.hpp.
 #pragma once
 
@@ -64,17 +64,13 @@ class ChangeList {
     void remove(std::size_t index);
     void replace(std::size_t index, Change change);
     void clear() { set({}); }
-    /// Another list in its place, as one step.
+    /// Another list in its place, as one step to undo.
     void set(std::vector<Change> changes);
     /// Takes back what stands exactly at this place, of any kind. False when nothing does.
     bool remove_at(int layer, int expert);
     /// What stands exactly at this place.
     std::vector<Change> at(int layer, int expert) const;
 
-    bool can_undo() const { return !before_.empty(); }
-    bool can_redo() const { return !after_.empty(); }
-    void undo();
-    void redo();
     /// Rises with every change of the list.
     std::uint64_t version() const { return version_; }
 
@@ -82,7 +78,6 @@ class ChangeList {
     void step(std::vector<Change> next);
 
     std::vector<Change> changes_;
-    std::vector<std::vector<Change>> before_, after_;  ///< the latest last
     std::uint64_t version_ = 0;
 };
 

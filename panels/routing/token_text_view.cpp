@@ -219,6 +219,11 @@ void TokenTextView::draw_line(const ui::Context& ctx, const Request& request, co
             // Between the lines of the text: a frame would cover a token of one letter.
             list.AddRectFilled({x, low.y - 1}, {high.x - 1, low.y - 1 + 1.6f * weight}, ink);
         }
+        if (request.noted && page.begin_of(token) >= line.begin && request.noted(number)) {
+            const float side = 0.35f * font_size_;
+            list.AddTriangleFilled({low.x - 1, low.y - 1}, {low.x - 1 + side, low.y - 1}, {low.x - 1, low.y - 1 + side},
+                                   ImGui::GetColorU32(ctx.theme.accent));
+        }
         if (request.selected == static_cast<std::int64_t>(number)) {
             list.AddRect({low.x - 1, low.y - 1}, {high.x, high.y + 1}, ImGui::GetColorU32(ctx.theme.accent), 2, 2.5f);
         }

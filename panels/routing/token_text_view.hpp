@@ -26,6 +26,8 @@ class TokenTextView {
         std::function<TokenLook(const TokenPage& page, std::size_t at)> look;
         /// Whether a token has a line above: those of the selected expert. May be empty.
         std::function<bool(const TokenPage& page, std::size_t at)> marked;
+        /// Whether a token has a note: a mark at its upper corner. May be empty.
+        std::function<bool(std::uint64_t token)> noted;
         std::int64_t selected = -1;           ///< number of a token, framed in the accent
         std::optional<std::uint64_t> answer;  ///< first token of the answer; begins a page
         bool follow = false;                  ///< the trace grows: stays at its end until a person scrolls

@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <fmt/format.h>
 #include <imgui_internal.h>
+#include <set>
 
 #include "base/json_fields.hpp"
 #include "base/text.hpp"
@@ -17,6 +18,7 @@
 #include "panels/routing/shown_routing.hpp"
 #include "panels/routing/trace_head.hpp"
 #include "panels/ui/field_label.hpp"
+#include "panels/ui/notes.hpp"
 #include "panels/ui/text_layout.hpp"
 #include "panels/ui/units.hpp"
 #include "panels/ui/view_parts.hpp"
@@ -99,6 +101,12 @@ bool RoutingPanel::act(const std::string& action, ui::Context& ctx) {
         open_link(ctx, text != nullptr ? text : "");
     } else if (const char* link = ui::action_value(action, "routing.open_link")) {
         open_link(ctx, link);
+    } else if (action == "notes.token") {
+        if (const auto routing = shown_routing(ctx); routing && ctx.selection.routing_token >= 0) {
+            ui::write_note(ctx, {.kind = history::NotePlace::Kind::token,
+                                 .run = routing->run,
+                                 .token = static_cast<std::uint64_t>(ctx.selection.routing_token)});
+        }
     } else if (action == "routing.import") {
         ctx.choose_file(ctx.text("command.routing.import"), "routing",
                         [this](const std::string& path) { import_next_ = path; });
@@ -721,6 +729,14 @@ void RoutingPanel::draw_tint_legend(const ui::Context& ctx) const {
     ui::tooltip(text(std::string("routing.colour.") + token_colour_name(colour_) + ".help"));
 }
 
+namespace {
+
+history::NotePlace note_place(const RunRouting& routing, std::uint64_t token) {
+    return {.kind = history::NotePlace::Kind::token, .run = routing.run, .token = token};
+}
+
+}  // namespace
+
 void RoutingPanel::draw_tip(const ui::Context& ctx, const RunRouting& routing, std::uint64_t token) {
     const std::size_t page = page_holding(pages(), token);
     if (page >= pages().size() || !ui::begin_tooltip()) {
@@ -780,6 +796,9 @@ void RoutingPanel::draw_tip(const ui::Context& ctx, const RunRouting& routing, s
     }
     if (const float next = own_of(pages(), token + 1); std::isfinite(next)) {
         ui::text_dim(ctx, probability_text(ctx.text, "routing.tip.next", next));
+    }
+    for (const history::Note* note : ui::notes_on(ctx.snapshot, note_place(routing, token))) {
+        ImGui::TextUnformatted(ui::note_text(ctx, *note).c_str());
     }
     if (text.kinds[at] != TokenKind::text) {
         ui::text_dim(ctx, ctx.text(text.kinds[at] == TokenKind::bytes ? "routing.tip.bytes" : "routing.tip.control"));
@@ -850,6 +869,15 @@ void RoutingPanel::draw_text(ui::Context& ctx, const RunRouting& routing, ImVec2
             const DecisionCache::Place place = cache_.find(page.first + at);
             return place.chunk != nullptr && chooses(*place.chunk, colouring_.place, place.at, ctx.selection.expert);
         };
+    }
+    std::set<std::uint64_t> noted;
+    for (const auto& [number, note] : *ctx.snapshot.notes) {
+        if (note.on.kind == history::NotePlace::Kind::token && note.on.run == routing.run) {
+            noted.insert(note.on.token);
+        }
+    }
+    if (!noted.empty()) {
+        request.noted = [&](std::uint64_t token) { return noted.contains(token); };
     }
     const ImVec2 corner = ImGui::GetCursorScreenPos();
     text_min_ = corner;
@@ -937,6 +965,10 @@ void RoutingPanel::draw_menu(ui::Context& ctx, const RunRouting& routing) {
             ctx.run(key);
         }
     };
+    if (ctx.selection.routing_token >= 0) {
+        ui::note_menu(ctx, note_place(routing, static_cast<std::uint64_t>(ctx.selection.routing_token)));
+        ImGui::Separator();
+    }
     command("routing.copy_link");
     command("routing.open_link");
     ImGui::Separator();
@@ -981,7 +1013,14 @@ ui::PanelDescription describe_routing() {
                          {.key = "routing.open_link",
                           .menu = {"menu.routing", 2},
                           .shortcut = ImGuiMod_Ctrl | ImGuiMod_Shift | ImGuiKey_O},
-                         command("routing.export", 3)}};
+                         command("routing.export", 3),
+                         {.key = "notes.token",
+                          .menu = {"menu.edit", 1},
+                          .shortcut = ImGuiMod_Ctrl | ImGuiMod_Shift | ImGuiKey_M,
+                          .available = [](const ui::Context& ctx) {
+                              return has_routing(ctx) && ctx.selection.routing_token >= 0 &&
+                                     ui::why_no_notes(ctx) == nullptr;
+                          }}}};
 }
 
 }  // namespace moescope::panels

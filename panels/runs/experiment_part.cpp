@@ -136,4 +136,11 @@ std::string ExperimentPart::why_not(const ui::Context& ctx) const {
     return {};
 }
 
+void ExperimentPart::set_state(const nlohmann::json& state) {
+    on = state.at("on");
+    key_ = state.at("key");
+    turned_ = state.at("turned").get<decltype(turned_)>();
+    typed_ = state.at("typed").get<decltype(typed_)>();
+}
+
 }  // namespace moescope::panels

@@ -23,6 +23,9 @@ class ExperimentPart {
     std::size_t runs() const { return values_.size(); }
     /// Why this is no experiment yet; empty when it is one.
     std::string why_not(const ui::Context& ctx) const;
+    /// What a person has chosen, to be put back later.
+    nlohmann::json state() const { return {{"on", on}, {"key", key_}, {"turned", turned_}, {"typed", typed_}}; }
+    void set_state(const nlohmann::json& state);
     /// "key" and "values" of experiment.start.
     nlohmann::json parameters() const { return {{"key", key_}, {"values", values_}}; }
 

@@ -926,6 +926,7 @@ void RunForm::draw_foot(Context& ctx, const std::string& complaint) {
 void RunForm::draw(Context& ctx) {
     collect(ctx);
     if (!open_) {
+        watch_.reset(ctx);
         return;
     }
     learn_fields(ctx);
@@ -961,8 +962,38 @@ void RunForm::draw(Context& ctx) {
         const float top = ImGui::GetCursorPosY();
         draw_foot(ctx, complaint);
         foot_height_ = ImGui::GetCursorPosY() - top;
+        watch(ctx);
     }
     ImGui::End();
+}
+
+/// Each finished edit of a field is a step that can be taken back, as long as the form is open.
+void RunForm::watch(Context& ctx) {
+    json state = {{"preset", preset_}, {"name", name_},     {"data", data_},
+                  {"base", base_},     {"config", config_}, {"experiment", experiment_.state()}};
+    const auto name = [](const ui::Language& text, const std::string& place) -> std::string {
+        if (place.starts_with("/base")) {
+            return {};  // follows from the preset
+        }
+        if (place.starts_with("/config/")) {
+            return setting_label(text, place.substr(place.rfind('/') + 1));
+        }
+        return text(place.starts_with("/experiment") ? std::string("runs.experiment") : "undo.form." + place.substr(1));
+    };
+    watch_.follow(ctx, std::move(state), name, [this](Context& there, const json& now) {
+        preset_ = now.at("preset");
+        name_ = now.at("name");
+        data_ = now.at("data");
+        experiment_.set_state(now.at("experiment"));
+        base_ = now.at("base");
+        if (config_ != now.at("config")) {
+            config_ = now.at("config");
+            refused_.clear();
+            typing_key_.clear();
+            note_.clear();
+            plan(there);
+        }
+    });
 }
 
 }  // namespace moescope::panels

@@ -15,6 +15,7 @@
 #include "panels/runs/experiment_part.hpp"
 #include "panels/runs/run_fields.hpp"
 #include "panels/ui/context.hpp"
+#include "panels/ui/undo.hpp"
 
 namespace moescope::panels {
 
@@ -114,6 +115,9 @@ class RunForm {
 
     bool experiment() const { return experiment_.on && !fork_; }
 
+    void watch(ui::Context& ctx);
+
+    ui::FieldWatch watch_;
     bool open_ = false;
     std::optional<std::uint64_t> chosen_session_;
     std::optional<Handed> handed_;

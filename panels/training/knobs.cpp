@@ -16,6 +16,7 @@
 #include "panels/ui/knob.hpp"
 #include "panels/ui/panel.hpp"
 #include "panels/ui/text_layout.hpp"
+#include "panels/ui/undo.hpp"
 #include "panels/ui/widgets.hpp"
 
 namespace moescope::panels {
@@ -58,6 +59,21 @@ constexpr const char* kLearningRate = "learning_rate";
 std::string text_key(const Context& ctx, const std::string& key) {
     std::string own = "knobs." + key;
     return ctx.text.has(own) ? own : "runs.field." + key;
+}
+
+/// Why a knob that went from one value to another can't be turned back or again; empty when it can.
+std::string why_not_turned(const Context& ctx, std::uint32_t run, const std::string& key, double from, double to) {
+    const auto found = ctx.snapshot.training.find(run);
+    if (found == ctx.snapshot.training.end() || !alive(*found->second)) {
+        return ctx.text("knobs.ended");
+    }
+    const std::optional<double> now = knob_value(*found->second, key);
+    const auto is = [&](double value) { return now && std::fabs(*now - value) <= 1e-6 * std::fabs(value); };
+    // What was sent a moment ago may not have come back yet.
+    return is(from) || is(to)
+               ? std::string()
+               : ctx.text.format("undo.knob.changed", {{"knob", ctx.text(text_key(ctx, key))},
+                                                       {"value", now ? ctx.text.number(*now) : std::string("?")}});
 }
 
 ui::KnobRange range_of(const LiveField& live) {
@@ -125,6 +141,24 @@ void KnobsPanel::turn(Context& ctx, const TrainingRun& run, const LiveField& liv
     Knob& knob = knobs_[live.field.key];
     knob.error = {};
     knob.sent = ctx.client.send("train.set", {{"run", run.id}, {live.field.key, value}});
+    const std::optional<double> before = knob_value(run, live.field.key);
+    if (!before) {
+        return;  // nothing to go back to
+    }
+    const auto command = [&](double to) {
+        return ui::CommandEdit::Command{"train.set", {{"run", run.id}, {live.field.key, to}}};
+    };
+    ui::CommandEdit edit{
+        .name =
+            [label = text_key(ctx, live.field.key), from = *before, value](const ui::Language& text) {
+                return text.format("undo.knob",
+                                   {{"knob", text(label)}, {"old", text.number(from)}, {"new", text.number(value)}});
+            },
+        .undo = {command(*before)},
+        .redo = {command(value)},
+        .why_not = [run = run.id, key = live.field.key, from = *before, value](
+                       const Context& now, ui::Edit::Way) { return why_not_turned(now, run, key, from, value); }};
+    ctx.shared.get<ui::UndoHistory>().add(ui::make_edit(std::move(edit)), {knob.sent});
 }
 
 bool KnobsPanel::act(const std::string& action, Context& ctx) {

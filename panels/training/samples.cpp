@@ -116,8 +116,16 @@ void SampleList::draw(Context& ctx, const history::TrainingRun& run) {
         ctx, "samples.filter",
         {ctx.text.label("samples.both"), ctx.text.label("load.mode.english"), ctx.text.label("load.mode.chinese")},
         filter_);
-    std::size_t drawn = 0;
-    for (std::size_t i = run.samples.size(); i > 0 && drawn < shown_; --i) {
+    // Those that there were at the position; samples come in the order of their steps.
+    const std::optional<std::uint64_t> position = ctx.selection.pinned_step;
+    std::size_t drawn = 0, known = run.samples.size();
+    while (position && known > 0 && run.samples[known - 1].step > *position) {
+        --known;
+    }
+    if (known == 0) {
+        ui::text_wrapped(ctx.text("samples.none_yet"), ctx.theme.text_dim);
+    }
+    for (std::size_t i = known; i > 0 && drawn < shown_; --i) {
         const history::TextSample& sample = run.samples[i - 1];
         if ((filter_ == kEnglish && sample.language != "en") || (filter_ == kChinese && sample.language != "zh")) {
             continue;
@@ -127,7 +135,7 @@ void SampleList::draw(Context& ctx, const history::TrainingRun& run) {
         ImGui::PopID();
         ++drawn;
     }
-    if (drawn == shown_ && drawn < run.samples.size() && ImGui::Button(ctx.text.label("samples.more"))) {
+    if (drawn == shown_ && drawn < known && ImGui::Button(ctx.text.label("samples.more"))) {
         shown_ += kPage;
     }
 }

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "panels/ui/figure_data.hpp"
+#include "panels/ui/notes.hpp"
 #include "panels/ui/plot_marks.hpp"
 #include "panels/ui/plot_parts.hpp"
 #include "panels/ui/text_layout.hpp"
@@ -120,6 +121,11 @@ float StepPlot::draw_title(const Context& ctx, const StepPlotSpec& spec, float w
     ImGui::SameLine(0, 0.4f * ctx.em);
     ui::text_dim(ctx, ctx.text(spec.unit_key));
     if (spec.curves.size() < 2) {
+        if (const std::string value = spec.curves.empty() ? "" : value_at_position(ctx, spec.curves[0]);
+            !value.empty()) {
+            ImGui::SameLine(0, 0.9f * ctx.em);
+            ui::text_colored(ctx.theme.accent, value);
+        }
         return ImGui::GetCursorScreenPos().y - start.y;
     }
     // The legend flows behind the title and, where that is too narrow, over a second line.
@@ -128,8 +134,9 @@ float StepPlot::draw_title(const Context& ctx, const StepPlotSpec& spec, float w
     const float box = 0.62f * ctx.em, line = ImGui::GetTextLineHeight(), space = 0.7f * ctx.em;
     float y = start.y;
     for (const Curve& curve : spec.curves) {
-        const char* name = curve_name(ctx, curve);
-        const float needed = box + 0.3f * ctx.em + ImGui::CalcTextSize(name).x;
+        const std::string value = value_at_position(ctx, curve);
+        const std::string name = curve_name(ctx, curve) + (value.empty() ? value : " " + value);
+        const float needed = box + 0.3f * ctx.em + ImGui::CalcTextSize(name.c_str()).x;
         if (x + needed > start.x + width && x > start.x) {
             x = start.x;
             y += line + 0.1f * ctx.em;
@@ -156,7 +163,8 @@ float StepPlot::draw_title(const Context& ctx, const StepPlotSpec& spec, float w
             draw.AddRectFilled(corner, {corner.x + box, corner.y + box}, color, 2);
         }
         draw.AddText({x + box + 0.3f * ctx.em, y},
-                     ImGui::GetColorU32(hovered && !off ? ctx.theme.text : ctx.theme.text_dim), name);
+                     ImGui::GetColorU32((hovered || !value.empty()) && !off ? ctx.theme.text : ctx.theme.text_dim),
+                     name.c_str());
         x += needed + space;
     }
     ImGui::SetCursorScreenPos({start.x, y + line});
@@ -212,8 +220,10 @@ void StepPlot::refresh(const StepPlotSpec& spec, const Key& key) {
             case Curve::Style::dashed:
                 shape.points = means(buckets, *curve.x, *curve.sum, key.window, curve.scale);
                 break;
-            case Curve::Style::line:
             case Curve::Style::points:
+                shape.points = without_holes(extremes(buckets, *curve.x, *curve.y, curve.scale));
+                break;
+            case Curve::Style::line:
             case Curve::Style::level:
                 shape.points = extremes(buckets, *curve.x, *curve.y, curve.scale);
                 break;
@@ -362,6 +372,47 @@ void StepPlot::draw_marks(const Context& ctx, const StepPlotSpec& spec) const {
     ImPlot::PopPlotClipRect();
 }
 
+/// What the curve is at the position, where that is not the newest step: of evaluations the latest one before it.
+std::string StepPlot::value_at_position(const Context& ctx, const Curve& curve) const {
+    if (!ctx.selection.pinned_step || curve.y == nullptr || curve.x->empty() || hidden(curve)) {
+        return {};
+    }
+    const auto at = static_cast<double>(*ctx.selection.pinned_step);
+    std::size_t i = nearest(*curve.x, at);
+    if ((*curve.x)[i] > at) {
+        if (i == 0) {
+            return {};
+        }
+        --i;
+    }
+    if (i >= curve.y->size()) {
+        return {};
+    }
+    const double value = curve.sum != nullptr && key_.window > 1 ? curve.sum->mean_at(i, key_.window) : (*curve.y)[i];
+    constexpr int kDigits = 4;
+    return std::isnan(value) ? std::string() : ctx.text.number(value * curve.scale, kDigits);
+}
+
+/// The line of the position, which can be dragged.
+void StepPlot::draw_position(Context& ctx, const TrainingRun& run) const {
+    std::optional<std::uint64_t>& position = ctx.selection.pinned_step;
+    if (!position || run.step.empty()) {
+        return;
+    }
+    auto x = static_cast<double>(*position);
+    constexpr int kId = 1;
+    bool held = false;
+    const bool moved =
+        ImPlot::DragLineX(kId, &x, ctx.theme.accent, std::max(1.5f, 0.12f * ctx.em),
+                          ImPlotDragToolFlags_NoFit | ImPlotDragToolFlags_Delayed, nullptr, nullptr, &held);
+    if (!moved || !held) {
+        return;
+    }
+    const std::size_t at = nearest(run.step, x);
+    position = at + 1 >= run.step.size() ? std::nullopt
+                                         : std::optional(static_cast<std::uint64_t>(std::max(0.0, run.step[at])));
+}
+
 void StepPlot::draw_inside(Context& ctx, const TrainingRun& run, const StepPlotSpec& spec) {
     for (std::size_t i = 0; i < spec.curves.size() && i < shapes_.size(); ++i) {
         if (hidden(spec.curves[i])) {
@@ -373,6 +424,8 @@ void StepPlot::draw_inside(Context& ctx, const TrainingRun& run, const StepPlotS
     ImPlot::SetAxes(ImAxis_X1, ImAxis_Y1);
     draw_marks(ctx, spec);
     ui::draw_run_events(ctx, run);
+    draw_position(ctx, run);
+    ui::draw_step_notes(ctx, run.id);
     ui::draw_step_cursor(ctx);
     if (ImPlot::IsPlotHovered() && !ImGui::IsMouseDown(ImGuiMouseButton_Left) && !run.step.empty()) {
         draw_tooltip(ctx, spec, ImPlot::GetPlotMousePos().x);
@@ -434,6 +487,7 @@ void StepPlot::draw(Context& ctx, const TrainingRun& run, const StepPlotSpec& sp
         shown_max_ = selection.step_max;
         draw_inside(ctx, run, spec);
         const bool hovered = ImPlot::IsPlotHovered();
+        pointed_step_ = ImPlot::GetPlotMousePos().x;
         const ImVec2 low = ImPlot::GetPlotPos(), extent = ImPlot::GetPlotSize();
         ui::draw_axis_name(ctx, low, extent, ctx.text("training.axis.step"));
         ImPlot::EndPlot();
@@ -445,6 +499,7 @@ void StepPlot::draw(Context& ctx, const TrainingRun& run, const StepPlotSpec& sp
         }
         if (hovered && ImGui::IsMouseReleased(ImGuiMouseButton_Right) &&
             ImGui::GetMouseDragDelta(ImGuiMouseButton_Right).x == 0) {
+            menu_step_ = pointed_step_;
             ImGui::OpenPopup("menu");
         }
     }
@@ -457,6 +512,7 @@ void StepPlot::draw(Context& ctx, const TrainingRun& run, const StepPlotSpec& sp
 void StepPlot::draw_menu(Context& ctx, const TrainingRun& run, const StepPlotSpec& spec, std::size_t& window,
                          ImVec2 min, ImVec2 max) {
     if (!ImGui::BeginPopup("menu")) {
+        menu_step_.reset();
         return;
     }
     if (ImGui::MenuItem(ctx.text.label("training.menu.fit"))) {
@@ -477,6 +533,13 @@ void StepPlot::draw_menu(Context& ctx, const TrainingRun& run, const StepPlotSpe
             ui::tooltip(ctx.text("training.window.help"));
         }
     }
+    ImGui::Separator();
+    // Opened by the title there is no step under the mouse.
+    const double newest = newest_step(run),
+                 step = std::clamp(std::round(menu_step_.value_or(newest)), 0.0, std::max(0.0, newest));
+    ui::note_menu(ctx,
+                  {.kind = history::NotePlace::Kind::step, .run = run.id, .step = static_cast<std::uint64_t>(step)},
+                  0.4 * ctx.em * (shown_max_ - shown_min_) / std::max(1.0f, max.x - min.x));
     ImGui::Separator();
     const std::string name = run.name + "-" + file_part(spec.key);
     // Long runs make long files: they are written where nobody waits for them.

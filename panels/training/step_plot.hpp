@@ -4,6 +4,7 @@
 #pragma once
 
 #include <imgui.h>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -88,6 +89,8 @@ class StepPlot {
     AxisRange range_of(const StepPlotSpec& spec, bool right) const;
     void draw_curve(const ui::Context& ctx, const Curve& curve, const Shape& shape) const;
     void draw_marks(const ui::Context& ctx, const StepPlotSpec& spec) const;
+    void draw_position(ui::Context& ctx, const history::TrainingRun& run) const;
+    std::string value_at_position(const ui::Context& ctx, const Curve& curve) const;
     void draw_inside(ui::Context& ctx, const history::TrainingRun& run, const StepPlotSpec& spec);
     void draw_tooltip(const ui::Context& ctx, const StepPlotSpec& spec, double step) const;
     void draw_menu(ui::Context& ctx, const history::TrainingRun& run, const StepPlotSpec& spec, std::size_t& window,
@@ -102,6 +105,8 @@ class StepPlot {
     std::vector<Shape> shapes_;
     AxisRange left_, right_;
     double shown_min_ = 0, shown_max_ = 1;
+    double pointed_step_ = 0;          ///< under the mouse, as the plot was last drawn
+    std::optional<double> menu_step_;  ///< where the open menu was asked for; none: by the title
 };
 
 }  // namespace moescope::panels

@@ -40,7 +40,7 @@ class TrainingPanel final : public ui::Panel {
     bool act(const std::string& action, ui::Context& ctx) override;
 
  private:
-    enum Plot { kLoss, kParts, kSpeed, kTime, kGradient, kMemory, kImported, kPlots };
+    enum Plot { kLoss, kParts, kSpeed, kTime, kGradient, kMemory, kErrors, kImported, kPlots };
     /// Of the columns that are drawn as means.
     using Sums = std::array<RunningSum, base::kStepValueCount>;
 
@@ -81,9 +81,16 @@ class TrainingPanel final : public ui::Panel {
     void update_earlier(const ui::Context& ctx, const history::TrainingRun& run);
     void update_beside(ui::Context& ctx);
     void add_beside(const ui::Context& ctx, Plot plot, StepPlotSpec& spec) const;
-    /// Of the plots in kTabs.
-    std::vector<const char*> tab_labels(const ui::Context& ctx) const;
-    static constexpr std::array<Plot, 6> kTabs = {kSpeed, kTime, kParts, kGradient, kMemory, kImported};
+    /// A plot with the text of its tab.
+    struct Tab {
+        Plot plot;
+        const char* key;
+    };
+    /// Where one plot is shown at a time; the loss is not among them.
+    std::vector<Tab> tabs(const history::TrainingRun& run) const;
+    static std::vector<const char*> labels_of(const ui::Context& ctx, const std::vector<Tab>& tabs);
+    /// What only some runs have.
+    std::vector<Tab> special_tabs(const history::TrainingRun& run) const;
     static Plot plot_of(base::StepPlot plot, const std::string& key);
     bool has_others() const;  ///< imported curves that mean nothing of ours
     void draw_imports_alone(ui::Context& ctx);
@@ -136,6 +143,8 @@ Curve::Style style_of(base::StepPlot plot) {
             return Curve::Style::smoothed;
         case base::StepPlot::time:
             return Curve::Style::stacked;
+        case base::StepPlot::error:
+            return Curve::Style::points;
         case base::StepPlot::none:
         case base::StepPlot::terms:
         case base::StepPlot::gradient:
@@ -173,6 +182,9 @@ ShownUnit shown_unit(const base::StepValue& row) {
     }
     if (unit == "ms") {
         return {"training.unit.ms", 1};
+    }
+    if (unit == "%") {
+        return {"training.unit.percent", 1};
     }
     if (unit == "bytes") {
         return {"training.unit.mb", 1 / kMegabyte};
@@ -217,6 +229,8 @@ TrainingPanel::Plot TrainingPanel::plot_of(base::StepPlot plot, const std::strin
             return kGradient;
         case base::StepPlot::memory:
             return kMemory;
+        case base::StepPlot::error:
+            return kErrors;
         case base::StepPlot::none:
             break;
     }
@@ -272,15 +286,21 @@ void TrainingPanel::draw_header(Context& ctx, const TrainingRun& run) {
     ImGui::PushFont(ctx.bold, 0);
     ui::text_elided(run_title(ctx.text, run), ImGui::GetContentRegionAvail().x);
     ImGui::PopFont();
-    const auto step = static_cast<std::uint64_t>(run.step.empty() ? 0 : run.step.back());
-    const std::string progress = ctx.text.format(
+    const auto newest = static_cast<std::uint64_t>(run.step.empty() ? 0 : run.step.back());
+    const std::optional<std::uint64_t> position = ctx.selection.pinned_step;
+    const std::uint64_t step = position ? std::min(*position, newest) : newest;
+    std::string progress = ctx.text.format(
         "training.progress", {{"step", ctx.text.number(step)}, {"planned", ctx.text.number(run.planned_steps)}});
+    if (position) {
+        progress = std::string(icon::pin) + " " + progress;
+    }
     flow(ImGui::CalcTextSize(progress.c_str()).x);
     ImGui::AlignTextToFramePadding();
-    ImGui::TextUnformatted(progress.c_str());
-    ui::tooltip(ctx.text.format("training.progress.help",
-                                {{"tokens", short_number(ctx.text, static_cast<double>(run.tokens_total))},
-                                 {"checkpoint", ctx.text.number(run.last_checkpoint)}}));
+    ui::text_colored(position ? ctx.theme.accent : ctx.theme.text, progress);
+    ui::tooltip(position ? ctx.text.format("training.progress.position", {{"newest", ctx.text.number(newest)}})
+                         : ctx.text.format("training.progress.help",
+                                           {{"tokens", short_number(ctx.text, static_cast<double>(run.tokens_total))},
+                                            {"checkpoint", ctx.text.number(run.last_checkpoint)}}));
     flow(ui::state_badge_width(ctx, run.state));
     ImGui::BeginGroup();  // only the badge is lowered; the row keeps its own height
     ImGui::SetCursorPosY(ImGui::GetCursorPosY() + ImGui::GetStyle().FramePadding.y * 0.7f);
@@ -456,7 +476,7 @@ Curve TrainingPanel::curve_of(const Context& ctx, const TrainingRun& run, std::s
     curve.color = ctx.theme.series_color(row.color);
     curve.x = &run.step;
     curve.y = &run.values[i];
-    curve.sum = style == Curve::Style::line ? nullptr : &sums_[i];
+    curve.sum = style == Curve::Style::line || style == Curve::Style::points ? nullptr : &sums_[i];
     curve.unit_key = unit.key;
     curve.scale = unit.scale;
     curve.right = row.right;
@@ -557,6 +577,10 @@ StepPlotSpec TrainingPanel::own_spec(const Context& ctx, const TrainingRun& run,
             result = {.key = "training.gradient", .unit_key = "training.unit.gradient", .from_zero = true};
             add_curves(ctx, run, base::StepPlot::gradient, result);
             break;
+        case kErrors:
+            result = {.key = "training.errors", .unit_key = "training.unit.percent", .from_zero = true};
+            add_curves(ctx, run, base::StepPlot::error, result);
+            break;
         case kImported:
             result = {.key = "training.imported", .unit_key = "training.unit.imported"};
             break;
@@ -599,13 +623,16 @@ void TrainingPanel::draw_grid(Context& ctx, const TrainingRun& run, ImVec2 room)
     place(kSpeed, second, 0, {rest, half});
     place(kTime, third, 0, {rest, half});
     place(kGradient, second, half + space.y, {rest, half});
-    if (!has_others()) {
-        place(kMemory, third, half + space.y, {rest, half});
-        return;
+    // Plots that only some runs have share the last place.
+    std::vector<Tab> last = special_tabs(run);
+    last.insert(last.begin(), Tab{kMemory, ""});
+    const auto parts = static_cast<float>(last.size());
+    const float part = (half - (parts - 1) * space.y) / parts;
+    float y = half + space.y;
+    for (const Tab& one : last) {
+        place(one.plot, third, y, {rest, part});
+        y += part + space.y;
     }
-    const float quarter = (half - space.y) / 2;
-    place(kMemory, third, half + space.y, {rest, quarter});
-    place(kImported, third, half + 2 * space.y + quarter, {rest, quarter});
 }
 
 void TrainingPanel::draw_beside(Context& ctx, const TrainingRun& run, ImVec2 room) {
@@ -621,16 +648,16 @@ void TrainingPanel::draw_beside(Context& ctx, const TrainingRun& run, ImVec2 roo
         std::vector<const char*> labels = {ctx.text.label("training.tab.speed"),
                                            ctx.text.label("training.tab.optimizer"),
                                            ctx.text.label("training.tab.memory")};
-        if (has_others()) {
-            labels.push_back(ctx.text.label("training.tab.imported"));
+        std::vector<std::array<Plot, 2>> pages = {{kSpeed, kTime}, {kParts, kGradient}, {kMemory, kPlots}};
+        for (const Tab& tab : special_tabs(run)) {
+            labels.push_back(ctx.text.label(tab.key));
+            pages.push_back({tab.plot, kPlots});
         }
         page_ = std::min(page_, static_cast<int>(labels.size()) - 1);
         ui::segmented(ctx, "page", labels, page_);
         ImGui::SetCursorPosX(corner.x + wide + space);
         const float left = corner.y + room.y - ImGui::GetCursorPosY(), gap = 0.4f * ctx.em;
-        static constexpr std::array<std::array<Plot, 2>, 4> kPages = {
-            {{kSpeed, kTime}, {kParts, kGradient}, {kMemory, kPlots}, {kImported, kPlots}}};
-        const auto& page = kPages[static_cast<std::size_t>(std::clamp(page_, 0, 3))];
+        const auto& page = pages[static_cast<std::size_t>(std::clamp(page_, 0, static_cast<int>(pages.size()) - 1))];
         const bool single = page[1] == kPlots;
         const float height = single ? left : (left - gap) / 2;
         const float top = ImGui::GetCursorPosY();
@@ -640,23 +667,48 @@ void TrainingPanel::draw_beside(Context& ctx, const TrainingRun& run, ImVec2 roo
             draw_plot(ctx, run, page[1], {side, height});
         }
     } else {
-        std::vector<const char*> labels = tab_labels(ctx);
+        const std::vector<Tab> all = tabs(run);
+        const std::vector<const char*> labels = labels_of(ctx, all);
         tab_ = std::min(tab_, static_cast<int>(labels.size()) - 1);
         const int before = tab_;
         ui::segmented(ctx, "tab", labels, tab_);
         ImGui::SetCursorPosX(corner.x + wide + space);
-        draw_plot(ctx, run, kTabs[static_cast<std::size_t>(before)],
+        draw_plot(ctx, run, all[static_cast<std::size_t>(before)].plot,
                   {side, corner.y + room.y - ImGui::GetCursorPosY()});
     }
     ImGui::EndGroup();
 }
 
-std::vector<const char*> TrainingPanel::tab_labels(const Context& ctx) const {
-    std::vector<const char*> labels = {ctx.text.label("training.tab.tokens"), ctx.text.label("training.tab.time"),
-                                       ctx.text.label("training.tab.parts"), ctx.text.label("training.tab.gradient"),
-                                       ctx.text.label("training.tab.memory")};
+std::vector<TrainingPanel::Tab> TrainingPanel::special_tabs(const TrainingRun& run) const {
+    std::vector<Tab> special;
+    const bool errors =
+        !run[&base::StepValues::expert_output_error].range(0, run.step.size()).empty() ||
+        std::any_of(beside_.begin(), beside_.end(), [](const Beside& one) { return one.plot == kErrors; });
+    if (errors) {
+        special.push_back({kErrors, "training.tab.errors"});
+    }
     if (has_others()) {
-        labels.push_back(ctx.text.label("training.tab.imported"));
+        special.push_back({kImported, "training.tab.imported"});
+    }
+    return special;
+}
+
+std::vector<TrainingPanel::Tab> TrainingPanel::tabs(const TrainingRun& run) const {
+    std::vector<Tab> all = {{kSpeed, "training.tab.tokens"},
+                            {kTime, "training.tab.time"},
+                            {kParts, "training.tab.parts"},
+                            {kGradient, "training.tab.gradient"},
+                            {kMemory, "training.tab.memory"}};
+    for (const Tab& tab : special_tabs(run)) {
+        all.push_back(tab);
+    }
+    return all;
+}
+
+std::vector<const char*> TrainingPanel::labels_of(const Context& ctx, const std::vector<Tab>& tabs) {
+    std::vector<const char*> labels;
+    for (const Tab& tab : tabs) {
+        labels.push_back(ctx.text.label(tab.key));
     }
     return labels;
 }
@@ -665,7 +717,8 @@ void TrainingPanel::draw_narrow(Context& ctx, const TrainingRun& run, ImVec2 roo
     const float gap = 0.4f * ctx.em;
     const bool tall = room.y > 20 * ctx.em;
     const ImVec2 corner = ImGui::GetCursorPos();
-    std::vector<const char*> labels = tab_labels(ctx);
+    const std::vector<Tab> all = tabs(run);
+    std::vector<const char*> labels = labels_of(ctx, all);
     if (tall) {
         const float height = 0.5f * room.y;
         draw_plot(ctx, run, kLoss, {room.x, height});
@@ -677,7 +730,7 @@ void TrainingPanel::draw_narrow(Context& ctx, const TrainingRun& run, ImVec2 roo
     tab = std::min(tab, static_cast<int>(labels.size()) - 1);
     const int shown = tab - (tall ? 0 : 1);
     ui::segmented(ctx, tall ? "tab" : "tab_all", labels, tab);
-    draw_plot(ctx, run, shown < 0 ? kLoss : kTabs[static_cast<std::size_t>(shown)],
+    draw_plot(ctx, run, shown < 0 ? kLoss : all[static_cast<std::size_t>(shown)].plot,
               {room.x, std::max(kLeastPlot * ctx.em, corner.y + room.y - ImGui::GetCursorPosY())});
 }
 

@@ -29,11 +29,12 @@ struct Selection {
     std::int64_t routing_token = -1;  ///< number of a token in its trace; -1: none is selected
     std::optional<double>
         hovered_step;  ///< of the plot under the mouse; drawn as a line on all step plots, cleared each frame
-    std::optional<std::uint64_t> pinned_step;  ///< expert load shows this step instead of the newest
-    std::uint32_t probe_run = 0;               ///< 0: the newest
-    std::uint32_t experiment = 0;              ///< that the overlay shall show; it takes it and sets 0
-    std::uint32_t generation = 0;              ///< answer that the compare panel shall show; it takes it and sets 0
-    int hovered_frame = -1;  ///< ImGui frame in which hovered_step was set; the app clears it when that is over
+    std::optional<std::uint64_t> pinned_step;        ///< expert load shows this step instead of the newest
+    std::uint32_t probe_run = 0;                     ///< 0: the newest
+    std::optional<history::NotePlace> probe_answer;  ///< that the probe panel shall show; it takes it
+    std::uint32_t experiment = 0;                    ///< that the overlay shall show; it takes it and sets 0
+    std::uint32_t generation = 0;  ///< answer that the compare panel shall show; it takes it and sets 0
+    int hovered_frame = -1;        ///< ImGui frame in which hovered_step was set; the app clears it when that is over
     /// Linked step axis of all training plots; follow = newest steps stay in sight.
     double step_min = 0, step_max = 100;
     bool follow = true;

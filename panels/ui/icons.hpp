@@ -49,6 +49,7 @@ inline constexpr const char* swap = "\uf362";
 inline constexpr const char* bolt = "\uf0e7";
 inline constexpr const char* hourglass = "\uf254";
 inline constexpr const char* user = "\uf007";
+inline constexpr const char* note = "\uf249";
 inline constexpr const char* network = "\uf6ff";
 
 }  // namespace moescope::ui::icon

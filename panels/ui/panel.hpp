@@ -27,6 +27,11 @@ class Panel {
     /// Draws what floats above all panels (a form), every frame, also while the panel is closed or behind another tab:
     /// whoever opens a form stays where they are.
     virtual void draw_above(Context& context) { (void)context; }
+    /// Of a strip (PanelDescription::strip): how high its content is in this frame, in pixels; at 0 it is not there.
+    virtual float strip_height(const Context& context) const {
+        (void)context;
+        return 0;
+    }
     /// Named actions that commands, the tour and tests call: e.g. load.difference. An action that sets something
     /// carries the value behind '=': probes.max_tokens=48. False when unknown.
     virtual bool act(const std::string& action, Context& context) {
@@ -87,6 +92,9 @@ struct PanelDescription {
     /// In a layout that is not named the panel is closed, and opens as the last tab of the layout's main place.
     std::vector<Stand> stands{};
     std::vector<PanelCommand> commands{};
+    /// Not docked: over the whole width below all panels, above the status line, as high as it says. Its stands only
+    /// say in which layouts it is open.
+    bool strip = false;
 };
 
 /// The usual `make`.

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <implot.h>
+#include <iterator>
+#include <string_view>
 
 #include "panels/ui/widgets.hpp"
 
@@ -17,29 +19,22 @@ std::string value_text(const Language& text, const nlohmann::json& value) {
     return value.is_string() ? value.get<std::string>() : value.is_null() ? "" : value.dump();
 }
 
-const char* event_icon(const std::string& kind) {
-    if (kind == "knob" || kind == "expert") {
-        return icon::gear;
-    }
-    if (kind == "checkpoint") {
-        return icon::save;
-    }
-    if (kind == "pause") {
-        return icon::pause;
-    }
-    if (kind == "resume" || kind == "continue") {
-        return icon::play;
-    }
-    if (kind == "rewind") {
-        return icon::undo;
-    }
-    if (kind == "fault") {
-        return icon::warning;
-    }
-    return icon::info;
-}
+struct EventSign {
+    std::string_view kind;
+    const char* sign;
+};
+constexpr EventSign kSigns[] = {{"knob", icon::gear},   {"expert", icon::gear},   {"checkpoint", icon::save},
+                                {"pause", icon::pause}, {"resume", icon::play},   {"continue", icon::play},
+                                {"rewind", icon::undo}, {"fault", icon::warning}, {"stop", icon::stop},
+                                {"gap", icon::warning}, {"note", icon::file}};
 
 }  // namespace
+
+const char* event_icon(const std::string& kind) {
+    const auto found =
+        std::find_if(std::begin(kSigns), std::end(kSigns), [&](const EventSign& one) { return one.kind == kind; });
+    return found == std::end(kSigns) ? icon::info : found->sign;
+}
 
 std::string event_text(const Context& ctx, const history::RunEvent& event) {
     const std::string kind_key = "event." + event.kind;

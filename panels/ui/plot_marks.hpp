@@ -9,6 +9,8 @@ namespace moescope::ui {
 
 /// What a tag says when it is hovered: "Step 58: changed learning rate 0.001 → 0.003".
 std::string event_text(const Context& ctx, const history::RunEvent& event);
+/// The sign of a kind of event.
+const char* event_icon(const std::string& kind);
 /// What a person changed, as against what the run itself tells (a checkpoint, a pause).
 bool is_change(const history::RunEvent& event);
 /// Inside BeginPlot with a step x axis: tagged lines where a knob was turned, a checkpoint written or a pause began;

@@ -112,6 +112,16 @@ Points extremes(const std::vector<Bucket>& buckets, const history::Column& x, co
     return points;
 }
 
+Points without_holes(const Points& points) {
+    Points joined;
+    for (std::size_t i = 0; i < points.x.size(); ++i) {
+        if (!std::isnan(points.y[i])) {
+            joined.add(points.x[i], points.y[i]);
+        }
+    }
+    return joined;
+}
+
 Band band(const std::vector<Bucket>& buckets, const history::Column& x, const history::Column& y, double scale) {
     Band result;
     const auto add = [&](double px, double low, double high) {

@@ -46,6 +46,8 @@ struct Band {
 /// pixel and is not drawn.
 Points extremes(const std::vector<Bucket>& buckets, const history::Column& x, const history::Column& y,
                 double scale = 1);
+/// Of a value that only some steps have: its points, joined.
+Points without_holes(const Points& points);
 Band band(const std::vector<Bucket>& buckets, const history::Column& x, const history::Column& y, double scale = 1);
 
 /// Sums up to each value of a column, so that the mean of any range costs two look-ups. Follows a growing column.

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <set>
 #include <string>
 #include <utility>
@@ -31,6 +32,10 @@ struct Sessions {
     std::vector<OpenedSession> open;  ///< in the order of the tabs, one of them in front
     /// Runs of training that a person wants beside those of the other sessions: Snapshot::session, run.
     std::set<std::pair<std::uint64_t, std::uint32_t>> beside;
+
+    /// Sends a command to the node of an open session, also of one that is not in front; its result comes in that
+    /// session's snapshot. 0 when no session with this id is open.
+    std::function<client::CommandId(std::uint64_t id, std::string name, nlohmann::json parameters)> send;
 
     // What these do is done before the next frame begins.
     std::function<void(std::uint64_t id)> show;

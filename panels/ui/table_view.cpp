@@ -60,11 +60,12 @@ bool TableView::begin(const ui::Context& ctx, const Spec& spec, ImVec2 size) {
     }
     const ui::TableFit fit = ui::fit_table(steps, between, kLeastName * ctx.em, room);
     std::vector<ui::TableColumn> columns;
-    float sum = 0;
+    // A table keeps the widths that it began with: other widths make another table.
+    std::string id = std::string(spec.id) + (fit.scrolls ? ".wide" : "");
     for (std::size_t i = 0; i < widths_.size(); ++i) {
         const float width = steps[i] / ctx.em;
         columns.push_back({table_->columns[i].key, width, true, static_cast<ImGuiID>(i + 1)});
-        sum += width;
+        id += '.' + std::to_string(std::lround(width));
     }
     if (!fit.scrolls) {
         columns.front().width = 1;
@@ -72,8 +73,6 @@ bool TableView::begin(const ui::Context& ctx, const Spec& spec, ImVec2 size) {
     } else {
         columns.front().width = fit.first / ctx.em;
     }
-    // A table keeps the widths that it began with: other texts make another table.
-    const std::string id = std::string(spec.id) + (fit.scrolls ? ".wide" : "") + std::to_string(std::lround(sum));
     return ui::begin_table(ctx, id.c_str(), columns,
                            ImGuiTableFlags_ScrollY | ImGuiTableFlags_Sortable | ImGuiTableFlags_SortTristate |
                                (fit.scrolls ? ImGuiTableFlags_ScrollX : 0),

@@ -2,13 +2,16 @@
 // without a sandbox as well, so that one that would fail anyhow is seen.
 #include "base/sandbox.hpp"
 
+#include <cerrno>
 #include <fcntl.h>
 #include <functional>
 #include <gtest/gtest.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <thread>
 #include <unistd.h>
@@ -129,6 +132,48 @@ TEST_F(SandboxTest, NobodyIsSpokenToAndNothingIsStarted) {
         }
         int status = 0;
         return ran && ::waitpid(child, &status, 0) == child && WEXITSTATUS(status) == 7;
+    });
+    const int socket = ::socket(AF_UNIX, SOCK_STREAM, 0);
+    expect_refused("a socket from before", [&] {
+        sockaddr_un nowhere{};
+        nowhere.sun_family = AF_UNIX;
+        const bool refused = ::connect(socket, reinterpret_cast<const sockaddr*>(&nowhere), sizeof nowhere) != 0;
+        return refused && errno != EPERM;
+    });
+    ::close(socket);
+    // Each call is so wrong that it does nothing; what counts is that the kernel does not come to see that.
+    for (const auto& [what, call] :
+         std::initializer_list<std::pair<const char*, long>>{{"accept", SYS_accept4},
+                                                             {"bind", SYS_bind},
+                                                             {"listen", SYS_listen},
+                                                             {"execve", SYS_execve},
+                                                             {"execveat", SYS_execveat},
+                                                             {"process_vm_readv", SYS_process_vm_readv},
+                                                             {"process_vm_writev", SYS_process_vm_writev},
+                                                             {"pidfd_open", SYS_pidfd_open},
+                                                             {"pidfd_getfd", SYS_pidfd_getfd},
+                                                             {"io_uring_setup", SYS_io_uring_setup},
+                                                             {"io_uring_enter", SYS_io_uring_enter},
+                                                             {"unshare", SYS_unshare},
+                                                             {"setns", SYS_setns},
+                                                             {"clone3", SYS_clone3},
+                                                             {"bpf", SYS_bpf}}) {
+        const auto number_of = [call = call] {
+            errno = 0;
+            return ::syscall(call, -1L, -1L, -1L, -1L, -1L, -1L) < 0 ? errno : 0;
+        };
+        const int refusal = call == SYS_clone3 ? ENOSYS : EPERM;
+        if (!works([&] { return number_of() != refusal; }, nullptr)) {
+            continue;  // this system refuses it to everybody
+        }
+        EXPECT_FALSE(works([&] { return number_of() != refusal; }, &rules_)) << what;
+    }
+    expect_refused("a child in another namespace", [] {
+        const long child = ::syscall(SYS_clone, CLONE_NEWUSER | SIGCHLD, 0, 0, 0, 0);
+        if (child == 0) {
+            ::_exit(0);
+        }
+        return child < 0 ? errno != EPERM : ::waitpid(static_cast<pid_t>(child), nullptr, 0) == child;
     });
     SandboxRules of_a_gpu = rules_;
     of_a_gpu.local_sockets = true;

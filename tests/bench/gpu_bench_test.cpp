@@ -62,8 +62,8 @@ TEST(GpuBench, MeasuresEveryOperation) {
             }
         }
     }
-    // Not seen: the search for what is not finite, which is for faults, biases of products, and the tables of angles,
-    // which are made before the steps that are measured.
+    // Not seen: the search for what is not finite, which is for faults, errors of eight-bit products, which are not
+    // run, biases of products, and the tables of angles, which are made before the steps that are measured.
     EXPECT_THAT(
         seen, testing::UnorderedElementsAre(
                   "adamw", "add", "add_choices", "add_margins", "add_share", "attend_grouped", "attend_latent",

@@ -2,7 +2,8 @@
 // their own, so that one that breaks is named and the others go on. Built with AddressSanitizer and
 // UndefinedBehaviorSanitizer, which also count memory.
 //
-//   fuzz_parsers [--target NAME]... [--inputs N] [--seed S] [--index I] [--jobs N] [--list] [--write-seeds FOLDER]
+//   fuzz_parsers [--target NAME]... [--inputs N] [--seed S] [--index I [--write FILE]] [--jobs N] [--list]
+//                [--write-seeds FOLDER]
 #include <algorithm>
 #include <atomic>
 #include <charconv>
@@ -189,7 +190,7 @@ struct Options {
     std::uint64_t inputs = 100'000, number = 1;
     std::optional<std::uint64_t> index;
     unsigned jobs = std::max(1u, std::thread::hardware_concurrency());
-    fs::path write_seeds;
+    fs::path write, write_seeds;
     bool list = false;
 };
 
@@ -224,6 +225,8 @@ Options options_of(int count, char** arguments) {
             options.index = whole_number(value);
         } else if (option == "--jobs") {
             options.jobs = static_cast<unsigned>(std::clamp<std::uint64_t>(whole_number(value), 1, 256));
+        } else if (option == "--write") {
+            options.write = value;
         } else if (option == "--write-seeds") {
             options.write_seeds = value;
         } else {
@@ -274,8 +277,10 @@ class Run {
     int one() {
         const std::size_t target = seeds_.begin()->first;
         const std::string input = input_of(seeds_.at(target), options_.number, *options_.index);
-        std::printf("%zu bytes, also in %s.input\n", input.size(), kTargets[target].name);
-        std::ofstream(std::string(kTargets[target].name) + ".input", std::ios::binary) << input;
+        std::printf("%zu bytes\n", input.size());
+        if (!options_.write.empty()) {
+            std::ofstream(options_.write, std::ios::binary) << input;
+        }
         std::fflush(stdout);
         __sanitizer_install_malloc_and_free_hooks(on_malloc, on_free);
         run_one(kTargets[target], input, told_[target], false);

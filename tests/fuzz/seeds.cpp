@@ -253,8 +253,39 @@ Seeds records() {
                                               {"field", "delivery"},
                                               {"value", "answered"},
                                               {"coder", "ab"}});
+    probe += record(RecordType::probe_codings, {{"run", 3},
+                                                {"codings",
+                                                 {{{"item", "i"},
+                                                   {"model", "m"},
+                                                   {"language", "en"},
+                                                   {"draw", 0},
+                                                   {"coder", "cd"},
+                                                   {"field", "engagement"},
+                                                   {"value", "2"},
+                                                   {"time_ns", 5}},
+                                                  {{"item", "i"},
+                                                   {"model", "m"},
+                                                   {"language", "en"},
+                                                   {"draw", 0},
+                                                   {"coder", "ef"},
+                                                   {"field", "delivery"},
+                                                   {"value", "cut"},
+                                                   {"consensus", true}}}}});
     probe += record(RecordType::intervention_set,
                     {{"name", "s"}, {"items", {{{"kind", "zero"}, {"layer", 0}, {"expert", 1}}}}});
+    probe += record(RecordType::note, {{"note", 1},
+                                       {"revision", 1},
+                                       {"on", {{"kind", "step"}, {"run", 3}, {"step", 4}}},
+                                       {"text", "odd"},
+                                       {"author", "ab"},
+                                       {"role", "admin"}});
+    probe += record(
+        RecordType::note,
+        {{"note", 2},
+         {"revision", 1},
+         {"on", {{"kind", "answer"}, {"run", 3}, {"item", "i"}, {"model", "m"}, {"language", "en"}, {"draw", 0}}},
+         {"text", "x"}});
+    probe += record(RecordType::note, {{"note", 1}, {"revision", 2}, {"on", {{"kind", "session"}}}, {"text", nullptr}});
     probe += record(RecordType::experiment,
                     {{"experiment", 1},
                      {"definition",

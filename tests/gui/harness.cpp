@@ -13,16 +13,20 @@ namespace moescope::gui_test {
 // The table of test files.
 void register_shell(Harness& harness);
 void register_panels(Harness& harness);
+void register_across(Harness& harness);
 void register_answers(Harness& harness);
 void register_overlay(Harness& harness);
 void register_placement(Harness& harness);
 void register_ranks(Harness& harness);
+void register_timeline(Harness& harness);
 void register_structure(Harness& harness);
+void register_merge(Harness& harness);
 void register_tabs(Harness& harness);
 void register_routing(Harness& harness);
 void register_servers(Harness& harness);
 void register_export(Harness& harness);
 void register_curves(Harness& harness);
+void register_notes(Harness& harness);
 void register_reproduce(Harness& harness);
 void register_window(Harness& harness);
 void register_whole_text(Harness& harness);
@@ -68,19 +72,23 @@ Harness::Harness(std::filesystem::path folder) : folder_(std::move(folder)) {
     ImGuiTestEngine_Start(engine_, ImGui::GetCurrentContext());
     register_shell(*this);
     register_panels(*this);
+    register_across(*this);
     register_answers(*this);
     register_overlay(*this);
     register_placement(*this);
     register_ranks(*this);
+    register_timeline(*this);
     register_structure(*this);
     register_routing(*this);
     register_servers(*this);
     register_export(*this);
     register_curves(*this);
+    register_notes(*this);
     register_reproduce(*this);
     register_window(*this);
     register_whole_text(*this);
     register_unopened(*this);
+    register_merge(*this);
     register_tabs(*this);
     register_crash(*this);
 }

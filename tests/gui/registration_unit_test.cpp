@@ -78,13 +78,13 @@ TEST(Layouts, AreAsPeopleKnowThem) {
     EXPECT_EQ(app::tabs_of("training", Place::upper, table()),
               Keys({"training", "compare", "probe", "manual", "overlay"}));
     EXPECT_EQ(app::tabs_of("training", Place::lower, table()),
-              Keys({"expert_load", "models", "nodes", "log", "placement", "ranks", "routing", "change", "expert",
-                    "structure", "routing_diff"}));
+              Keys({"expert_load", "models", "nodes", "log", "notes", "placement", "ranks", "routing", "change",
+                    "expert", "structure", "routing_diff"}));
     for (const char* layout : {"compare", "probe"}) {
-        EXPECT_EQ(
-            app::tabs_of(layout, Place::whole, table()),
-            Keys({"compare", "probe", "training", "expert_load", "models", "log", "nodes", "runs", "knobs", "manual",
-                  "overlay", "placement", "ranks", "routing", "change", "expert", "structure", "routing_diff"}));
+        EXPECT_EQ(app::tabs_of(layout, Place::whole, table()),
+                  Keys({"compare", "probe", "training", "expert_load", "models", "log", "nodes", "runs", "knobs",
+                        "manual", "overlay", "notes", "placement", "ranks", "routing", "change", "expert", "structure",
+                        "routing_diff"}));
         EXPECT_EQ(app::default_panels(layout, table()), Keys({layout, "models", "log"}));
         EXPECT_EQ(app::main_panel(layout, table()), layout);
     }
@@ -93,7 +93,21 @@ TEST(Layouts, AreAsPeopleKnowThem) {
     EXPECT_EQ(app::default_panels("routing", table()),
               Keys({"routing", "change", "expert", "structure", "routing_diff"}));
     EXPECT_EQ(app::default_panels("training", table()),
-              Keys({"runs", "knobs", "training", "expert_load", "models", "nodes", "log"}));
+              Keys({"runs", "knobs", "training", "timeline", "expert_load", "models", "nodes", "log"}));
+}
+
+TEST(Layouts, AStripStandsInNone) {
+    for (const PanelDescription& panel : table()) {
+        if (!panel.strip) {
+            continue;
+        }
+        for (const char* layout : app::kLayouts) {
+            for (const Place place : {Place::left_upper, Place::left_lower, Place::upper, Place::lower, Place::whole}) {
+                const std::vector<std::string> tabs = app::tabs_of(layout, place, table());
+                EXPECT_EQ(std::find(tabs.begin(), tabs.end(), panel.key), tabs.end()) << panel.key << " in " << layout;
+            }
+        }
+    }
 }
 
 TEST(Layouts, APanelWithoutAStandIsClosedBehindTheOthers) {
@@ -106,7 +120,7 @@ TEST(Layouts, APanelWithoutAStandIsClosedBehindTheOthers) {
         return at == tabs.begin() || at == tabs.end() ? std::string() : *(at - 1);
     };
     EXPECT_EQ(before("training", Place::lower), "ranks");
-    EXPECT_EQ(before("probe", Place::whole), "overlay");
+    EXPECT_EQ(before("probe", Place::whole), "notes");
     for (const char* layout : app::kLayouts) {
         EXPECT_EQ(app::default_panels(layout, panels), app::default_panels(layout, table()));
     }
@@ -130,14 +144,34 @@ TEST(Menus, OfThePanelsAreAsPeopleKnowThem) {
                     "run.stop", "run.checkpoint", "run.continue", "run.continue_on", "run.fork", "run.reproduce", "-", "node.restart"}));
     EXPECT_EQ(menus.at("menu.file"),
               Keys({"curves.import", "curves.import_folder", "routing.import"}));  // beside those of the window itself
+    EXPECT_EQ(menus.at("menu.edit"), Keys({"notes.token", "notes.step", "notes.session"}));
     EXPECT_EQ(menus.at("menu.models"), Keys({"models.add", "models.add_server", "models.export", "-", "compare.run",
                                              "compare.cancel", "compare.swap_language"}));
-    EXPECT_EQ(
-        menus.at("menu.probes"),
-        Keys({"probes.start", "probes.pause", "probes.cancel", "-", "probes.previous_answer", "probes.next_answer",
-              "probes.label.answered", "probes.label.refused", "probes.label.blocked", "probes.label.empty",
-              "probes.label.cut", "probes.label.error", "probes.label.incoherent", "probes.label.0", "probes.label.1",
-              "probes.label.2", "probes.label.3", "probes.label.4", "probes.label.undo"}));
+    EXPECT_EQ(menus.at("menu.probes"), Keys({"probes.start",
+                                             "probes.pause",
+                                             "probes.cancel",
+                                             "-",
+                                             "probes.previous_answer",
+                                             "probes.next_answer",
+                                             "probes.label.answered",
+                                             "probes.label.refused",
+                                             "probes.label.blocked",
+                                             "probes.label.empty",
+                                             "probes.label.cut",
+                                             "probes.label.error",
+                                             "probes.label.incoherent",
+                                             "probes.label.0",
+                                             "probes.label.1",
+                                             "probes.label.2",
+                                             "probes.label.3",
+                                             "probes.label.4",
+                                             "probes.label.undo",
+                                             "-",
+                                             "probes.merge",
+                                             "probes.merge_folder"}));
+    EXPECT_EQ(menus.at("menu.timeline"),
+              Keys({"timeline.play", "timeline.slower", "timeline.faster", "-", "timeline.step_back",
+                    "timeline.step_on", "timeline.event_back", "timeline.event_on", "timeline.first"}));
     EXPECT_EQ(menus.at("menu.experts"),
               Keys({"load.all", "load.english", "load.chinese", "load.difference", "-", "load.layer_previous",
                     "load.layer_next", "load.expert_previous", "load.expert_next", "-", "load.live", "-",
@@ -156,26 +190,10 @@ TEST(Menus, OfRouting) {
                                    [](const app::Menu& one) { return one.title_key == "menu.routing"; });
     ASSERT_NE(menu, commands.menus().end());
     using Keys = std::vector<std::string>;
-    EXPECT_EQ(menu->commands, Keys({"routing.read",
-                                    "-",
-                                    "routing.token_previous",
-                                    "routing.token_next",
-                                    "routing.layer_previous",
-                                    "routing.layer_next",
-                                    "-",
-                                    "routing.copy_link",
-                                    "routing.open_link",
-                                    "-",
-                                    "routing.export",
-                                    "-",
-                                    "change.knock_out",
-                                    "change.undo",
-                                    "change.redo",
-                                    "change.save",
-                                    "-",
-                                    "change.try",
-                                    "change.cancel",
-                                    "change.sweep"}));
+    EXPECT_EQ(menu->commands,
+              Keys({"routing.read", "-", "routing.token_previous", "routing.token_next", "routing.layer_previous",
+                    "routing.layer_next", "-", "routing.copy_link", "routing.open_link", "-", "routing.export", "-",
+                    "change.knock_out", "change.save", "-", "change.try", "change.cancel", "change.sweep"}));
 }
 
 TEST(Menus, StandInOrderAndNewOnesBeforeView) {

@@ -4,6 +4,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "nodes/history/notes.hpp"
 #include "routing/choice.hpp"
 #include "routing/packed_trace.hpp"
 #include "tests/paths.hpp"
@@ -72,6 +73,16 @@ void WrittenSession::write(const std::string& runs) {
                 break;
             case 'R':
                 routing();
+                break;
+            case 'C':
+                put(RecordType::note,
+                    history::note_record(
+                        {.number = ++notes_,
+                         .revision = 1,
+                         .on = {.kind = history::NotePlace::Kind::step, .run = 1, .step = 10 + std::uint64_t{notes_}},
+                         .text = sentence(5),
+                         .author = word(),
+                         .role = "operator"}));
                 break;
             default:
                 probe(kind == 'S');

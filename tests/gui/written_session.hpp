@@ -23,8 +23,9 @@ class WrittenSession {
     /// 'T' a training run of 40 steps, 'N' one of four processes, 'D' one whose first layer is dense and which has a
     /// prediction module, 'A' a comparison of two answers, 'B' one of three,
     /// 'P' a probe run with its answers, 'S' one that was stopped after 10 of its 16 questions, 'R' a text whose
-    /// routing was recorded with all scores, by a router like DeepSeek's; each letter takes the next run numbers. Runs
-    /// of the same kind have the same sizes in every session, so that nothing but their contents tells them apart.
+    /// routing was recorded with all scores, by a router like DeepSeek's, 'C' a note on a step of run 1 (is no run);
+    /// each other letter takes the next run numbers. Runs of the same kind have the same sizes in every session, so
+    /// that nothing but their contents tells them apart.
     void write(const std::string& runs);
     /// A comparison of these models. Not `ended`: their answers are being written. `asked`: what else the manifests
     /// say.
@@ -46,6 +47,7 @@ class WrittenSession {
     std::unique_ptr<sessions::Session> session_;
     const std::string root_;
     std::mt19937_64 random_;
+    std::uint32_t notes_ = 0;
     std::uint64_t time_ns_ = 1'764'000'000'000'000'000;
 };
 

@@ -127,6 +127,11 @@ def test_listener(root):
         check("a viewer may look", other.run("status", "--node", look).returncode == 0)
         forbidden = other.run("train", "--node", tls, "--config", config, "--json")
         check("and start nothing", forbidden.returncode == 1 and "role operator" in forbidden.stderr)
+        silent = other.run("notes", "add", "--node", tls, "--text", "x", "--run", "1", "--step", "2")
+        check("nor write a note", silent.returncode == 1 and "role operator" in silent.stderr)
+        noted = here.json("notes", "add", "--node", tls, "--text", "odd", "--run", "1", "--step", "2", "--json")[0]
+        written = there.json("notes", "S", "--json")
+        check("an operator's note has their role", noted["note"] == 1 and written[0]["role"] == "operator")
         viewers = there.json("pair", "--list", "--json")
         check("both are listed", [v["role"] for v in viewers] == ["operator", "viewer"])
         check("one is forgotten", there.run("pair", "--forget", viewers[0]["key"][:12]).returncode == 0)
@@ -318,7 +323,7 @@ def test_ssh(root):
         first = here.json("status", "--node", address, "--json")[0]
         check("status over ssh", first["session"] == str(there.folder / "data/moescope/sessions/node"))
         # A run goes on when the command that follows it, and with it ssh, is killed.
-        config = small_config(here.folder, TEXT, steps=4000, checkpoint_every=1000)
+        config = small_config(here.folder, TEXT, steps=40000, checkpoint_every=1000)
         session = pathlib.Path(first["session"])
         (session / "files").mkdir(exist_ok=True)
         (there.folder / "text.txt").write_text(TEXT)
@@ -334,8 +339,11 @@ def test_ssh(root):
             return jobs[0] if jobs else None
         before = job()
         check("it goes on without who started it", before is not None and before["state"] == "running")
-        time.sleep(1)
+        deadline = time.monotonic() + 60
         after = job()
+        while before and after and after["step"] <= before["step"] and time.monotonic() < deadline:
+            time.sleep(0.2)
+            after = job()
         check("and gets on", before and after and after["step"] > before["step"])
         node = subprocess.run(["pgrep", "-f", f"serve --socket .*--session {session}"], capture_output=True, text=True)
         check("one node serves the session", len(node.stdout.split()) == 1)

@@ -171,6 +171,34 @@ TEST(Report, APersonsLabelNamesTheCoderAndTheRulesLabelNotItsReason) {
     }
 }
 
+TEST(Report, SaysHowFarCodersAgreeAndWhereNot) {
+    for (const char* language : {"en", "zh"}) {
+        Input input = input_of("", language);
+        const html::Words words(language);
+        EXPECT_EQ(html_report(input).find(words("agreement")), std::string::npos) << "nobody has coded anything";
+        Probe& probe = input.probes[0];
+        std::vector<probes::Draw> draws;
+        for (std::size_t i = 0; i < probe.draws.size(); ++i) {
+            probes::Labels refused, other;
+            refused.delivery = other.delivery = i % 2 == 0 ? probes::Delivery::refused : probes::Delivery::cut;
+            refused.engagement = other.engagement = i % 2 == 0 ? 0 : -1;
+            if (i == 0) {
+                other.delivery = probes::Delivery::blocked;
+                other.engagement = -1;
+            }
+            probe.draws[i].draw.coders = {{"A<b", refused}, {"", other}};
+            draws.push_back(probe.draws[i].draw);
+        }
+        probe.statistics = statistics(probe.set, {"first-model", "second-model"}, draws);
+        const std::string html = html_report(input);
+        EXPECT_NE(html.find(words("agreement")), std::string::npos);
+        EXPECT_NE(html.find(words("no_name") + words.comma() + "A&lt;b"), std::string::npos);
+        EXPECT_NE(html.find(words("kappa")), std::string::npos);
+        EXPECT_NE(html.find(words("disagreements")), std::string::npos);
+        EXPECT_NE(html.find(words("none_yet")), std::string::npos);
+    }
+}
+
 TEST(Report, OfNothingThereIsNoNumber) {
     Input input = input_of("", "en");
     input.probes[0].draws.clear();

@@ -375,6 +375,56 @@ TEST_F(PackedJournal, KeepsDamageLocal) {
     EXPECT_GT(journal->lost(), 0U);
 }
 
+/// A segment of today's size: heads and tails in several parts.
+TEST_F(PackedJournal, HoldsTheSameRecordsInManyParts) {
+    options.segment_bytes = 24 << 20;
+    constexpr std::uint64_t kRecords = 3000;
+    const auto body = [](std::uint64_t n) {
+        std::mt19937 random(static_cast<unsigned>(n));
+        Bytes bytes(n % 2 == 0 ? 400 : 12'000);
+        for (std::size_t i = 0; i < bytes.size(); i += 1 + random() % 8) {
+            bytes[i] = static_cast<std::byte>(random());
+        }
+        return bytes;
+    };
+    const auto append = [&](Journal& journal, std::uint64_t first, std::uint64_t last) {
+        for (std::uint64_t n = first; n <= last; ++n) {
+            journal.append(n % 2 == 0 ? 11 : 10, 2, n, body(n));
+        }
+    };
+    {
+        const auto journal = Journal::open(folder.path(), Journal::Mode::read_write, options);
+        append(*journal, 1, kRecords + 1600);
+        ASSERT_EQ(journal->pack_now(parts), 1U);
+    }
+    const auto packed = read_packed_file(files(".wbp").at(0));
+    ASSERT_TRUE(packed.index);
+    ASSERT_GT(packed.index->blocks.size(), 1U);
+    EXPECT_GT(
+        std::ranges::max(packed.index->blocks, {}, [](const auto& block) { return block.tails.size(); }).tails.size(),
+        1U);
+    const auto journal = for_reading();
+    std::uint64_t n = 0;
+    for (const Record& record : read_all(*journal, 2, 100, 1 << 20)) {
+        ASSERT_EQ(record.sequence, ++n);
+        ASSERT_EQ(record.body, body(n));
+    }
+    EXPECT_EQ(n, kRecords + 1600);
+    EXPECT_EQ(journal->lost(), 0U);
+}
+
+TEST_F(PackedJournal, OneDamagedIndexOfTwoCostsNothing) {
+    write_packed();
+    const fs::path path = files(".wbp")[2];
+    const Bytes good = read_file(path);
+    for (const bool front : {true, false}) {
+        Bytes bad = good;
+        bad[front ? 20 : good.size() - 20] ^= std::byte{0x20};
+        write_file(path, bad);
+        expect_all(*for_reading());
+    }
+}
+
 /// A kill between any two steps of packing leaves both files, or a part of one.
 TEST_F(PackedJournal, SurvivesAnInterruptedPacking) {
     const fs::path kept = folder.path() / "kept";

@@ -13,8 +13,8 @@ void add_device_option(CLI::App& command, std::string& device) {
     command
         .add_option(
             "--device", device,
-            "What computes a model of our own: cpu, or cuda:0 and so on (moescope-node devices); left out: what "
-            "it was trained on, or the processor where that is not there")
+            "What computes the model: cpu, or cuda:0 and so on (moescope-node devices); left out: what a model of "
+            "our own was trained on, and the processor where that is not there and for a GGUF file")
         ->check(filled());
 }
 

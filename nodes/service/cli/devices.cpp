@@ -43,6 +43,13 @@ int devices_command(const Paths& paths, bool as_json) {
         if (!device.usable()) {
             base::append_to_list(text, fmt::format("cannot be used: {}", fit_to_show(device.why_not).english()), "; ");
         }
+        if (device.usable() && device.name != kernels::kProcessor) {
+            base::append_to_list(text,
+                                 device.gguf_why_not.empty()
+                                     ? "computes GGUF models too"
+                                     : fmt::format("no GGUF models: {}", fit_to_show(device.gguf_why_not).english()),
+                                 "; ");
+        }
         fmt::print("{:<8} {}\n", device.name, text);
     }
     return 0;

@@ -152,17 +152,35 @@ void print_end(RunState state, std::size_t answers, const json& statistics, bool
     }
 }
 
-/// Before a session folder is made.
-void check_device(const ProbeOptions& options, const ProbeRequest& wanted, const Paths& paths) {
+/// Puts every model there that can be computed there, before a session folder is made. GGUF files stay on the processor
+/// where the device is for our own engine's models alone.
+void choose_device(const ProbeOptions& options, ProbeRequest& wanted, const Paths& paths) {
     if (options.device.empty()) {
         return;
     }
-    if (std::none_of(wanted.models.begin(), wanted.models.end(),
-                     [](const ProbeModel& model) { return is_of_own_engine(model.path); })) {
-        throw CommandError(
-            say("none of the models is computed by Moescope's own engine; leave out --device {}", options.device));
+    kernels::Devices devices(device_places(paths));
+    devices.check(options.device);
+    std::optional<base::Sentence> no_gguf;
+    bool any = false;
+    for (ProbeModel& model : wanted.models) {
+        bool there = is_of_own_engine(model.path) || (!model.path.is_server() && options.device == kernels::kProcessor);
+        if (!there && !model.path.is_server() && !no_gguf) {
+            try {
+                devices.check_gguf(options.device);
+                there = true;
+            } catch (const base::Error& error) {
+                no_gguf = error.sentence();
+            }
+        }
+        if (there) {
+            model.path.device = options.device;
+            any = true;
+        }
     }
-    kernels::Devices(device_places(paths)).check(options.device);
+    if (!any) {
+        throw CommandError(no_gguf ? *no_gguf
+                                   : say("none of the models is computed here; leave out --device {}", options.device));
+    }
 }
 
 json parameters_of(const ProbeOptions& options) {
@@ -204,11 +222,10 @@ int probe_command(const Paths& paths, const ProbeOptions& options) {
         const PrintedLibrary models(paths);
         for (auto& model : wanted.models) {
             model.path = models.resolve_source(model.name);
-            model.path.device = is_of_own_engine(model.path) ? options.device : std::string();
             model.sha256 = models.known_sha256(model.path);
         }
     }
-    check_device(options, wanted, paths);
+    choose_device(options, wanted, paths);
     std::size_t number = 0;
     LocalNode node(paths, options.out, [&](protocol::RecordType type, const std::vector<std::byte>& body) {
         if (type == protocol::RecordType::probe_draw) {

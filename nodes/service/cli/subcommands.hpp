@@ -27,7 +27,9 @@ void add_route(CLI::App& app, Chosen& chosen);
 void add_sweep(CLI::App& app, Chosen& chosen);
 void add_probe(CLI::App& app, Chosen& chosen);
 void add_report(CLI::App& app, Chosen& chosen);
+void add_merge(CLI::App& app, Chosen& chosen);
 void add_label(CLI::App& app, Chosen& chosen);
+void add_notes(CLI::App& app, Chosen& chosen);
 void add_inspect(CLI::App& app, Chosen& chosen);
 void add_import(CLI::App& app, Chosen& chosen);
 void add_curves(CLI::App& app, Chosen& chosen);
@@ -46,9 +48,9 @@ void add_push(CLI::App& app, Chosen& chosen);
 
 /// In the order of --help.
 inline constexpr std::array kSubcommands = {
-    add_serve,  add_train,  add_experiment, add_reproduce, add_export,  add_generate, add_tokenize,
-    add_logits, add_route,  add_sweep,      add_probe,     add_label,   add_report,   add_inspect,
-    add_import, add_curves, add_trace,      add_diff,      add_place,   add_models,   add_devices,
-    add_status, add_pull,   add_push,       add_pair,      add_install, add_archive,  add_open};
+    add_serve,  add_train,  add_experiment, add_reproduce, add_export,  add_generate, add_tokenize, add_logits,
+    add_route,  add_sweep,  add_probe,      add_merge,     add_label,   add_notes,    add_report,   add_inspect,
+    add_import, add_curves, add_trace,      add_diff,      add_place,   add_models,   add_devices,  add_status,
+    add_pull,   add_push,   add_pair,       add_install,   add_archive, add_open};
 
 }  // namespace moescope::node

@@ -1,6 +1,7 @@
 #include "nodes/service/cli/training_output.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdio>
 #include <fmt/format.h>
@@ -66,6 +67,14 @@ json step_json(const protocol::StepRecord& step) {
         json& place =
             name == key ? line[row.key] : line[std::string(key.substr(0, key.size() - name.size() - 1))][name];
         place = number_or_null(value_of(step, row));
+    }
+    if (!step.expert_errors.empty()) {
+        constexpr std::array kNames = {"output", "input_gradient", "weight_gradient"};
+        static_assert(kNames.size() == protocol::kExpertErrors);
+        json& layers = line["expert_errors"] = json::object();
+        for (std::size_t i = 0; i < step.expert_errors.size(); ++i) {
+            layers[kNames[i % kNames.size()]].push_back(number_or_null(step.expert_errors[i]));
+        }
     }
     return line;
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <system_error>
 
+#include "nodes/service/jobs/routing_order.hpp"
 #include "nodes/service/library/command_error.hpp"
 
 namespace moescope::node {
@@ -10,6 +11,12 @@ namespace moescope::node {
 namespace fs = std::filesystem;
 using base::say;
 using nlohmann::json;
+
+namespace {
+
+constexpr const char* kBuiltInData = "manpages";
+
+}  // namespace
 
 fs::path shared_files(const fs::path& session) {
     return session / "files";
@@ -36,15 +43,16 @@ fs::path confined(const fs::path& folder, const std::string& path) {
     return file;
 }
 
-json confine(json parameters, const fs::path& session, const std::function<bool(const std::string&)>& is_model) {
+json confine(const std::string& command, json parameters, const fs::path& session, const Offered& offered) {
     const auto text = [](const json& value) { return value.is_string() ? value.get<std::string>() : std::string(); };
+    // What is no text is left to who reads it: it is refused there, and names nothing.
     const auto below = [&](json& value) {
         if (value.is_string()) {
             value = confined(shared_files(session), text(value)).string();
         }
     };
     const auto model = [&](const json& value) {
-        if (value.is_string() && !is_model(text(value))) {
+        if (value.is_string() && !offered.model(text(value))) {
             throw CommandError(
                 say("from another machine only models of this node's library can be named, and it has "
                     "none with the name '{}'",
@@ -57,12 +65,21 @@ json confine(json parameters, const fs::path& session, const std::function<bool(
                 say("from another machine only runs of this node's own session can be run again, not those of '{}'",
                     text(value)));
         }
-        if (key == "path") {
+        if (key == "path" || key == "config") {  // a configuration is an object, the file of one a text
             below(value);
-        } else if (key == "data" && text(value).find_first_of("/.~") != std::string::npos) {
-            below(value);  // else the name of a set of texts, or a text
-        } else if (key == "model" || key == "models") {
-            if (value.is_array()) {
+        } else if (key == "data" && text(value) != kBuiltInData) {
+            below(value);
+        } else if (key == "set" && command == "probe.start" && !offered.probe_set(text(value))) {
+            below(value);
+        } else if ((key == "interventions" || key == "items") && value.is_array()) {
+            for (json& change : value) {
+                const auto source = change.is_object() ? change.find("source") : change.end();
+                if (source != change.end() && run_named(text(*source)) == 0) {
+                    below(*source);
+                }
+            }
+        } else if ((key == "model" && command != "route.import" && command != "probe.label") || key == "models") {
+            if (value.is_array()) {  // in the two commands it is the name that something has, and opens nothing
                 std::for_each(value.begin(), value.end(), model);
             } else {
                 model(value);

@@ -1,4 +1,5 @@
-// What a viewer on another machine may name: files below one folder of the session, and models of the library.
+// What a viewer on another machine may name: files below one folder of the session, models of the library, and what
+// comes with the program.
 #pragma once
 
 #include <filesystem>
@@ -15,9 +16,15 @@ std::filesystem::path shared_files(const std::filesystem::path& session);
 /// over a link), or has control characters.
 std::filesystem::path confined(const std::filesystem::path& folder, const std::string& path);
 
-/// The parameters of a command as they are carried out for such a viewer: paths lie below shared_files(). `is_model`:
-/// does the node offer a model of that name? Throws CommandError naming what it may not name.
-nlohmann::json confine(nlohmann::json parameters, const std::filesystem::path& session,
-                       const std::function<bool(const std::string&)>& is_model);
+/// What a node offers to everybody by name.
+struct Offered {
+    std::function<bool(const std::string&name)> model, probe_set;
+};
+
+/// The parameters of that command as they are carried out for such a viewer: every path in them, also one within a
+/// list of changes, lies below shared_files(), and a model is one that is offered. Throws CommandError naming what it
+/// may not name.
+nlohmann::json confine(const std::string& command, nlohmann::json parameters, const std::filesystem::path& session,
+                       const Offered& offered);
 
 }  // namespace moescope::node

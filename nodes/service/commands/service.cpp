@@ -39,6 +39,7 @@ const std::map<std::string, Service::Command>& Service::commands() {
         {"train.step", {&Service::train_step, quick, true}},
         {"train.set", {&Service::train_set, quick, true}},
         {"train.expert", {&Service::train_expert, quick, true}},
+        {"train.steps", {&Service::train_steps, Lane::steps, false, true, viewer}},
         {"train.fork", {&Service::train_fork, slow, true}},
         {"train.continue", {&Service::train_continue, slow, true}},
         {"reproduce.check", {&Service::reproduce_check, Lane::replays, false, true}},
@@ -52,6 +53,7 @@ const std::map<std::string, Service::Command>& Service::commands() {
         {"probe.resume", {&Service::probe_resume, slow, true}},
         {"probe.cancel", {&Service::probe_cancel, quick, false}},
         {"probe.label", {&Service::probe_label, slow, true}},
+        {"probe.merge", {&Service::probe_merge, slow, true}},
         {"probe.plan", {&Service::probe_plan, slow, false, true, viewer}},
         {"route.start", {&Service::route_start, slow, true}},
         {"route.effect", {&Service::route_effect, slow, true}},
@@ -63,6 +65,9 @@ const std::map<std::string, Service::Command>& Service::commands() {
         {"curves.export", {&Service::curves_export, Lane::traces, false, true}},
         {"interventions.save", {&Service::interventions_save, quick, true}},
         {"interventions.remove", {&Service::interventions_remove, quick, true}},
+        {"notes.add", {&Service::notes_add, slow, true}},
+        {"notes.edit", {&Service::notes_edit, slow, true}},
+        {"notes.remove", {&Service::notes_remove, slow, true}},
         {"models.add", {&Service::models_add, slow, true, true, admin}},
         {"models.remove", {&Service::models_remove, slow, true, true, admin}},
         {"models.ask", {&Service::models_ask, Lane::servers, false, true}},
@@ -81,6 +86,14 @@ const std::map<std::string, Service::Command>& Service::commands() {
         {"node.stop", {&Service::node_stop, quick, false, true, admin}},
     };
     return table;
+}
+
+std::vector<std::string> Service::command_names() {
+    std::vector<std::string> names;
+    for (const auto& [name, command] : commands()) {
+        names.push_back(name);
+    }
+    return names;
 }
 
 namespace {
@@ -180,6 +193,7 @@ Service::Service(const Paths& paths, ServeOptions options)
     }
     show_earlier_runs();
     sets_ = history_.intervention_sets();
+    notes_.take(history_.notes());
     if (journal_) {
         history_ = history::Session();  // from here on the jobs know better
     }
@@ -193,7 +207,7 @@ Service::Service(const Paths& paths, ServeOptions options)
     }
     transport::NodeServerOptions server;
     server.socket = options_.socket;
-    server.features = "train,generate,probe,report,route,files";
+    server.features = "train,generate,probe,report,route,files,notes";
     if (options_.listen) {
         const std::filesystem::path keys = paths_.data / "node";
         server.listener = {*options_.listen, security::load_or_make_identity(keys / "identity.pem"), keys};
@@ -277,8 +291,9 @@ json Service::allowed(const transport::Asker& asker, const std::string& name, co
     if (!asker.remote) {
         return parameters;
     }
-    return confine(std::move(parameters), session_->folder(),
-                   [this](const std::string& model) { return offers_model(model); });
+    return confine(name, std::move(parameters), session_->folder(),
+                   {[this](const std::string& model) { return offers_model(model); },
+                    [this](const std::string& set) { return is_built_in_set(set, paths_); }});
 }
 
 /// Of the library, a checkpoint of the session, or one of these with a set of changes.
@@ -318,9 +333,9 @@ void Service::on_request(const transport::Asker& who, std::string id, std::strin
     const auto give_up = [reply] { reply(answer_of(not_carried_out())); };
     // What changes nothing is of use to who asked alone. On the quick lane it costs nothing, and a stop is meant.
     const std::string droppable = command.recorded || command.lane == Lane::quick ? std::string() : id;
-    const auto work = [this, viewer, droppable, id = std::move(id), command, parameters = std::move(parameters),
-                       reply = std::move(reply)] {
-        asker(command.lane) = {viewer, droppable};
+    const auto work = [this, viewer, right = who.right, droppable, id = std::move(id), command,
+                       parameters = std::move(parameters), reply = std::move(reply)] {
+        asker(command.lane) = {viewer, droppable, right};
         const auto act = [&](const Reply& answer) {
             carry_out(answer, [&] { (this->*command.action)(parameters, answer); });
         };
@@ -446,6 +461,15 @@ void Service::look_at_devices() {
 std::string Service::device_of_models() {
     const std::lock_guard lock(device_list_mutex_);
     return device_of_models_;
+}
+
+std::string Service::device_of_gguf_models() {
+    const std::lock_guard lock(device_list_mutex_);
+    const bool there =
+        std::any_of(device_list_.begin(), device_list_.end(), [this](const protocol::DeviceEntry& device) {
+            return device.name == device_of_models_ && device.usable() && device.gguf_why_not.empty();
+        });
+    return there && device_of_models_ != kernels::kProcessor ? device_of_models_ : std::string();
 }
 
 void Service::models_device(const json& value, Reply reply) {

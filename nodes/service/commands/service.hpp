@@ -16,6 +16,7 @@
 #include "kernels/devices.hpp"
 #include "nodes/history/checkpoint_name.hpp"
 #include "nodes/history/journal_reader.hpp"
+#include "nodes/history/step_finder.hpp"
 #include "nodes/service/commands/fair_lane.hpp"
 #include "nodes/service/commands/transfer_table.hpp"
 #include "nodes/service/jobs/disk_guard.hpp"
@@ -23,6 +24,7 @@
 #include "nodes/service/jobs/generation.hpp"
 #include "nodes/service/jobs/job.hpp"
 #include "nodes/service/jobs/model_export.hpp"
+#include "nodes/service/jobs/note_book.hpp"
 #include "nodes/service/jobs/probe_job.hpp"
 #include "nodes/service/jobs/route_job.hpp"
 #include "nodes/service/jobs/training_job.hpp"
@@ -54,6 +56,7 @@ class Service final : public transport::RequestHandler {
     Service(const Service&) = delete;
     Service& operator=(const Service&) = delete;
 
+    static std::vector<std::string> command_names();        ///< all that on_request() knows
     std::uint16_t port() const { return server_->port(); }  ///< of `listen`, 0 without
     /// Publishes gauges and waits until `stop` says so (asked about ten times a second), node.stop came, or the only
     /// viewer of stdio left. Then ends all jobs after a checkpoint.
@@ -74,7 +77,7 @@ class Service final : public transport::RequestHandler {
     enum class Lane {
         quick,
         slow,  ///< reads or writes files
-        // Seconds and more. All but the first and the last three show a task that can be cancelled.
+        // Seconds and more. All but the first and the last four show a task that can be cancelled.
         servers,  ///< asks another program
         reports,
         traces,   ///< traces and curves of other tools and for them
@@ -83,6 +86,7 @@ class Service final : public transport::RequestHandler {
         devices,  ///< opens GPUs, to look at them and to plan runs for them; shows no task
         files,    ///< opens, packs and compares what is fetched and sent
         ranges,   ///< reads and writes a part of it
+        steps,    ///< reads single steps of runs from the journal; shows no task
         count
     };
     struct Command {
@@ -97,6 +101,7 @@ class Service final : public transport::RequestHandler {
     struct Asker {
         std::uint64_t viewer = kNode;
         std::string id;  ///< of the command, for FairLane::drop; empty: it is carried out, though its viewer leaves
+        protocol::Right right = protocol::Right::admin;
     };
     FairLane& lane(Lane which) { return lanes_[static_cast<std::size_t>(which)]; }
     /// Of the command that a lane carries out now; for its thread alone.
@@ -131,6 +136,7 @@ class Service final : public transport::RequestHandler {
     void train_step(const nlohmann::json& parameters, Reply reply);
     void train_set(const nlohmann::json& parameters, Reply reply);
     void train_expert(const nlohmann::json& parameters, Reply reply);
+    void train_steps(const nlohmann::json& parameters, Reply reply);
     void train_fork(const nlohmann::json& parameters, Reply reply);
     void reproduce_check(const nlohmann::json& parameters, Reply reply);
     void reproduce_start(const nlohmann::json& parameters, Reply reply);
@@ -155,6 +161,7 @@ class Service final : public transport::RequestHandler {
     void probe_resume(const nlohmann::json& parameters, Reply reply);
     void probe_cancel(const nlohmann::json& parameters, Reply reply);
     void probe_label(const nlohmann::json& parameters, Reply reply);
+    void probe_merge(const nlohmann::json& parameters, Reply reply);
     void probe_plan(const nlohmann::json& parameters, Reply reply);
     void route_start(const nlohmann::json& parameters, Reply reply);
     void route_effect(const nlohmann::json& parameters, Reply reply);
@@ -166,6 +173,9 @@ class Service final : public transport::RequestHandler {
     void curves_export(const nlohmann::json& parameters, Reply reply);
     void interventions_save(const nlohmann::json& parameters, Reply reply);
     void interventions_remove(const nlohmann::json& parameters, Reply reply);
+    void notes_add(const nlohmann::json& parameters, Reply reply);
+    void notes_edit(const nlohmann::json& parameters, Reply reply);
+    void notes_remove(const nlohmann::json& parameters, Reply reply);
     void models_add(const nlohmann::json& parameters, Reply reply);
     void models_remove(const nlohmann::json& parameters, Reply reply);
     void models_ask(const nlohmann::json& parameters, Reply reply);
@@ -186,10 +196,13 @@ class Service final : public transport::RequestHandler {
     void read_new_events();  ///< into history_
     void show_earlier_runs();
     void close_interrupted_run(history::RunHeader& run, std::uint64_t checkpoint);
-    /// What computes models of our own: as models.device has set it, else empty (see engine::ModelDevice).
+    /// What computes models: as models.device has set it, else empty (see engine::ModelDevice).
     std::string device_of_models();
+    /// The same for GGUF files; empty, which is the processor, where that device can't compute them.
+    std::string device_of_gguf_models();
     /// On their lane: what devices there are, for the gauges.
     void look_at_devices();
+    void tell_of_codings(std::uint32_t run);  ///< the statistics of a probe run that other coders' codings came to
     void count_probes();  ///< statistics of the probe runs that no job looks after; on the slow lane
     /// Of a session that is open for reading only: what another program has written since the last look.
     void follow_writer();
@@ -295,6 +308,9 @@ class Service final : public transport::RequestHandler {
     /// Under which the session keeps it, in bytes; below 0: as DiskGuard computes it.
     static constexpr const char* kDiskReserve = "disk_reserve";
     TransferTable transfers_;
+    std::optional<history::StepFinder> step_finder_;  ///< of the lane of steps
+
+    NoteBook notes_;
 
     std::mutex sets_mutex_;
     std::map<std::string, nlohmann::json> sets_;  ///< of changes to routers that the session has: items by name

@@ -82,6 +82,8 @@ ProbeModel Service::find_plain_model(const std::string& name) {
     ProbeModel model{name, models_.resolve_source(name), {}};
     if (is_of_own_engine(model.path)) {
         model.path.device = device_of_models();
+    } else if (!model.path.is_server()) {
+        model.path.device = device_of_gguf_models();
     }
     if (const auto entry = models_.find(name)) {
         model.sha256 = entry->sha256;

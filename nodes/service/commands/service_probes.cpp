@@ -1,14 +1,20 @@
 // The probe.* commands.
 #include <algorithm>
+#include <filesystem>
+#include <fmt/format.h>
+#include <limits>
 
+#include "base/foreign_text.hpp"
 #include "base/json_fields.hpp"
 #include "base/text.hpp"
 #include "nodes/service/commands/service.hpp"
+#include "nodes/service/jobs/probe_merge.hpp"
 #include "nodes/service/jobs/run_names.hpp"
 #include "nodes/service/library/parameters.hpp"
 #include "report/from_session.hpp"
 
 namespace moescope::node {
+namespace fs = std::filesystem;
 using nlohmann::json;
 using protocol::RecordType;
 
@@ -133,7 +139,8 @@ void Service::probe_cancel(const json& value, Reply reply) {
 }
 
 void Service::probe_label(const json& value, Reply reply) {
-    const Parameters parameters(value, {"run", "item", "model", "language", "draw", "field", "value", "coder"});
+    const Parameters parameters(
+        value, {"run", "item", "model", "language", "draw", "field", "value", "coder", "consensus", "was"});
     const std::string field = parameters.text("field"), text = label_value(parameters);
     check_label(field, text);
     const std::uint32_t number = parameters.run();
@@ -150,18 +157,90 @@ void Service::probe_label(const json& value, Reply reply) {
     }
     const std::string key = history::draw_key(record);
     history::Session history = history::read_run(*session_, number);
-    const auto& known = history.probes().at(number);
+    auto& known = history.probes().at(number);
     if (!known.index.contains(key)) {
         throw CommandError(say("run {} has no answer {}", number, key));
     }
-    session_->put_label({number, key, field, text, record["coder"], wall_clock_ns()});
-    journal_->write_json(RecordType::probe_label, record);
-    if (const auto job = probe(number); !job || !job->labels_changed()) {
-        history.add_label(number, key, field, {text, record["coder"]});
+    const bool consensus = parameters.flag("consensus", false);
+    if (parameters.has("was") && parameters.text("was") != known.label_of(key, field, consensus)) {
+        throw CommandError(say("somebody else has labelled this answer meanwhile; it stays as it is"));
+    }
+    const std::uint64_t now = wall_clock_ns();
+    if (consensus) {
+        json entry = record;
+        entry.erase("run");
+        entry["time_ns"] = now;
+        entry["consensus"] = true;
+        journal_->write_now(RecordType::probe_codings, {{"run", number}, {"codings", {entry}}});
+        history.add_coding(number, history::coding_in(entry));
+    } else {
+        session_->put_label({number, key, field, text, record["coder"], now});
+        journal_->write_json(RecordType::probe_label, record);
+        history.add_label(number, key, field, {text, record["coder"], now});
+    }
+    if (const auto job = probe(number); !job || !job->labels_changed(consensus)) {
         const json statistics = report::statistics_of(known.value);
         board_.change_run(number, [&](RunStatus& gauge) { gauge.statistics = statistics; });
     }
     reply({});
+}
+
+/// Safe to repeat: what is here already is not written again.
+void Service::probe_merge(const json& value, Reply reply) {
+    const Parameters parameters(value, {"path", "run", "conflicts", "take", "unnamed"});
+    const fs::path path = fs::absolute(parameters.path("path"));
+    MergeRequest request;
+    request.rule = conflict_rule(parameters.text("conflicts", "ask"));
+    request.unnamed = base::shown_name(parameters.text("unnamed", ""));
+    request.run =
+        static_cast<std::uint32_t>(parameters.integer("run", 0, 0, std::numeric_limits<std::uint32_t>::max()));
+    if (parameters.has("take")) {
+        const json& take = parameters.at("take");
+        if (!take.is_object()) {
+            throw CommandError(say("\"take\" has to say mine or theirs for each conflict"));
+        }
+        for (const auto& [id, side] : take.items()) {
+            if (side != "mine" && side != "theirs") {
+                throw CommandError(say("\"take\" has to say mine or theirs for each conflict"));
+            }
+            request.take[id] = side == "theirs";
+        }
+    }
+    refuse_at_the_end();
+    json answer;
+    {
+        const BoardTask task(board_, fmt::format("merge-{}", ++outputs_), protocol::TaskKind::probe,
+                             path.filename().string());
+        const MergeSource other = open_merge_source(path, [&](std::uint64_t, std::uint64_t) {
+            if (is_to_end(task)) {
+                throw CommandError(say("the merge was cancelled; nothing was merged"));
+            }
+        });
+        journal_->flush();
+        const MergePlan plan = plan_merge(read_codings(*session_), read_codings(*other.session), other.name, request);
+        if (!plan.undecided()) {
+            write_merge(*session_, *journal_, plan);
+        }
+        answer = to_json(plan);
+        answer["name"] = other.name;
+        answer["problems"] = sentences_json(other.session->problems());
+        for (const auto& [run, hash] : plan.runs) {
+            tell_of_codings(run);
+        }
+        if (!plan.undecided() && !plan.nothing()) {
+            log("info", "probe",
+                say("codings were merged from {}: {} new, {} conflicts settled", other.name, plan.added,
+                    plan.conflicts.size()));
+        }
+    }
+    reply({std::move(answer), {}});
+}
+
+void Service::tell_of_codings(std::uint32_t run) {
+    if (const auto job = probe(run); !job || !job->labels_changed(true)) {
+        const json statistics = probe_statistics(*session_, run);
+        board_.change_run(run, [&](RunStatus& gauge) { gauge.statistics = statistics; });
+    }
 }
 
 void Service::probe_plan(const json& value, Reply reply) {

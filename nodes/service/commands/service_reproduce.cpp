@@ -88,6 +88,7 @@ void Service::reproduce_check(const json& value, Reply reply) {
 void Service::reproduce_start(const json& value, Reply reply) {
     const Parameters parameters(value, {"run", "session", "threads", "device", "name"});
     const Wish wish(parameters);
+    std::string title = parameters.text("name", "");
     refuse_at_the_end();
     journal_->flush();
     const Source source(*session_, parameters);
@@ -99,7 +100,6 @@ void Service::reproduce_start(const json& value, Reply reply) {
             throw CommandError(one.text);
         }
     }
-    std::string title = parameters.text("name", "");
     if (title.empty()) {
         const auto names = names_of(board_.run_list(), protocol::RunKind::train);
         const std::string plain = recorded->run().name + "-again";

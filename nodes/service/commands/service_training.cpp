@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <limits>
 
+#include "base/base64.hpp"
 #include "base/foreign_text.hpp"
 #include "base/input_file.hpp"
 #include "base/settings.hpp"
@@ -421,6 +422,34 @@ void Service::train_expert(const json& value, Reply reply) {
                       {"expert", parameters.integer("expert", -1, 0, 1 << 16)},
                       {"action", parameters.text("action")}};
     hand_over(parameters.run(), std::move(command), std::move(reply));
+}
+
+/// Old steps once more: of these a viewer keeps the numbers, and no counts.
+void Service::train_steps(const json& value, Reply reply) {
+    const Parameters parameters(value, {"run", "first", "last"});
+    const std::uint32_t run = parameters.run();
+    const auto first = static_cast<std::uint64_t>(parameters.integer("first", 0, kMostSteps)),
+               last = static_cast<std::uint64_t>(parameters.integer("last", 0, kMostSteps));
+    if (last < first) {
+        throw CommandError(say("last is step {}, before the first one, {}", last, first));
+    }
+    require_kind(run, protocol::RunKind::train);
+    if (!step_finder_) {
+        step_finder_.emplace(session_->journal());
+    }
+    constexpr std::size_t kMostBytes = 192 << 10;  // of bodies: a quarter of an answer
+    const history::FoundSteps found = step_finder_->find(run, first, last, kMostBytes, [this] { refuse_at_the_end(); });
+    json records = json::array();
+    for (const history::FoundRecord& record : found.records) {
+        records.push_back({{"type", static_cast<int>(record.type)},
+                           {"step", record.step},
+                           {"body", base::encode_base64(record.body)}});
+    }
+    json answer = {{"records", std::move(records)}};
+    if (found.next != 0) {
+        answer["next"] = found.next;
+    }
+    reply({std::move(answer), {}});
 }
 
 void Service::train_fork(const json& value, Reply reply) {

@@ -38,14 +38,17 @@ std::string task_id(std::uint32_t run) {
 
 }  // namespace
 
-fs::path find_probe_set(const std::string& set, const Paths& paths) {
+bool is_built_in_set(const std::string& set, const Paths& paths) {
     std::error_code error;
-    if (set.find('/') == std::string::npos) {
-        const fs::path named = paths.probe_sets() / (set + ".json");
-        if (fs::exists(named, error)) {
-            return named;
-        }
+    const bool plain = !set.empty() && set.find('/') == std::string::npos && set.find('\0') == std::string::npos;
+    return plain && fs::exists(paths.probe_sets() / (set + ".json"), error);
+}
+
+fs::path find_probe_set(const std::string& set, const Paths& paths) {
+    if (is_built_in_set(set, paths)) {
+        return paths.probe_sets() / (set + ".json");
     }
+    std::error_code error;
     if (fs::exists(set, error)) {
         return set;
     }
@@ -252,13 +255,14 @@ void ProbeJob::resume() {
     wake_.notify_all();
 }
 
-bool ProbeJob::labels_changed() {
+bool ProbeJob::labels_changed(bool codings) {
     {
         const std::lock_guard lock(mutex_);
         if (finished_) {
             return false;
         }
         labels_changed_ = true;
+        codings_changed_ = codings_changed_ || codings;
     }
     wake_.notify_all();
     return true;
@@ -491,15 +495,20 @@ void ProbeJob::update_statistics(bool now) {
     if (!now && Clock::now() - last_statistics_ < std::chrono::milliseconds(500)) {
         return;
     }
+    bool codings = false;
     {
         const std::lock_guard lock(mutex_);
         labels_changed_ = false;
+        codings = std::exchange(codings_changed_, false);
     }
     std::vector<std::string> models;
     for (const auto& model : order_.models) {
         models.push_back(model.name);
     }
     history::add_stored_labels(history_, parts_.session);
+    if (codings) {
+        history::add_stored_codings(history_, parts_.session.journal());
+    }
     const auto run = history_.probes().find(order_.run);
     const auto draws =
         run == history_.probes().end() ? std::vector<probes::Draw>() : report::draws_of(run->second.value);

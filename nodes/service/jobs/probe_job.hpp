@@ -57,6 +57,8 @@ ProbeRequest order_to_resume(const history::RunHeader& run);
 /// Gives an order the models as they were found now. Throws CommandError when one is another file than when the run
 /// began.
 void take_models(ProbeRequest& order, const std::vector<ProbeModel>& found);
+/// Is it the name of a set that comes with the program?
+bool is_built_in_set(const std::string& set, const Paths& paths);
 /// A set by name (in the assets) or by path.
 std::filesystem::path find_probe_set(const std::string& set, const Paths& paths);
 /// Keeps `count` items, taking from both groups in turn, so that a short run still compares them.
@@ -81,7 +83,8 @@ class ProbeJob final : public Job {
     void pause();  ///< after the present answer
     void resume();
     /// A person's label was stored: the statistics are computed again soon. False when the job has ended and will not.
-    bool labels_changed();
+    /// `codings`: those of other coders in the journal, too.
+    bool labels_changed(bool codings = false);
     const ProbeResult& result() const { return result_; }  ///< once finished
 
  private:
@@ -120,6 +123,7 @@ class ProbeJob final : public Job {
     std::condition_variable wake_;
     bool paused_ = false;
     bool labels_changed_ = false;
+    bool codings_changed_ = false;
     std::atomic<bool> stop_{false}, finished_{false};
     std::thread thread_;
 };

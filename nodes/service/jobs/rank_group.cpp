@@ -265,6 +265,7 @@ class RankGroup final : public RunTrainer {
         stats_.ranks = std::move(ranks_);
         stats_.tokens = base::count_of(answer, "tokens");
         stats_.fault = base::sentence_in(answer, "fault");
+        why_not_recorded_ = base::text_of(answer, "why_not_recorded");
         return stats_;
     }
     engine::HeldOutLoss evaluate() override {
@@ -295,6 +296,7 @@ class RankGroup final : public RunTrainer {
     const engine::RunConfig& config() const override { return config_; }
     std::uint64_t steps_done() const override { return steps_; }
     std::uint64_t memory_bytes() const override { return memory_; }
+    std::string why_not_recorded() const override { return why_not_recorded_; }  ///< of rank 0's device
 
  private:
     std::vector<std::string> arguments(const Paths& paths) const {
@@ -386,6 +388,7 @@ class RankGroup final : public RunTrainer {
     engine::StepStats stats_;
     engine::RankStep ranks_;
     std::uint64_t steps_ = 0, memory_ = 0;
+    std::string why_not_recorded_;
 };
 
 }  // namespace

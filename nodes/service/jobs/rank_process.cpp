@@ -8,6 +8,7 @@
 #include <sys/un.h>
 
 #include "base/file_io.hpp"
+#include "base/foreign_text.hpp"
 #include "base/json_fields.hpp"
 #include "engine/comm/mpi_comm.hpp"
 #include "nodes/protocol/records.hpp"
@@ -144,7 +145,7 @@ class RankZero {
             ranks.fold_layers();
         }
         writer_.write(WorkerMessageKind::ranks, protocol::encode_ranks(ranks));
-        json answer = {{"tokens", stats.tokens}};
+        json answer = {{"tokens", stats.tokens}, {"why_not_recorded", base::one_line(trainer_->why_not_recorded())}};
         base::put_sentence(answer, "fault", stats.fault);
         return answer;
     }

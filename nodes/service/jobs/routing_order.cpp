@@ -18,9 +18,6 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 using protocol::RecordType;
 
-namespace {
-
-/// The run of "run:7"; 0 for anything else.
 std::uint32_t run_named(std::string_view source) {
     constexpr std::string_view kFront = "run:";
     if (!source.starts_with(kFront)) {
@@ -31,8 +28,6 @@ std::uint32_t run_named(std::string_view source) {
     const auto [end, error] = std::from_chars(source.data(), source.data() + source.size(), run);
     return error == std::errc() && end == source.data() + source.size() ? run : 0;
 }
-
-}  // namespace
 
 void refuse_two_limits(const routing::Interventions& changes) {
     std::set<int> layers;

@@ -10,6 +10,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "base/scratch_folder.hpp"
 #include "nodes/service/jobs/record_sink.hpp"
@@ -43,6 +44,9 @@ routing::Detail parse_detail(const Parameters& parameters, const char* key, rout
 
 /// "routing", "interventions" and "set" of a run's manifest, as far as there is something to say.
 void put_routing(nlohmann::json& manifest, const RoutingOrder& order);
+
+/// The run that "run:7", as the source of a replay, stands for; 0: it is anything else, a path.
+std::uint32_t run_named(std::string_view source);
 
 /// The trace that a replay among the changes takes its choices from, as a file for the model's process: "run:7" is that
 /// of a run of the session, which is written into a file that goes with this; anything else is the path of a trace.

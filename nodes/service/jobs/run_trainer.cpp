@@ -29,6 +29,7 @@ class Here final : public RunTrainer {
     std::uint64_t memory_bytes() const override {  // each rank has as much
         return trainer_->memory_bytes() * static_cast<std::uint64_t>(trainer_->config().train.processes);
     }
+    std::string why_not_recorded() const override { return trainer_->why_not_recorded(); }
 
  private:
     const std::unique_ptr<engine::Trainer> trainer_;

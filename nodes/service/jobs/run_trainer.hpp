@@ -30,6 +30,7 @@ class RunTrainer {
     virtual const engine::RunConfig& config() const = 0;
     virtual std::uint64_t steps_done() const = 0;
     virtual std::uint64_t memory_bytes() const = 0;  ///< of all processes
+    virtual std::string why_not_recorded() const = 0;
 };
 
 /// This process.

@@ -18,6 +18,7 @@ protocol::StepRecord step_record(const engine::StepStats& stats, const engine::M
     record.top_k = static_cast<std::uint16_t>(model.experts_per_token);
     record.counts = stats.counts;
     record.router_entropy = stats.router_entropy;
+    record.expert_errors = stats.expert_errors;
     return record;
 }
 
@@ -45,6 +46,7 @@ engine::StepStats step_stats(const protocol::StepRecord& record) {
     stats.tokens_total = record.tokens_total;
     stats.counts = record.counts;
     stats.router_entropy = record.router_entropy;
+    stats.expert_errors = record.expert_errors;
     return stats;
 }
 

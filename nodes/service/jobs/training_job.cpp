@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/atomic_files.hpp"
+#include "base/foreign_text.hpp"
 #include "base/json_fields.hpp"
 #include "base/process_memory.hpp"
 #include "base/settings.hpp"
@@ -865,6 +866,7 @@ bool TrainingJob::one_step() {
     }
     repeat_changes();
     const engine::StepStats& stats = trainer_->step();
+    tell_not_recorded();
     Sentence trouble = fault_of(stats);
     faulty_step_ = trouble.empty() ? 0 : stats.step;
     if (stats.fault.empty()) {
@@ -897,6 +899,20 @@ bool TrainingJob::one_step() {
     }
     pause("fault", trouble);
     return true;
+}
+
+/// Once: the run goes on, only slower.
+void TrainingJob::tell_not_recorded() {
+    if (told_not_recorded_) {
+        return;
+    }
+    if (const std::string why = trainer_->why_not_recorded(); !why.empty()) {
+        told_not_recorded_ = true;
+        parts_.sink.log("warning", "train",
+                        say("{} could not record the operations of a step ({}); they are started one by one, which may "
+                            "take longer and changes no number",
+                            order_.config.train.device, base::one_line(why)));
+    }
 }
 
 void TrainingJob::write_step(const engine::StepStats& stats) {

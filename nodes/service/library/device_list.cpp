@@ -10,6 +10,7 @@ namespace moescope::node {
 kernels::DevicePlaces device_places(const Paths& paths) {
     kernels::DevicePlaces places;
     places.plugin = paths.gpu_plugin;
+    places.gguf_module = paths.ggml_module;
     places.driver = paths.gpu_driver;
     return places;
 }
@@ -30,6 +31,7 @@ std::vector<protocol::DeviceEntry> device_list(kernels::Devices& devices) {
         }
         entry.multiprocessors = device.multiprocessors;
         entry.why_not = device.why_not;
+        entry.gguf_why_not = device.gguf_why_not;
         if (device.name == kernels::kProcessor) {
             entry.title = processor_name();
             entry.memory_total = total_memory();
@@ -44,7 +46,8 @@ nlohmann::json device_manifest(kernels::Devices& devices, const std::string& nam
     for (const protocol::DeviceEntry& device : device_list(devices)) {
         if (device.name == name) {
             nlohmann::json entry = protocol::to_json(device);
-            for (const char* of_now : {"memory_free", "usable", "why_not", "why_not_id"}) {
+            for (const char* of_now :
+                 {"memory_free", "usable", "why_not", "why_not_id", "gguf", "gguf_why_not", "gguf_why_not_id"}) {
                 entry.erase(of_now);
             }
             return entry;

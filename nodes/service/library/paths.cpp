@@ -10,6 +10,7 @@
 #include "base/installation.hpp"
 #include "kernels/cuda/plugin.hpp"
 #include "kernels/devices.hpp"
+#include "kernels/ggml_module.hpp"
 
 namespace moescope::node {
 namespace fs = std::filesystem;
@@ -70,8 +71,10 @@ Paths find_paths() {
     paths.assets = find_assets(paths.program);
     paths.cache = find_cache();
     paths.data = user_folder("XDG_DATA_HOME", ".local/share");
-    const auto plugin = variable("MOESCOPE_CUDA_PLUGIN"), driver = variable("MOESCOPE_CUDA_DRIVER");
+    const auto plugin = variable("MOESCOPE_CUDA_PLUGIN"), module = variable("MOESCOPE_GGML_MODULE"),
+               driver = variable("MOESCOPE_CUDA_DRIVER");
     paths.gpu_plugin = plugin.empty() ? base::own_part(kernels::cuda::kPluginFile) : fs::path(plugin);
+    paths.ggml_module = module.empty() ? base::own_part(kernels::kGgmlModuleFile) : fs::path(module);
     paths.gpu_driver = driver.empty() ? kernels::DevicePlaces().driver : driver;
     return paths;
 }

@@ -213,8 +213,10 @@ json WorkerProcess::open(const ModelSource& source, int threads, const std::atom
     }
     if (!source.is_server()) {
         try {
-            request["lent"] = lent_.emplace().path().string();
-        } catch (const base::Error&) {
+            // One of the same name takes away what a node that was killed has left.
+            const fs::path folder = fs::temp_directory_path() / fmt::format("moescope-lent-{}", ::getuid());
+            request["lent"] = lent_.emplace(folder).path().string();
+        } catch (const std::runtime_error&) {
             // Only who asks with files will miss it.
         }
     }

@@ -14,8 +14,8 @@
 #include <sys/types.h>
 #include <vector>
 
+#include "base/atomic_files.hpp"
 #include "base/error.hpp"
-#include "base/scratch_folder.hpp"
 #include "nodes/service/library/model_source.hpp"
 #include "nodes/service/workers/worker_wire.hpp"
 
@@ -70,7 +70,7 @@ class WorkerProcess {
     int to_ = -1, from_ = -1, errors_ = -1;
     bool alive_ = false;
     bool killed_by_us_ = false;
-    std::optional<base::ScratchFolder> lent_;  ///< what the process may read beside its model
+    std::optional<base::WorkFolder> lent_;  ///< what the process may read beside its model
     std::unique_ptr<WorkerWriter> writer_;
     std::unique_ptr<WorkerReader> reader_;
 };

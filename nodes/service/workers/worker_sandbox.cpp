@@ -56,7 +56,7 @@ void add_libraries(base::SandboxRules& rules, const Paths& paths) {
     rules.read.push_back(paths.cache / "cuda");  // the libraries of the toolkit, which the plugin looks for there
     std::set<fs::path> folders = library_folders();
     std::error_code error;
-    for (const fs::path& file : {paths.program, paths.gpu_plugin, fs::path(paths.gpu_driver)}) {
+    for (const fs::path& file : {paths.program, paths.gpu_plugin, paths.ggml_module, fs::path(paths.gpu_driver)}) {
         if (const fs::path whole = fs::canonical(file, error); !error) {
             folders.insert(whole.parent_path());
         }

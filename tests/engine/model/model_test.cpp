@@ -47,7 +47,7 @@ class WholeModel {
     RouterControls controls() const {
         RouterControls now;
         now.mode.balance = config.train.balance;
-        now.jitter_seed = 77;
+        now.jitter_seed = &kJitterSeed;
         return now;
     }
 
@@ -98,6 +98,7 @@ class WholeModel {
     }
 
     static constexpr double kBalance = 0.5, kZ = 0.05, kPrediction = 0.4;
+    static constexpr std::uint64_t kJitterSeed = 77;
     RunConfig config;
     ParameterLayout layout;
     std::unique_ptr<kernels::Ops> ops;

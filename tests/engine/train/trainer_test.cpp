@@ -108,6 +108,44 @@ TEST(Trainer, Bfloat16FollowsTheSameCurveWithAnyNumberOfThreads) {
     EXPECT_EQ(one.parameters_sha256(), two.parameters_sha256());
 }
 
+// Eight bits in experts: the same, further away, and it tells how far at the steps that are named.
+TEST(Trainer, EightBitsFollowTheSameCurveAndTellTheirError) {
+    RunConfig config = tiny_config();
+    config.train.evaluate_every = 8;
+    Trainer whole(config, byte_dataset());
+    const auto wanted = losses_of(whole, 20);
+    config.train.precision = Precision::fp8;
+    Trainer two(config, byte_dataset());
+    config.train.threads = 1;
+    Trainer one(config, byte_dataset());
+    const auto L = static_cast<std::size_t>(config.model.layers);
+    for (std::size_t i = 0; i < wanted.size(); ++i) {
+        const StepStats stats = two.step(), same = one.step();
+        EXPECT_NEAR(stats.loss, wanted[i], 0.02 * wanted[i]) << "step " << i + 1;
+        EXPECT_EQ(stats.loss, same.loss);
+        EXPECT_EQ(stats.expert_errors, same.expert_errors);
+        const bool measured = i == 0 || i % 8 == 7;
+        ASSERT_EQ(stats.expert_errors.size(), measured ? L * kExpertErrors : 0u) << i;
+        EXPECT_EQ(std::isnan(stats.expert_input_gradient_error), !measured);
+        if (!measured) {
+            continue;
+        }
+        // Of all layers together it lies among those of each.
+        float least = 100, most = 0;
+        for (std::size_t layer = 0; layer < L; ++layer) {
+            least = std::min(least, stats.expert_errors[layer * kExpertErrors]);
+            most = std::max(most, stats.expert_errors[layer * kExpertErrors]);
+        }
+        EXPECT_GT(least, 1.0f);
+        EXPECT_LT(most, 12.0f);
+        EXPECT_GE(stats.expert_output_error, 0.999 * static_cast<double>(least));
+        EXPECT_LE(stats.expert_output_error, 1.001 * static_cast<double>(most));
+    }
+    EXPECT_NE(whole.parameters_sha256(), two.parameters_sha256());
+    EXPECT_EQ(one.parameters_sha256(), two.parameters_sha256());
+    EXPECT_TRUE(std::isnan(whole.step().expert_output_error));
+}
+
 TEST(Trainer, StatisticsAddUp) {
     const RunConfig config = tiny_config();
     Trainer trainer(config, byte_dataset());

@@ -58,6 +58,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     for (const auto& [run, header] : session.runs()) {
         fuzz::expect(run != 0 && header != nullptr, "runs have their number");
     }
+    for (const auto& [number, note] : session.notes().all()) {
+        fuzz::expect(number == note.number && history::note_text_problem(note.text).empty() &&
+                         history::note_place_from_json(history::to_json(note.on)) == note.on,
+                     "what is kept of a note can be written");
+    }
     fuzz::expect(session.log().size() <= 10'000, "the log is bounded");
     return 0;
 }

@@ -10,6 +10,7 @@
 
 #include "base/half_floats.hpp"
 #include "kernels/cpu/gemm.hpp"
+#include "tests/kernels/cuda/plain_device.hpp"
 #include "tests/kernels/harness.hpp"
 
 namespace moescope::kernels::cuda {
@@ -17,21 +18,6 @@ namespace {
 
 using test::expect_close;
 using test::random_floats;
-
-class PlainDevice final : public Device {
- public:
-    std::string name() const override { return "plain"; }
-    simt::Stream stream() const override { return {}; }
-    std::uint64_t available_memory() const override { return std::numeric_limits<std::uint64_t>::max(); }
-    void* allocate(std::uint64_t bytes) override { return std::malloc(bytes); }
-    void free(void* memory) override { std::free(memory); }
-    void upload(void* device, const void* host, std::uint64_t bytes) override { std::memcpy(device, host, bytes); }
-    void download(void* host, const void* device, std::uint64_t bytes) override { std::memcpy(host, device, bytes); }
-    void download_later(void* host, const void* device, std::uint64_t bytes) override { download(host, device, bytes); }
-    void copy(void* to, const void* from, std::uint64_t bytes) override { std::memcpy(to, from, bytes); }
-    void zero(void* at, std::uint64_t bytes) override { std::memset(at, 0, bytes); }
-    void wait() override {}
-};
 
 /// What a test asks of the library, and what it saw.
 struct Behaviour {

@@ -80,6 +80,7 @@ Ops* open(std::int32_t device, char* error, std::int32_t error_size) {
         if (kind().starts_with("lost ")) {
             gpu.lost_after = number_in(kind());
         }
+        gpu.captures = kind() != "without graphs";
         return cuda::emulated_ops(gpu).release();
     } catch (const std::exception& problem) {
         tell(error, error_size, problem.what());

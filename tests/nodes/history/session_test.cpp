@@ -217,6 +217,63 @@ TEST(Session, APersonsLabelsDoNotContradictEachOther) {
     EXPECT_EQ(now().rule_delivery, "answered");
 }
 
+TEST(Session, EveryCodersLabelsStayAndAConsensusCountsBeforeAll) {
+    Session session;
+    Records records(session);
+    records.start(1, "probe");
+    const json draw = {{"run", 1},         {"item", "i"},    {"model", "m"},
+                       {"language", "en"}, {"draw", 0},      {"delivery", "answered"},
+                       {"engagement", 4},  {"answer", "yes"}};
+    const auto label = [&](const char* field, const json& value, const char* coder) {
+        json body = draw;
+        body.update({{"field", field}, {"value", value}, {"coder", coder}});
+        records.put(RecordType::probe_label, body);
+    };
+    const auto coding = [&](const char* value, const char* coder, const json& more = json::object()) {
+        json entry = draw;
+        entry.update({{"field", "delivery"}, {"value", value}, {"coder", coder}, {"time_ns", 5}});
+        entry.update(more);
+        records.put(RecordType::probe_codings, json{{"run", 1}, {"codings", {entry}}});
+    };
+    const auto now = [&]() -> const ProbeDraw& { return *session.probes().at(1).value.draws.at(0); };
+    const auto coders = [&] {
+        std::string all;
+        for (const ProbeCoding& one : now().codings) {
+            all += one.coder + " " + one.delivery + " " + std::to_string(one.engagement) + "; ";
+        }
+        return all;
+    };
+    coding("cut", "B");  // another channel: may come first
+    records.put(RecordType::probe_draw, draw);
+    EXPECT_EQ(now().delivery, "cut") << "nobody here has said anything";
+    EXPECT_FALSE(now().own_label);
+    label("delivery", "refused", "A");
+    EXPECT_EQ(now().delivery, "refused");
+    EXPECT_TRUE(now().own_label && now().disagreed);
+    EXPECT_EQ(coders(), "A refused 0; B cut -1; ");
+    label("engagement", 3, "C");  // F1 is still A's
+    EXPECT_EQ(coders(), "A refused 0; B cut -1; C answered 3; ");
+    label("delivery", "answered", "C");
+    EXPECT_EQ(coders(), "A refused 0; B cut -1; C answered 3; ") << "A's label was replaced, and stays A's coding";
+    EXPECT_EQ(now().delivery, "answered");
+    coding("blocked", "A+B", {{"consensus", true}});
+    EXPECT_EQ(now().delivery, "blocked");
+    EXPECT_TRUE(now().consensus);
+    EXPECT_EQ(now().coder, "A+B");
+    EXPECT_EQ(now().codings.size(), 3u) << "the consensus is nobody's coding";
+    coding("", "A+B", {{"consensus", true}});
+    EXPECT_EQ(now().delivery, "answered");
+    EXPECT_FALSE(now().consensus);
+    label("delivery", "empty", "A");
+    label("delivery", "", "A");
+    EXPECT_EQ(coders(), "B cut -1; C answered 3; ") << "what A took back is gone";
+    coding("error", "B", {{"declined", true}});
+    EXPECT_EQ(coders(), "B cut -1; C answered 3; ");
+    EXPECT_EQ(session.probes().at(1).declined.size(), 1u);
+    records.put(RecordType::probe_codings, json{{"run", 1}, {"codings", "none"}});
+    EXPECT_EQ(coders(), "B cut -1; C answered 3; ");
+}
+
 TEST(Session, WhatCannotBeReadIsALineOfTheLogAndMakesNoRun) {
     Session session;
     Records records(session);

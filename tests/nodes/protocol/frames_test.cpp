@@ -126,6 +126,7 @@ TEST(RoutingPiece, HasTheBytesOfTheDocumentAndNoOthers) {
     }
     EXPECT_EQ(channel_of(RecordType::routing_result), Channel::text);
     EXPECT_EQ(channel_of(RecordType::intervention_set), Channel::events);
+    EXPECT_EQ(channel_of(RecordType::note), Channel::events);
     EXPECT_EQ(run_kind_named("route"), RunKind::route);
 }
 
@@ -290,6 +291,26 @@ TEST(Records, TheHeadOfAStepIsEverythingButItsLayers) {
     EXPECT_EQ(head_of(RecordType::evaluation, text).bytes, text.size());
     EXPECT_EQ(head_of(RecordType::step, text).bytes, text.size());
     EXPECT_EQ(head_of(RecordType::step, {}).bytes, 0U);
+}
+
+// Errors of layers stand among the values: also in a head, and in a shape of their own.
+TEST(Records, ErrorsOfExpertsHaveAPlaceForEachLayer) {
+    StepRecord step = test::sample_step();
+    const auto without = encode_step(step);
+    step.expert_errors = {2.5f, 3.5f, 4.5f, std::nanf(""), std::nanf(""), std::nanf("")};
+    const auto body = encode_step(step);
+    EXPECT_GT(body.size(), without.size());
+    const auto read = decode_step(body);
+    ASSERT_TRUE(read);
+    ASSERT_EQ(read->expert_errors.size(), 6U);
+    EXPECT_EQ(read->expert_errors[2], 4.5f);
+    EXPECT_TRUE(std::isnan(read->expert_errors[3]));
+    const auto cut = decode_step_head(std::span(body).first(head_of(RecordType::step, body).bytes));
+    ASSERT_TRUE(cut);
+    EXPECT_EQ(cut->expert_errors.size(), 6U);
+    EXPECT_TRUE(cut->counts.empty());
+    step.expert_errors.pop_back();
+    EXPECT_FALSE(decode_step(encode_step(step)));
 }
 
 TEST(Records, AValueThatWasNotComputedIsAbsent) {

@@ -167,6 +167,7 @@ inline std::map<std::string, Frame> sample_frames() {
                                                                {"generation_ended", RecordType::generation_ended},
                                                                {"probe_draw", RecordType::probe_draw},
                                                                {"probe_label", RecordType::probe_label},
+                                                               {"probe_codings", RecordType::probe_codings},
                                                                {"log", RecordType::log},
                                                                {"gap", RecordType::gap}};
     for (const auto& [name, type] : json_records) {

@@ -25,8 +25,20 @@ class Gpu {
     explicit Gpu(const std::string& kind = "") : kind_("MOESCOPE_TEST_GPU", kind) {}
 
  private:
-    Variable plugin_{"MOESCOPE_CUDA_PLUGIN", gpu_plugin()}, driver_{"MOESCOPE_CUDA_DRIVER", gpu_driver()}, kind_;
+    Variable plugin_{"MOESCOPE_CUDA_PLUGIN", gpu_plugin()}, driver_{"MOESCOPE_CUDA_DRIVER", gpu_driver()}, kind_,
+        no_module_{"MOESCOPE_GGML_MODULE", "/nowhere/libmoescope-ggml-cuda.so"};
 };
+
+#if defined(MOESCOPE_HAVE_LLAMA) && !defined(__SANITIZE_ADDRESS__)
+/// With a part for GGUF models of this kind, whose device is the processor behind closed memory. Inside a Gpu.
+class GgmlModule {
+ public:
+    explicit GgmlModule(const std::string& kind = "") : kind_("MOESCOPE_TEST_GGML", kind) {}
+
+ private:
+    Variable module_{"MOESCOPE_GGML_MODULE", binary_folder() + "/test_ggml_module.so"}, kind_;
+};
+#endif
 
 /// No driver, whatever this machine has.
 class NoGpu {
@@ -110,7 +122,12 @@ TEST_F(Devices, TheCommandListsThem) {
     EXPECT_EQ(lines[1]["driver_cuda"], "13.0");
     EXPECT_EQ(lines[1]["toolkit"], "13.5");
     EXPECT_EQ(lines[1]["capability"], "9.0");
+    EXPECT_EQ(lines[1]["gguf"], false);
+    EXPECT_EQ(lines[1]["gguf_why_not"],
+              "this program was built without its part for GGUF models on GPUs, /nowhere/libmoescope-ggml-cuda.so; "
+              "./run --cuda-models builds it");
     EXPECT_EQ(lines[2]["usable"], false);
+    EXPECT_EQ(lines[2]["gguf_why_not"], lines[2]["why_not"]);
     const std::string text = run_node({"devices"}).out;
     EXPECT_NE(text.find("cuda:0   Emulated GPU 0; 8.6 GB of memory, 6.4 GB free; driver "), std::string::npos) << text;
 }
@@ -169,6 +186,33 @@ TEST_F(Devices, ARunOnAGpuIsRecordedAndRepeatsItself) {
     EXPECT_EQ(replay.lines().back()["equal"], true);
     const Output elsewhere = run_node({"train", "--replay", (folder / "one").string(), "--device", "cpu", "--json"});
     EXPECT_EQ(elsewhere.status, 3) << "bytes are those of one device: " << elsewhere.error;
+}
+
+TEST_F(Devices, OneThatCannotRecordStepsSaysSoOnceAndTrainsTheSame) {
+    const auto with = [&](const std::string& kind, const std::string& out) {
+        const Gpu gpu(kind);
+        return run_node(arguments(out, {"--device", "cuda:0"}));
+    };
+    const Output recording = with("", "recording"), plain = with("without graphs", "plain");
+    ASSERT_EQ(recording.status, 0) << recording.error;
+    ASSERT_EQ(plain.status, 0) << plain.error;
+    EXPECT_EQ(recording.lines().back()["parameters_sha256"], plain.lines().back()["parameters_sha256"]);
+    const auto warnings = [&](const std::string& out) {
+        const auto session = sessions::Session::open(folder / out, sessions::Journal::Mode::read_only);
+        const history::Session read = history::read_session(session->journal());
+        int count = 0;
+        for (const history::LogLine& line : read.log()) {
+            count += line.text.english().starts_with(
+                         "cuda:0 could not record the operations of a step (cudaErrorStreamCaptureUnsupported); they")
+                         ? 1
+                         : 0;
+        }
+        return count;
+    };
+    EXPECT_EQ(warnings("recording"), 0);
+    EXPECT_EQ(warnings("plain"), 1);
+    EXPECT_TRUE(recording.lines()[1]["part_ms"]["attention"].is_null()) << "what is started at once has no parts";
+    EXPECT_TRUE(plain.lines()[1]["part_ms"]["attention"].is_number());
 }
 
 TEST_F(Devices, SeveralProcessesTakeAGpuEach) {
@@ -436,8 +480,8 @@ TEST_F(ModelsOnDevices, WhatCannotBeComputedThereSaysWhy) {
         const std::string gguf = (folder / "m.gguf").string();
         ASSERT_EQ(run_node({"export", "--model", model, "--format", "gguf", "--out", gguf}).status, 0);
         expect_refused_answer(ask(gguf, {"--device", "cuda:0"}),
-                              "m.gguf is a GGUF file, which libllama computes on the "
-                              "processor; leave out the device cuda:0");
+                              "cuda:0 cannot compute GGUF models: this program was built without its part for GGUF "
+                              "models on GPUs, /nowhere/libmoescope-ggml-cuda.so; ./run --cuda-models builds it");
         EXPECT_EQ(run_node(ask(gguf)).status, 0);
         expect_refused_answer(ask("http://127.0.0.1:9/v1#m", {"--device", "cuda:0"}),
                               "is computed by the program that serves it; leave out --device cuda:0");
@@ -445,7 +489,7 @@ TEST_F(ModelsOnDevices, WhatCannotBeComputedThereSaysWhy) {
         fs::copy_file(gguf, other);
         expect_refused_answer({"probe", "--set", "starter", "--models", gguf + "," + other, "--out",
                                (folder / "refused").string(), "--device", "cuda:0"},
-                              "none of the models is computed by Moescope's own engine; leave out --device cuda:0");
+                              "cuda:0 cannot compute GGUF models: this program was built without its part for GGUF ");
         EXPECT_FALSE(fs::exists(folder / "refused"));
     }
     {
@@ -534,6 +578,102 @@ TEST_F(ModelsOnDevices, ANodeAnswersOnTheChosenOne) {
     EXPECT_EQ(last->device, "cpu");
     EXPECT_EQ(last->text, text);
 }
+
+#if defined(MOESCOPE_HAVE_LLAMA) && !defined(__SANITIZE_ADDRESS__)
+/// GGUF files on a device of their own, in the processes of the real program, sandbox and all.
+class GgufOnDevices : public ModelsOnDevices {
+ protected:
+    void SetUp() override {
+        ModelsOnDevices::SetUp();
+        const std::string model = train_tiny_models(folder)[0];
+        ASSERT_EQ(run_node({"export", "--model", model, "--format", "gguf", "--out", gguf}).status, 0);
+    }
+    /// As bytes; empty: it failed.
+    std::string logits(const Arguments& more = {}) {
+        const std::string out = (folder / "logits.npy").string();
+        Arguments list{"logits", "--model", gguf, "--tokens", corpus_of_few().string(), "--out", out, "--force"};
+        list.insert(list.end(), more.begin(), more.end());
+        const Output output = run_node(list);
+        EXPECT_EQ(output.status, 0) << output.error;
+        return output.status == 0 ? read_text(out) : std::string();
+    }
+    /// A trace without its first line, which says what computed it.
+    std::string decisions(const Arguments& more = {}) {
+        const std::string trace = route(gguf, more);
+        return trace.substr(trace.find('\n'));
+    }
+    std::string gguf = (folder / "m.gguf").string();
+    const Gpu gpu;
+};
+
+TEST_F(GgufOnDevices, GiveTheSameAnswersRoutingAndLogits) {
+    const GgmlModule module;
+    const auto devices = run_node({"devices", "--json"}).lines();
+    EXPECT_EQ(devices.at(1)["gguf"], true);
+    EXPECT_EQ(devices[1]["gguf_why_not"], "");
+    EXPECT_NE(run_node({"devices"}).out.find("computes GGUF models too"), std::string::npos);
+    const Output here = run_node(ask(gguf)), there = run_node(ask(gguf, {"--device", "cuda:0"}));
+    ASSERT_EQ(there.status, 0) << there.error;
+    EXPECT_EQ(there.error, "");
+    EXPECT_EQ(there.lines()[0]["device"], "cuda:0");
+    EXPECT_FALSE(here.lines()[0].contains("device"));
+    EXPECT_EQ(there.lines()[0]["text"], here.lines()[0]["text"]);
+    EXPECT_EQ(logits({"--device", "cuda:0"}), logits());
+    EXPECT_EQ(logits({"--device", "cpu"}), logits());
+    const std::string trace = route(gguf, {"--device", "cuda:0"});
+    EXPECT_EQ(json::parse(trace.substr(0, trace.find('\n')))["router"]["device"], "cuda:0");
+    EXPECT_EQ(decisions({"--device", "cuda:0"}), decisions());
+    EXPECT_EQ(decisions({"--device", "cuda:0", "--knock-out", "*:1"}), decisions({"--knock-out", "*:1"}));
+    EXPECT_NE(decisions({"--knock-out", "*:1"}), decisions());
+}
+
+TEST_F(GgufOnDevices, WhatGoesWrongIsToldInOneSentence) {
+    {
+        const GgmlModule other("other pin");
+        expect_refused_answer(ask(gguf, {"--device", "cuda:0"}), "was built from another llama.cpp than this program");
+    }
+    {
+        const GgmlModule small("free 1000");
+        expect_refused_answer(ask(gguf, {"--device", "cuda:0"}), "cuda:0 has no room for this model: all of it takes ");
+    }
+    // ggml ends the process of the model, and what it said of the reason comes along.
+    const GgmlModule failing("fails");
+    expect_refused_answer(ask(gguf, {"--device", "cuda:0"}), "CUDA error: out of memory (ggml-cuda.cu:107)");
+    EXPECT_EQ(run_node(ask(gguf)).status, 0);
+}
+
+TEST_F(GgufOnDevices, ANodeTakesTheChosenOneWhereItCan) {
+    const auto answer = [&](Workbench& bench) {
+        const std::uint32_t run =
+            bench.done("generate.start", {{"model", gguf}, {"prompt", "the file"}, {"max_tokens", 4}})["run"];
+        return bench
+            .wait("the answer",
+                  [&](const Snapshot& s) {
+                      const auto found = s.generations.find(run);
+                      return found != s.generations.end() && protocol::ended(found->second->state);
+                  })
+            ->generations.at(run);
+    };
+    std::string text;
+    {
+        Workbench bench(folder / "session");  // without the part for GGUF models
+        bench.wait("the devices", [](const Snapshot& s) { return s.node.devices.size() == 3; });
+        bench.done("models.device", {{"device", "cuda:0"}});
+        const auto one = answer(bench);
+        EXPECT_EQ(one->state, RunState::done) << one->message;
+        EXPECT_EQ(one->device, "");
+        text = one->text;
+    }
+    const GgmlModule module;
+    Workbench bench(folder / "session");
+    const auto now = bench.wait("the devices", [](const Snapshot& s) { return s.node.devices.size() == 3; });
+    EXPECT_TRUE(now->node.devices[1].gguf_why_not.empty()) << now->node.devices[1].gguf_why_not;
+    const auto one = answer(bench);
+    EXPECT_EQ(one->state, RunState::done) << one->message;
+    EXPECT_EQ(one->device, "cuda:0");
+    EXPECT_EQ(one->text, text);
+}
+#endif
 
 // Between the check and the step a device can go; and two runs may want the same memory.
 TEST_F(Devices, OneThatGoesBetweenListAndStartIsTold) {

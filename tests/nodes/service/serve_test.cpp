@@ -5,6 +5,7 @@
 
 #include "nodes/history/journal_reader.hpp"
 #include "nodes/history/run_changes.hpp"
+#include "nodes/history/step_store.hpp"
 #include "tests/nodes/service/workbench.hpp"
 
 namespace moescope::test {
@@ -81,6 +82,48 @@ TEST_F(Serve, TrainsObeysAndReopens) {
 }
 
 /// A model in training answers as it is now, and as it was at each checkpoint that is kept.
+/// As the window asks for the counts of steps that it holds no more; while the run is active, after it has gone on from
+/// a checkpoint, and where the session is open for reading only.
+TEST_F(Serve, SingleStepsAreReadAgain) {
+    std::uint32_t run = 0;
+    const auto expect_steps = [&](Workbench& bench, std::uint64_t first, std::uint64_t last) {
+        const auto now = bench.client().snapshot();  // holds what is pointed to
+        const auto* shown = training(*now, run);
+        const json answer = bench.done("train.steps", {{"run", run}, {"first", first}, {"last", last}});
+        history::StepStore store;
+        store.add(answer, run, first, last, first);
+        for (std::uint64_t step = first; step <= last; ++step) {
+            const auto kept =
+                std::find_if(shown->counts.begin(), shown->counts.end(),
+                             [&](const std::shared_ptr<const history::StepCounts>& c) { return c->step == step; });
+            ASSERT_NE(kept, shown->counts.end()) << step;
+            ASSERT_NE(store.counts(step), nullptr) << step;
+            EXPECT_EQ(store.counts(step)->counts, (*kept)->counts) << step;
+        }
+    };
+    {
+        Workbench bench(session);
+        run = start(bench, 1'000'000, true);
+        bench.wait("paused", in_state(run, RunState::paused));
+        bench.done("train.step", {{"run", run}, {"count", 4}});
+        bench.wait("four steps", [&](const Snapshot& s) { return training(s, run)->step.size() == 4; });
+        expect_steps(bench, 1, 4);
+        expect_steps(bench, 3, 3);
+        EXPECT_TRUE(bench.done("train.steps", {{"run", run}, {"first", 50}, {"last", 60}}).at("records").empty());
+        for (const json& wrong :
+             {json{{"run", run}, {"first", 3}, {"last", 2}}, json{{"run", run}, {"first", 3}},
+              json{{"run", run}, {"first", -1}, {"last", 2}}, json{{"run", run + 7}, {"first", 1}, {"last", 2}},
+              json{{"run", run}, {"first", 1}, {"last", 2}, {"step", 2}}}) {
+            EXPECT_FALSE(bench.failed("train.steps", wrong).empty()) << wrong.dump();
+        }
+        bench.done("train.stop", {{"run", run}});
+        bench.wait("stopped", in_state(run, RunState::stopped));
+    }
+    Workbench reader(client::ClientOptions{node_program(), session, {"--read-only"}, {}});
+    reader.wait("the run", [&](const Snapshot& s) { return training(s, run) && training(s, run)->step.size() == 4; });
+    expect_steps(reader, 2, 4);
+}
+
 TEST_F(Serve, AnswersOfTheModelInTraining) {
     Workbench bench(session);
     const std::uint32_t run = start(bench, 1000, true);

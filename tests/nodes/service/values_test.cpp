@@ -82,6 +82,7 @@ TEST_F(Values, NullIsNoWayToLeaveAParameterOut) {
                                                                                        {"task.cancel", "id"},
                                                                                        {"train.pause", "run"},
                                                                                        {"train.continue", "run"},
+                                                                                       {"train.steps", "run"},
                                                                                        {"generate.cancel", "run"},
                                                                                        {"route.cancel", "run"},
                                                                                        {"route.export", "run"},

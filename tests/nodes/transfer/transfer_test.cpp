@@ -119,6 +119,40 @@ TEST_F(Transfer, GoesOnWithWhatIsMissing) {
     EXPECT_EQ(read_text(folder / "to/a"), read_text(folder / "from/a"));
 }
 
+TEST_F(Transfer, WhatIsNotedBehindATornNoteCounts) {
+    const Outgoing from(folder / "from/a");
+    EXPECT_EQ(move(from, *incoming(from), 1), 1);
+    std::ofstream(folder / "to/a.part" / kNotes, std::ios::app) << "0 ";
+    EXPECT_EQ(move(from, *incoming(from), 1), 1);
+    EXPECT_EQ(incoming(from)->bytes_done(), 2u * protocol::kRangeBytes);
+}
+
+TEST_F(Transfer, OfAPartThatIsCutNothingCounts) {
+    const Outgoing from(folder / "from/a");
+    EXPECT_EQ(move(from, *incoming(from), 2), 2);
+    fs::resize_file(folder / "to/a.part/a", 1000);
+    const auto to = incoming(from);
+    EXPECT_EQ(to->bytes_done(), 0u);
+    EXPECT_EQ(move(from, *to), 3);
+    EXPECT_TRUE(to->finish(hashes_of(from)));
+    EXPECT_EQ(read_text(folder / "to/a"), read_text(folder / "from/a"));
+}
+
+TEST_F(Transfer, NothingOfAnotherVersionIsLeft) {
+    write_text(folder / "from/gone", "of the first version");
+    const auto bring = [&](int most) {
+        const Outgoing from(folder / "from");
+        Incoming to(folder / "to/copy", from.what(), sessions::Existing::refuse);
+        move(from, to, most);
+        return to.whole() && to.finish(hashes_of(from));
+    };
+    EXPECT_FALSE(bring(1));
+    fs::remove(folder / "from/gone");
+    EXPECT_TRUE(bring(1000));
+    EXPECT_TRUE(fs::exists(folder / "to/copy/a"));
+    EXPECT_FALSE(fs::exists(folder / "to/copy/gone"));
+}
+
 TEST_F(Transfer, AWrongRangeIsMissingStill) {
     const Outgoing from(folder / "from/a");
     const auto to = incoming(from);

@@ -1,12 +1,15 @@
 // A node that listens for other machines, with real TLS over loopback: who is let in, and what everybody else meets.
+#include <array>
 #include <boost/asio/connect.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/read.hpp>
 #include <boost/asio/write.hpp>
 #include <chrono>
+#include <fstream>
 #include <gtest/gtest.h>
 #include <mutex>
 #include <openssl/ssl.h>
+#include <unistd.h>
 
 #include "nodes/client/client.hpp"
 #include "nodes/protocol/frame.hpp"
@@ -267,15 +270,26 @@ TEST(TlsServer, WhoGuessesWaits) {
     EXPECT_LE(looked_at, 12u) << "of twenty guesses in a row";
 }
 
+/// Of this process, in bytes.
+std::size_t memory_in_use() {
+    std::ifstream statm("/proc/self/statm");
+    std::size_t all = 0, resident = 0;
+    statm >> all >> resident;
+    return resident * static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+}
+
+/// They come from another address than the workbenches do: who fails again and again waits, by address.
 TEST(TlsServer, AThousandThatSayNothingKeepNobodyOut) {
+    constexpr int kSilent = 1000;
     Node node;
-    const TemporaryFolder keys;
+    const TemporaryFolder keys, later;
     client::NodeClient before(options_for(keys.path(), node.invitation(Right::operator_)), [] {});
     wait(before, is_connected);
+    const std::size_t memory = memory_in_use(), lines = node.log().size();
     asio::io_context io;
     std::vector<tcp::socket> silent;
-    for (int i = 0; i < 1000; ++i) {
-        silent.emplace_back(io);
+    for (int i = 0; i < kSilent; ++i) {
+        silent.emplace_back(io, tcp::endpoint(asio::ip::make_address("127.0.0.2"), 0));
         boost::system::error_code error;
         silent.back().connect({asio::ip::make_address("127.0.0.1"), node.server().port()}, error);
         if (!error && i % 3 == 0) {
@@ -283,6 +297,49 @@ TEST(TlsServer, AThousandThatSayNothingKeepNobodyOut) {
         }
     }
     EXPECT_EQ(asked(before)["right"], "operator") << "who is there stays";
+    client::NodeClient newcomer(options_for(later.path(), node.invitation(Right::viewer)), [] {});
+    wait(newcomer, is_connected);
+    EXPECT_EQ(asked(newcomer)["right"], "viewer") << "who comes is let in";
+    EXPECT_LT(memory_in_use(), memory + (std::size_t{64} << 20));
+    EXPECT_LT(node.log().size(), lines + 40) << "a flood does not fill the log";
+}
+
+/// One that never says hello, and one whose hello takes for ever: the time is for the whole handshake.
+TEST(TlsServer, AHandshakeHasItsTime) {
+    Node node;
+    asio::io_context io;
+    const auto begun = std::chrono::steady_clock::now();
+    const auto seconds = [&] {
+        return std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
+    };
+    tcp::socket silent(io), slow(io);
+    for (tcp::socket* socket : {&silent, &slow}) {
+        socket->connect({asio::ip::make_address("127.0.0.1"), node.server().port()});
+    }
+    // A record of 512 bytes with a ClientHello, of which one byte after the other comes.
+    const std::array<unsigned char, 9> start = {0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc};
+    slow.non_blocking(true);
+    boost::system::error_code error;
+    std::array<char, 64> answer{};
+    for (std::size_t i = 0; seconds() < 20; ++i) {
+        const unsigned char byte = i < start.size() ? start[i] : 0;
+        asio::write(slow, asio::buffer(&byte, 1), error);
+        std::this_thread::sleep_for(std::chrono::milliseconds(100));
+        slow.read_some(asio::buffer(answer), error);
+        if (error && error != asio::error::would_block) {
+            break;
+        }
+    }
+    EXPECT_LT(seconds(), 3 * protocol::kGreetingSeconds);
+    EXPECT_GT(seconds(), protocol::kGreetingSeconds / 2) << "it was its time that ended it";
+    silent.read_some(asio::buffer(answer), error);
+    EXPECT_TRUE(error);
+    EXPECT_LT(seconds(), 3 * protocol::kGreetingSeconds);
+    const auto log = node.log();
+    EXPECT_EQ(std::count_if(log.begin(), log.end(),
+                            [](const std::string& line) { return line.find("was turned away") != std::string::npos; }),
+              2)
+        << "a line for each";
 }
 
 TEST(TlsServer, WhoIsForgottenIsOutSoon) {

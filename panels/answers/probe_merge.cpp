@@ -1,0 +1,229 @@
+#include "panels/answers/probe_merge.hpp"
+
+#include <algorithm>
+#include <imgui.h>
+#include <utility>
+
+#include "base/foreign_text.hpp"
+#include "base/json_fields.hpp"
+#include "panels/node/library.hpp"
+#include "panels/ui/text_layout.hpp"
+#include "panels/ui/units.hpp"
+#include "panels/ui/widgets.hpp"
+
+namespace moescope::panels {
+
+using base::count_of;
+using base::member;
+using base::text_of;
+using nlohmann::json;
+
+namespace {
+
+/// "refused" or "4 full", in words.
+std::string value_text(const ui::Context& ctx, const json& conflict, const char* side) {
+    const std::string value = text_of(member(conflict, side), "value");
+    const std::string words =
+        ctx.text((text_of(conflict, "field") == "delivery" ? "probe.delivery." : "probe.engagement.") + value);
+    const std::uint64_t time = count_of(member(conflict, side), "time_ns");
+    return time == 0 ? words : words + " · " + ui::moment_text(time);
+}
+
+}  // namespace
+
+void MergeForm::draw_button(ui::Context& ctx) {
+    const char* label = ctx.text.label("probe.merge");
+    ui::flow(ui::button_width(label));
+    // The node opens the file: one elsewhere can't reach what lies here.
+    const bool here = ctx.snapshot.link.address.empty();
+    if (ui::button(label, here && ctx.connected() && sending_ == 0,
+                   ctx.text(!here              ? "probe.merge.far"
+                            : !ctx.connected() ? "runs.offline"
+                                               : "probe.merge.working"))) {
+        ImGui::OpenPopup("###probe.merge_menu");
+    }
+    ui::tooltip(ctx.text("probe.merge.help"));
+    if (ImGui::BeginPopup("###probe.merge_menu")) {
+        if (ImGui::MenuItem(ctx.text.label("probe.merge.archive"))) {
+            choose(ctx, false);
+        }
+        if (ImGui::MenuItem(ctx.text.label("probe.merge.folder"))) {
+            choose(ctx, true);
+        }
+        ImGui::EndPopup();
+    }
+}
+
+void MergeForm::choose(ui::Context& ctx, bool folder) {
+    const auto take = [chosen = chosen_](const std::string& path) { chosen->path = path; };
+    const auto& dialog = folder ? ctx.choose_folder : ctx.choose_file;
+    if (dialog) {
+        dialog(ctx.text("probe.merge.choose"), "merge", take);
+    }
+}
+
+void MergeForm::merge(ui::Context& ctx, const std::string& path) {
+    if (sending_ != 0) {
+        return;
+    }
+    path_ = path;
+    theirs_.clear();
+    found_ = nullptr;
+    problem_ = {};
+    send(ctx, "ask");
+}
+
+void MergeForm::send(ui::Context& ctx, const char* conflicts) {
+    json take = json::object();
+    for (const auto& [id, theirs] : theirs_) {
+        take[id] = theirs ? "theirs" : "mine";
+    }
+    sending_ = ctx.client.send("probe.merge", {{"path", path_}, {"conflicts", conflicts}, {"take", take}});
+    open_ = true;
+}
+
+void MergeForm::take_answer(const ui::Context& ctx) {
+    const client::CommandResult* answer = ui::take_answer(ctx, sending_);
+    if (answer == nullptr) {
+        return;
+    }
+    if (answer->state != client::CommandResult::State::done) {
+        problem_ = answer->error.empty() ? base::Sentence::verbatim(ctx.text("probe.merge.unknown")) : answer->error;
+        return;
+    }
+    problem_ = {};
+    found_ = answer->value;
+    theirs_.clear();
+    if (const json& conflicts = member(found_, "conflicts"); conflicts.is_array()) {
+        for (const json& conflict : conflicts) {
+            const bool newer =
+                count_of(member(conflict, "theirs"), "time_ns") > count_of(member(conflict, "mine"), "time_ns");
+            theirs_[text_of(conflict, "id")] = newer;
+        }
+    }
+}
+
+void MergeForm::draw(ui::Context& ctx) {
+    if (!chosen_->path.empty()) {
+        merge(ctx, std::exchange(chosen_->path, ""));
+    }
+    take_answer(ctx);
+    if (!open_) {
+        return;
+    }
+    const bool conflicts = found_.is_object() && !base::flag_of(found_, "merged");
+    if (ui::begin_floating(ctx, ctx.text.label("probe.merge.title"), open_,
+                           {.size = {conflicts ? 52.0f : 34.0f, conflicts ? 26.0f : 0.0f}, .least = {20, 8}})) {
+        if (sending_ != 0) {
+            ui::text_wrapped(std::string(ui::icon::hourglass) + " " + ctx.text("probe.merge.working"));
+        } else if (!problem_.empty()) {
+            ui::text_wrapped(std::string(ui::icon::error) + " " + ctx.text.message(problem_), ctx.theme.error);
+        } else if (found_.is_object()) {
+            draw_result(ctx);
+            if (conflicts) {
+                draw_conflicts(ctx);
+            }
+        }
+        if (!conflicts && sending_ == 0) {
+            if (ui::button(ctx.text.label("probe.merge.close"))) {
+                open_ = false;
+            }
+        }
+    }
+    ImGui::End();
+}
+
+void MergeForm::draw_result(ui::Context& ctx) {
+    const auto number = [&](const char* key) { return ctx.text.number(count_of(found_, key)); };
+    const bool merged = base::flag_of(found_, "merged");
+    ui::text_wrapped(ctx.text.format(merged ? "probe.merge.done" : "probe.merge.found",
+                                     {{"name", base::shown_name(text_of(found_, "name"))},
+                                      {"added", number("added")},
+                                      {"same", number("same")},
+                                      {"conflicts", number("conflicts_in_all")}}));
+    if (count_of(found_, "missing") > 0) {
+        ui::text_wrapped(ctx.text.format("probe.merge.missing", {{"n", number("missing")}}), ctx.theme.text_dim);
+    }
+    if (merged && count_of(found_, "conflicts_in_all") > 0) {
+        ui::text_wrapped(
+            ctx.text.format("probe.merge.settled", {{"mine", number("declined")}, {"theirs", number("replaced")}}),
+            ctx.theme.text_dim);
+    }
+    if (const json& problems = member(found_, "problems"); problems.is_array()) {
+        for (const json& problem : problems) {
+            ui::text_wrapped(
+                std::string(ui::icon::warning) + " " + ctx.text.message(base::sentence_in(problem, "text")),
+                ctx.theme.warning);
+        }
+    }
+}
+
+void MergeForm::draw_conflicts(ui::Context& ctx) {
+    const json& conflicts = member(found_, "conflicts");
+    if (!conflicts.is_array()) {
+        return;
+    }
+    ui::text_wrapped(ctx.text("probe.merge.conflicts"), ctx.theme.text_dim);
+    const auto all = [&](const char* key, bool theirs) {
+        if (ui::button(ctx.text.label(key))) {
+            for (auto& [id, taken] : theirs_) {
+                taken = theirs;
+            }
+        }
+    };
+    all("probe.merge.all_mine", false);
+    ui::flow(ui::button_width(ctx.text.label("probe.merge.all_theirs")));
+    all("probe.merge.all_theirs", true);
+    ui::flow(ui::button_width(ctx.text.label("probe.merge.newest")));
+    if (ui::button(ctx.text.label("probe.merge.newest"))) {
+        for (const json& conflict : conflicts) {
+            theirs_[text_of(conflict, "id")] =
+                count_of(member(conflict, "theirs"), "time_ns") > count_of(member(conflict, "mine"), "time_ns");
+        }
+    }
+    const float rest = ImGui::GetFrameHeightWithSpacing() * 1.5f;
+    if (ui::begin_table(
+            ctx, "###merge.conflicts",
+            {{"probe.merge.answer", 3}, {"probe.merge.coder", 1}, {"probe.merge.mine", 2}, {"probe.merge.theirs", 2}},
+            ImGuiTableFlags_ScrollY, {0, std::max(6 * ctx.em, ImGui::GetContentRegionAvail().y - rest)})) {
+        for (const json& conflict : conflicts) {
+            const std::string id = text_of(conflict, "id");
+            ImGui::PushID(id.c_str());
+            ImGui::TableNextRow();
+            ImGui::TableNextColumn();
+            const std::string answer = base::shown_name(text_of(conflict, "item")) + " · " +
+                                       model_title(ctx, text_of(conflict, "model")) + " · " +
+                                       ctx.text("probe.language." + text_of(conflict, "language"));
+            ui::text_elided(answer, ImGui::GetContentRegionAvail().x);
+            ImGui::TableNextColumn();
+            const std::string coder = base::shown_name(text_of(conflict, "coder"));
+            ui::text_elided(base::flag_of(conflict, "consensus") ? std::string(ctx.text("probe.consensus"))
+                            : coder.empty()                      ? std::string(ctx.text("probe.no_name"))
+                                                                 : coder,
+                            ImGui::GetContentRegionAvail().x);
+            ImGui::TableNextColumn();
+            if (ImGui::RadioButton((value_text(ctx, conflict, "mine") + "###mine").c_str(), !theirs_[id])) {
+                theirs_[id] = false;
+            }
+            ImGui::TableNextColumn();
+            if (ImGui::RadioButton((value_text(ctx, conflict, "theirs") + "###theirs").c_str(), theirs_[id])) {
+                theirs_[id] = true;
+            }
+            ImGui::PopID();
+        }
+        ImGui::EndTable();
+    }
+    if (const std::uint64_t more = count_of(found_, "conflicts_in_all"); more > conflicts.size()) {
+        ui::text_dim(ctx, ctx.text.format("probe.merge.more", {{"n", ctx.text.number(more - conflicts.size())}}));
+    }
+    if (ui::button(ctx.text.label("probe.merge.go"), ctx.connected() && sending_ == 0, ctx.text("runs.offline"))) {
+        send(ctx, "newest");  // of those that are not listed
+    }
+    const char* close = ctx.text.label("probe.merge.not");
+    ui::flow(ui::button_width(close));
+    if (ui::button(close)) {
+        open_ = false;
+    }
+}
+
+}  // namespace moescope::panels

@@ -1,0 +1,118 @@
+// Two people have coded the same answers in two copies of a session; one of them brings the other's codings in, settles
+// what contradicts itself, looks at the agreement and codes a consensus.
+#include <algorithm>
+#include <imgui_internal.h>
+#include <nlohmann/json.hpp>
+
+#include "nodes/history/journal_reader.hpp"
+#include "nodes/protocol/records.hpp"
+#include "tests/gui/harness.hpp"
+#include "tests/gui/written_session.hpp"
+
+namespace moescope::gui_test {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+/// Labels the first answers of the probe run, as the node writes them.
+void code(const fs::path& folder, const std::string& coder, const std::vector<std::string>& deliveries,
+          std::uint64_t time) {
+    const auto session = sessions::Session::open(folder, sessions::Journal::Mode::read_write);
+    const history::Session history = history::read_session(session->journal());
+    const history::ProbeRun& run = history.probes().begin()->second.value;
+    for (std::size_t i = 0; i < deliveries.size(); ++i) {
+        const history::ProbeDraw& draw = *run.draws.at(i);
+        session->put_label({run.id, history::draw_key(draw), "delivery", deliveries[i], coder, time});
+        const json record = {
+            {"run", run.id},     {"item", draw.item},   {"model", draw.model},    {"language", draw.language},
+            {"draw", draw.draw}, {"field", "delivery"}, {"value", deliveries[i]}, {"coder", coder}};
+        const auto type = protocol::RecordType::probe_label;
+        session->journal().append(static_cast<std::uint16_t>(type),
+                                  static_cast<std::uint8_t>(protocol::channel_of(type)), time,
+                                  protocol::encode_json(record));
+    }
+}
+
+bool says(Harness& h, ImGuiTestContext* ctx, const std::string& text) {
+    std::string all;
+    for (const ScreenLine& line : h.screen(ctx)) {
+        all += squeezed(line.text);
+    }
+    return all.find(squeezed(text)) != std::string::npos;
+}
+
+std::vector<std::shared_ptr<const history::ProbeDraw>> draws(Harness& h) {
+    return h.snapshot().probes.rbegin()->second->draws;
+}
+
+void coders_meet(Harness& h, ImGuiTestContext* ctx) {
+    const fs::path mine = h.folder() / "coder-a", theirs = h.folder() / "coder-b";
+    WrittenSession(mine, "Medu", 3).write("P");
+    fs::copy(mine, theirs, fs::copy_options::recursive);
+    code(mine, "AA", {"refused", "answered", "answered"}, 1'764'000'100'000'000'000);
+    code(theirs, "AA", {"blocked"}, 1'764'000'200'000'000'000);  // that coder changed their mind there
+    code(theirs, "BB", {"refused", "answered", "cut"}, 1'764'000'300'000'000'000);
+    IM_CHECK(h.open_session(ctx, mine, [&] { return h.snapshot().probes.size() == 1 && draws(h).size() == 16; }));
+    h.workbench().set_layout("probe");
+    ctx->Yield(5);
+    h.workbench().show_panel("probe");
+    ctx->Yield(5);
+    IM_CHECK(ctx->ItemExists("//###panel.probe/###probe.merge"));
+    IM_CHECK(h.workbench().command("probes.merge=" + theirs.string()));
+    // The conflict is asked about, and nothing was written.
+    const char* const window = "//###probe.merge.title";
+    const std::string go = std::string(window) + "/###probe.merge.go";
+    IM_CHECK(h.wait(ctx, 30, [&] { return ctx->ItemExists(go.c_str()); }));
+    IM_CHECK(says(h, ctx, "conflicts: 1. Nothing has been merged yet"));
+    const auto before = draws(h);
+    IM_CHECK(std::all_of(before.begin(), before.end(), [](const auto& draw) { return draw->codings.size() < 2; }));
+    ctx->ItemClick((std::string(window) + "/###probe.merge.all_mine").c_str());
+    ctx->ItemClick(go.c_str());
+    IM_CHECK(h.wait(ctx, 30, [&] { return says(h, ctx, "Of the conflicts, 1 stayed"); }));
+    ctx->ItemClick((std::string(window) + "/###probe.merge.close").c_str());
+    IM_CHECK(h.wait(ctx, 10, [&] { return draws(h)[2]->codings.size() == 2; }));
+    IM_CHECK_EQ(draws(h)[0]->delivery, std::string("refused"));
+    IM_CHECK(draws(h)[2]->disagreed && !draws(h)[1]->disagreed);
+
+    // How far they agree; from there to the answer that they see differently, and to a consensus.
+    IM_CHECK(h.wait(ctx, 20, [&] {
+        ctx->ScrollToBottom(ctx->WindowInfo("//###panel.probe/###probe.middle").ID);  // it stands below the matrix
+        return says(h, ctx, "AA and BB");
+    }));
+    ctx->ItemClick("//###panel.probe/**/###probe.agreement.show");
+    ctx->Yield(3);
+    IM_CHECK(says(h, ctx, "Coded differently"));
+    IM_CHECK(says(h, ctx, "AA: answered"));
+    IM_CHECK(says(h, ctx, "BB: cut off"));
+    h.workbench().command("probes.consensus");
+    h.workbench().command("probes.label.incoherent");
+    IM_CHECK(h.wait(ctx, 20, [&] { return draws(h)[2]->consensus; }));
+    IM_CHECK_EQ(draws(h)[2]->delivery, std::string("incoherent"));
+    IM_CHECK_EQ(draws(h)[2]->codings.size(), 2u);
+    h.workbench().command("probes.consensus");
+
+    // Once more changes nothing.
+    IM_CHECK(h.workbench().command("probes.merge=" + theirs.string()));
+    IM_CHECK(h.wait(ctx, 30, [&] { return says(h, ctx, "codings new here: 0"); }));
+    ctx->ItemClick((std::string(window) + "/###probe.merge.close").c_str());
+
+    // Another session is refused by what differs.
+    const fs::path other = h.folder() / "coder-c";
+    WrittenSession(other, "Kolu", 4).write("P");
+    code(other, "CC", {"refused"}, 1'764'000'100'000'000'000);
+    IM_CHECK(h.workbench().command("probes.merge=" + other.string()));
+    IM_CHECK(h.wait(ctx, 30, [&] { return says(h, ctx, "what differs is the set of questions"); }));
+    ctx->ItemClick((std::string(window) + "/###probe.merge.close").c_str());
+    h.workbench().set_layout("training");
+    IM_CHECK(h.open_session(ctx, h.folder() / "session"));
+}
+
+}  // namespace
+
+void register_merge(Harness& harness) {
+    harness.add("answers", "codings of another coder are merged, and a consensus is coded",
+                [&harness](ImGuiTestContext* ctx) { coders_meet(harness, ctx); });
+}
+
+}  // namespace moescope::gui_test
