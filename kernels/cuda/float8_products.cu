@@ -282,6 +282,18 @@ class Cut {
     std::byte* at_;
 };
 
+Product product_of(const std::uint8_t* x, const float* x_scales, const std::uint8_t* y, const float* y_scales,
+                   const GroupedRows& rows) {
+    Product p{};
+    p.x = x;
+    p.y = y;
+    p.x_scales = x_scales;
+    p.y_scales = y_scales;
+    p.offsets_E1 = rows.offsets_E1;
+    p.E = rows.E;
+    return p;
+}
+
 [[noreturn]] void refuse(std::int64_t bytes) {
     throw std::runtime_error("a grouped product in eight bits finds no room for its operands in " +
                              std::to_string(bytes >> 20) +
@@ -402,13 +414,7 @@ void Float8Products::rows_times(const GroupedRows& rows, Transpose op_b, std::in
         of_weights.stride = op_b == Transpose::yes ? k : n;
         SIMT_LAUNCH(quantise_weights, dim3(u(tiles), u(blocks), u(E)), dim3(kTileThreads), 0, device_.stream(), y,
                     y_scales, b, Weights{n, n * k, op_b == Transpose::yes}, of_weights);
-        Product p{};
-        p.x = x;
-        p.y = y;
-        p.x_scales = x_scales;
-        p.y_scales = y_scales;
-        p.offsets_E1 = rows.offsets_E1;
-        p.E = E;
+        Product p = product_of(x, x_scales, y, y_scales, rows);
         p.n = n;
         p.depth = depth;
         p.ldc = n;
@@ -462,13 +468,7 @@ void Float8Products::gradients(const GroupedRows& rows, std::int64_t m, std::int
             auto* x = rest.take<std::uint8_t>(height * tiles * kTile);
             auto* x_scales = rest.take<float>(height * tiles);
             quantise(x, x_scales, a, m, i, height);
-            Product p{};
-            p.x = x;
-            p.y = y;
-            p.x_scales = x_scales;
-            p.y_scales = y_scales;
-            p.offsets_E1 = rows.offsets_E1;
-            p.E = E;
+            Product p = product_of(x, x_scales, y, y_scales, rows);
             p.n = width;
             p.m = height;
             p.c_step = m * n;

@@ -60,12 +60,7 @@ INSTANTIATE_TEST_SUITE_P(All, EmulatedDevice, testing::ValuesIn(kVariants),
 class EmulatedPreset : public testing::TestWithParam<const char*> {};
 
 TEST_P(EmulatedPreset, TrainsAndAnswersAsTheProcessorDoes) {
-    RunConfig config = read_preset(GetParam());
-    config.model.layers = std::min(config.model.layers, config.model.dense_layers + 1);
-    config.model.vocabulary = 256;
-    config.model.context = 8;
-    config.train.batch = 1;
-    config.train.threads = 1;
+    RunConfig config = small_preset(GetParam());
     const auto data = byte_dataset();
     Trainer cpu(config, data), device(config, data, {}, kernels::test::device_under_test());
     const StepStats expected = cpu.step(), actual = device.step();
@@ -85,14 +80,7 @@ TEST_P(EmulatedPreset, TrainsAndAnswersAsTheProcessorDoes) {
         }
     }
 }
-INSTANTIATE_TEST_SUITE_P(All, EmulatedPreset,
-                         testing::Values("deepseek-v2-mini", "deepseek-v3-mini", "dense", "gpt-oss-mini",
-                                         "mixtral-mini", "olmoe-mini", "qwen3-mini", "workshop"),
-                         [](const auto& preset) {
-                             std::string name = preset.param;
-                             std::replace(name.begin(), name.end(), '-', '_');
-                             return name;
-                         });
+INSTANTIATE_TEST_SUITE_P(All, EmulatedPreset, testing::ValuesIn(kPresets), preset_test_name);
 
 TEST(EmulatedDevice, TwentyStepsAreTheProcessors) {
     RunConfig config = tiny_config();

@@ -110,23 +110,11 @@ INSTANTIATE_TEST_SUITE_P(Training, RecordedSteps, testing::ValuesIn(kTrainings),
 class RecordedPreset : public testing::TestWithParam<const char*> {};
 
 TEST_P(RecordedPreset, HasTheBytesOfOperationsOneByOne) {
-    RunConfig config = read_preset(GetParam());
-    config.model.layers = std::min(config.model.layers, config.model.dense_layers + 1);
-    config.model.vocabulary = 256;
-    config.model.context = 8;
-    config.train.batch = 1;
-    config.train.threads = 1;
+    RunConfig config = small_preset(GetParam());
     config.train.accumulation = 1;
     expect_recorded(config);
 }
-INSTANTIATE_TEST_SUITE_P(All, RecordedPreset,
-                         testing::Values("deepseek-v2-mini", "deepseek-v3-mini", "dense", "gpt-oss-mini",
-                                         "mixtral-mini", "olmoe-mini", "qwen3-mini", "workshop"),
-                         [](const auto& preset) {
-                             std::string name = preset.param;
-                             std::replace(name.begin(), name.end(), '-', '_');
-                             return name;
-                         });
+INSTANTIATE_TEST_SUITE_P(All, RecordedPreset, testing::ValuesIn(kPresets), preset_test_name);
 
 // Some steps of eight-bit experts do their products again to see the errors: they are recorded beside the others.
 TEST(RecordedSteps, KnowThoseThatCompareEightBits) {
