@@ -653,8 +653,7 @@ void Dialogs::draw_rows(const Context& ctx) {
     int clicked = -1, twice = -1;
     while (clipper.Step()) {
         for (int row = clipper.DisplayStart; row < clipper.DisplayEnd; ++row) {
-            draw_row(ctx, row);
-            if (ImGui::IsItemClicked()) {
+            if (draw_row(ctx, row)) {
                 (ImGui::IsMouseDoubleClicked(ImGuiMouseButton_Left) ? twice : clicked) = row;
             }
         }
@@ -670,12 +669,14 @@ void Dialogs::draw_rows(const Context& ctx) {
     }
 }
 
-void Dialogs::draw_row(const Context& ctx, int row) {
+/// Whether it was clicked.
+bool Dialogs::draw_row(const Context& ctx, int row) {
     const FolderEntry& entry = listing_.entries[shown_[static_cast<std::size_t>(row)]];
     const float room = ImGui::GetContentRegionAvail().x;
     const Columns widths = columns(ctx, room + ImGui::GetStyle().ScrollbarSize);
     const float left = ImGui::GetCursorPosX();
     ImGui::Selectable(("###entry." + entry.name).c_str(), row == cursor_);
+    const bool clicked = ImGui::IsItemClicked();  // what is written over it is an item of its own
     ImGui::SameLine(left);
     ui::text_colored(entry.folder ? ctx.theme.accent : ctx.theme.text_dim, entry.folder ? icon::folder : icon::file);
     ImGui::SameLine(left + 1.6f * ctx.em);
@@ -690,6 +691,7 @@ void Dialogs::draw_row(const Context& ctx, int row) {
     if (widths.date > 0) {
         right(date_text(entry.modified), room);
     }
+    return clicked;
 }
 
 void Dialogs::draw_name(const Context& ctx) {

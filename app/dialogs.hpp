@@ -85,7 +85,7 @@ class Dialogs {
     void draw_headers(const ui::Context& ctx);
     void draw_list(const ui::Context& ctx, float height);
     void draw_rows(const ui::Context& ctx);
-    void draw_row(const ui::Context& ctx, int row);
+    bool draw_row(const ui::Context& ctx, int row);
     void draw_name(const ui::Context& ctx);
     void draw_foot(const ui::Context& ctx);
     void draw_question(const ui::Context& ctx);

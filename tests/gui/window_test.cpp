@@ -389,6 +389,55 @@ void dialog_without_a_hit(Harness& h, ImGuiTestContext* ctx) {
     IM_CHECK_EQ(h.workbench().session(), session);
 }
 
+/// The mouse alone: a click takes a row, a double click goes into it, wherever in the row.
+void dialog_by_mouse(Harness& h, ImGuiTestContext* ctx) {
+    h.settle(ctx);
+    const fs::path folder = h.folder() / "mouse";
+    fs::create_directories(folder / "alpha" / "inner");
+    fs::create_directories(folder / "beta");
+    h.workbench().command("file.open_session");
+    IM_CHECK(dialog_ready(h, ctx));
+    name_file(ctx, folder.string());
+    IM_CHECK(h.wait(ctx, 10, [&] { return ctx->ItemExists("//###files/**/###entry.beta"); }));
+    ctx->ItemClick("//###files/**/###entry.beta");
+    IM_CHECK_EQ(name_in_field(ctx), std::string("beta"));
+    ctx->ItemDoubleClick("//###files/**/###entry.alpha");
+    IM_CHECK(h.wait(ctx, 10, [&] { return ctx->ItemExists("//###files/**/###entry.inner"); }));
+    escape(ctx);
+    IM_CHECK(!is_open(ctx, "//###files"));
+}
+
+/// Whoever opened the dialog can type at once, wherever the command was given.
+void dialog_has_the_keyboard(Harness& h, ImGuiTestContext* ctx) {
+    const fs::path folder = h.folder() / "typed";
+    fs::create_directories(folder / "alpha");
+    fs::create_directories(folder / "beta");
+    for (const char* from : {"key", "menu", "palette"}) {
+        h.settle(ctx);
+        if (from == std::string_view("key")) {
+            ctx->KeyPress(ImGuiMod_Ctrl | ImGuiKey_O);
+        } else if (from == std::string_view("menu")) {
+            ctx->ItemClick("//##MainMenuBar/##MenuBar/###menu.file");
+            ctx->ItemClick("//$FOCUSED/###file.open_session");
+        } else {
+            ctx->KeyPress(ImGuiMod_Ctrl | ImGuiKey_P);
+            ctx->Yield(3);
+            ctx->KeyChars("file.open_session");
+            ctx->Yield(2);
+            ctx->KeyPress(ImGuiKey_Enter);
+        }
+        IM_CHECK(dialog_ready(h, ctx));
+        ctx->KeyChars((folder.string() + "/").c_str());
+        ctx->KeyPress(ImGuiKey_Enter);
+        IM_CHECK(h.wait(ctx, 10, [&] { return ctx->ItemExists("//###files/**/###entry.beta"); }));
+        ctx->KeyChars("alp");
+        ctx->Yield(2);
+        IM_CHECK(!ctx->ItemExists("//###files/**/###entry.beta"));
+        escape(ctx);
+        IM_CHECK(!is_open(ctx, "//###files"));
+    }
+}
+
 /// In a small window with the largest letters the buttons of the dialog are whole, and the list has room.
 void dialog_in_a_small_window(Harness& h, ImGuiTestContext* ctx) {
     h.settle(ctx);
@@ -806,6 +855,8 @@ void register_window(Harness& harness) {
     add("saving asks, remembers and says where", save_dialog);
     add("the file dialog by keys", dialog_by_keys);
     add("the file dialog opens nothing where nothing fits", dialog_without_a_hit);
+    add("the file dialog by the mouse", dialog_by_mouse);
+    add("the file dialog has the keyboard", dialog_has_the_keyboard);
     add("the file dialog is whole in a small window", dialog_in_a_small_window);
     add("closing a form leads back to where it was opened", back_from_a_form);
     add("forms and menus stay inside a small window", small_window);
