@@ -9,7 +9,7 @@ struct RoundedGradients : GroupedGemm<Rounded, cutlass::layout::ColumnMajor, cut
 }  // namespace
 
 GroupedKernel rounded_gradients() {
-    return Instance<Rounded, RoundedGradients>::kernel();
+    return instance<Rounded, RoundedGradients>();
 }
 
 }  // namespace moescope::kernels::cuda

@@ -9,7 +9,7 @@ struct RoundedRowsTimes : GroupedGemm<Rounded, cutlass::layout::RowMajor, cutlas
 }  // namespace
 
 GroupedKernel rounded_rows_times() {
-    return Instance<Rounded, RoundedRowsTimes>::kernel();
+    return instance<Rounded, RoundedRowsTimes>();
 }
 
 }  // namespace moescope::kernels::cuda

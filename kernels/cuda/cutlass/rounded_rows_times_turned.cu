@@ -9,7 +9,7 @@ struct RoundedRowsTimesTurned : GroupedGemm<Rounded, cutlass::layout::RowMajor, 
 }  // namespace
 
 GroupedKernel rounded_rows_times_turned() {
-    return Instance<Rounded, RoundedRowsTimesTurned>::kernel();
+    return instance<Rounded, RoundedRowsTimesTurned>();
 }
 
 }  // namespace moescope::kernels::cuda

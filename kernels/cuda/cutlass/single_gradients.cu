@@ -9,7 +9,7 @@ struct SingleGradients : GroupedGemm<Single, cutlass::layout::ColumnMajor, cutla
 }  // namespace
 
 GroupedKernel single_gradients() {
-    return Instance<Single, SingleGradients>::kernel();
+    return instance<Single, SingleGradients>();
 }
 
 }  // namespace moescope::kernels::cuda

@@ -9,7 +9,7 @@ struct SingleRowsTimes : GroupedGemm<Single, cutlass::layout::RowMajor, cutlass:
 }  // namespace
 
 GroupedKernel single_rows_times() {
-    return Instance<Single, SingleRowsTimes>::kernel();
+    return instance<Single, SingleRowsTimes>();
 }
 
 }  // namespace moescope::kernels::cuda

@@ -9,7 +9,7 @@ struct SingleRowsTimesTurned : GroupedGemm<Single, cutlass::layout::RowMajor, cu
 }  // namespace
 
 GroupedKernel single_rows_times_turned() {
-    return Instance<Single, SingleRowsTimesTurned>::kernel();
+    return instance<Single, SingleRowsTimesTurned>();
 }
 
 }  // namespace moescope::kernels::cuda
