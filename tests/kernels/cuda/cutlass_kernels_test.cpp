@@ -2,6 +2,7 @@
 // (cutlass_on_processor/), threads on the fibers of the emulation. What they are handed, how they find groups and
 // tiles, what they read and write, and their numbers are those of a GPU; how they overlap copies with products is not.
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -124,11 +125,8 @@ struct Case {
 /// A size of more than one tile and a rest, experts without rows, all rows to one of several, one expert, sums of one
 /// tile and of less, of several and a rest.
 const std::vector<Case>& cases() {
-    static const std::vector<Case> all{{{0, 3, 3, 140, 140}, 132, 40},
-                                       {{0, 0, 17, 17}, 12, 8},
-                                       {{0, 9}, 20, 72},
-                                       {{0, 1, 34}, 140, 136},
-                                       {{0, 5, 9}, 7, 13}};
+    static const std::vector<Case> all{{{0, 3, 3, 140, 140}, 132, 40}, {{0, 0, 17, 17}, 12, 8}, {{0, 9}, 20, 72},
+                                       {{0, 1, 34}, 140, 136},         {{0, 5, 9}, 7, 13},      {{0, 35}, 12, 21}};
     return all;
 }
 
@@ -211,6 +209,37 @@ TEST_P(CutlassKernelsTest, Gradients) {
         products()->gradients({one.offsets.data(), E, most}, m, n, a.data(), b.data(), c.data());
         expect_close(c, expected, 2e-5, 2e-5, "m " + std::to_string(m) + " n " + std::to_string(n));
         EXPECT_EQ(starts_, 1);
+    }
+}
+
+// Why those go to the tiled kernel: CUTLASS begins with what is left of a tile of k and then reads on from there.
+TEST(CutlassKernels, DepthsThatEndInside16BytesWouldBeReadMisaligned) {
+    constexpr std::int64_t kStride = 40, kColumns = 8;
+    alignas(16) static std::array<std::uint16_t, 4 * kStride> a{};
+    alignas(16) static std::array<std::uint16_t, kStride * kColumns> b{};
+    alignas(16) static std::array<float, 4 * kColumns> d{};
+    const void *at_a = a.data(), *at_b = b.data();
+    float* at_d = d.data();
+    const std::int64_t lda = kStride, ldb = kColumns, ldd = kColumns;
+    int starts = 0;
+    for (const std::int32_t k : {40, 36}) {
+        const GroupSize size{4, kColumns, k};
+        GroupedArguments arguments;
+        arguments.rounded = true;
+        arguments.count = 1;
+        arguments.sizes = &size;
+        arguments.lda = &lda;
+        arguments.ldb = &ldb;
+        arguments.ldd = &ldd;
+        arguments.a = &at_a;
+        arguments.b = &at_b;
+        arguments.d = &at_d;
+        OnProcessor kernels(starts);
+        if (k % 8 == 0) {
+            EXPECT_NO_THROW(kernels.start(GroupedForm::rows_times, arguments));
+        } else {
+            EXPECT_THROW(kernels.start(GroupedForm::rows_times, arguments), simt::Fault);
+        }
     }
 }
 
