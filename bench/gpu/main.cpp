@@ -1,6 +1,7 @@
 // gpu_bench: what a GPU does with Moescope's training and generation, operation by operation. bench/gpu/run starts it.
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <cstdlib>
 #include <fstream>
 #include <iostream>
 
@@ -81,6 +82,12 @@ int run(int argc, char** argv) {
         return 0;
     }
     settings.open = [&] { return devices.open(device, 1); };
+    settings.open_grouped = [&](const std::string& by) {
+        ::setenv("MOESCOPE_GROUPED_PRODUCTS", by.c_str(), 1);
+        std::unique_ptr<kernels::Ops> ops = devices.open(device, 1);
+        ::unsetenv("MOESCOPE_GROUPED_PRODUCTS");
+        return ops;
+    };
     settings.models = models;
     settings.peak = peak * 1e12;
     settings.limits = read(limits);

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <fmt/format.h>
 #include <fstream>
+#include <string_view>
 
 #include "bench/gpu/measured_ops.hpp"
 #include "engine/generate/decoder.hpp"
@@ -80,20 +81,23 @@ void fill(kernels::Ops& ops, float* to, std::int64_t count) {
     }
 }
 
+/// Of one of `times`, after one that isn't counted.
+double seconds_of(kernels::Ops& ops, int times, const std::function<void()>& work) {
+    work();
+    ops.wait();
+    const auto begin = Clock::now();
+    for (int i = 0; i < times; ++i) {
+        work();
+    }
+    ops.wait();
+    return seconds_since(begin) / times;
+}
+
 /// GB/s of copies in the device's memory, read and written, and FLOP/s of products, through the seam: with the rounding
 /// of their operands.
 json limits_of(kernels::Ops& ops, const engine::RunConfig& config, bool tiny) {
     ops.enter();
-    const auto timed = [&](int times, const std::function<void()>& work) {
-        work();
-        ops.wait();
-        const auto begin = Clock::now();
-        for (int i = 0; i < times; ++i) {
-            work();
-        }
-        ops.wait();
-        return seconds_since(begin) / times;
-    };
+    const auto timed = [&](int times, const std::function<void()>& work) { return seconds_of(ops, times, work); };
     const int times = tiny ? 2 : 20;
     const std::uint64_t bytes = tiny ? std::uint64_t{1} << 16 : std::uint64_t{1} << 30;
     json limits;
@@ -132,6 +136,70 @@ json limits_of(kernels::Ops& ops, const engine::RunConfig& config, bool tiny) {
         product(kernels::Operands::bf16, rows, m.width, 2 * std::int64_t{m.expert_width});
     limits["by"] = "the seam, with the rounding of operands";
     return limits;
+}
+
+/// The experts of a layer, forward and backward, by each that computes grouped products: FLOP/s of their products, with
+/// everything that the two operations do. The load is even, or half of all rows are one expert's.
+json grouped_products_of(const Settings& settings, const engine::RunConfig& config) {
+    const engine::ModelConfig& m = config.model;
+    kernels::ExpertShape shape;
+    shape.E = m.experts;
+    shape.D = m.width;
+    shape.F = m.expert_width;
+    const std::int64_t E = shape.E, D = shape.D, F = shape.F;
+    const std::int64_t R = std::int64_t{config.train.batch} * m.context * m.experts_per_token;
+    json all = json::array();
+    for (const char* by : {"cublaslt", "cutlass", "tiled"}) {
+        const std::unique_ptr<kernels::Ops> ops = settings.open_grouped(by);
+        ops->enter();
+        const auto take = [&](std::int64_t count) {
+            kernels::DeviceMemory memory = ops->allocate(static_cast<std::uint64_t>(count) * sizeof(float), {});
+            if (memory == nullptr) {
+                throw engine::Error(base::Sentence::verbatim("there is too little memory for the experts of a layer"));
+            }
+            return memory;
+        };
+        const auto at = [](const kernels::DeviceMemory& memory) { return reinterpret_cast<float*>(memory.get()); };
+        const kernels::DeviceMemory rounded = take((ops->operand_scratch() + 1) / 2 + 16), x = take(R * D),
+                                    y = take(R * D), dy = take(R * D), dx = take(R * D), gu = take(R * 2 * F),
+                                    dgu = take(R * 2 * F), h = take(R * F), dh = take(R * F), up = take(E * 2 * F * D),
+                                    down = take(E * D * F), g_up = take(E * 2 * F * D), g_down = take(E * D * F),
+                                    offsets = take(E + 1);
+        ops->place_operands(reinterpret_cast<std::uint16_t*>(rounded.get()));
+        fill(*ops, at(x), R * D);
+        fill(*ops, at(dy), R * D);
+        fill(*ops, at(up), E * 2 * F * D);
+        fill(*ops, at(down), E * D * F);
+        const kernels::ExpertWeights w{at(up), at(down), nullptr, nullptr};
+        const kernels::ExpertRows rows{reinterpret_cast<std::int32_t*>(offsets.get()), R};
+        for (const bool even : {true, false}) {
+            std::vector<std::int32_t> first(static_cast<std::size_t>(E) + 1);
+            for (std::int64_t e = 1; e <= E; ++e) {
+                first[static_cast<std::size_t>(e)] = static_cast<std::int32_t>(
+                    even ? R * e / E : R / 2 + (R - R / 2) * (e - 1) / std::max<std::int64_t>(E - 1, 1));
+            }
+            first.back() = static_cast<std::int32_t>(R);
+            ops->upload(offsets.get(), first.data(), first.size() * sizeof(std::int32_t));
+            for (const kernels::Operands operands : {kernels::Operands::bf16, kernels::Operands::f32}) {
+                const kernels::OpsOperands scope(*ops, operands);
+                const auto forward = [&] { ops->experts_forward(at(y), at(gu), at(h), at(x), w, rows, shape); };
+                const auto backward = [&] {
+                    ops->experts_backward(at(dx), {at(g_up), at(g_down), nullptr, nullptr}, at(dgu), at(dh), at(dy),
+                                          at(x), at(gu), at(h), w, rows, shape);
+                };
+                const int times = settings.tiny ? 1 : std::string_view(by) == "tiled" ? 2 : 10;
+                const double flops = 6.0 * static_cast<double>(R) * static_cast<double>(D) * static_cast<double>(F);
+                const double there = seconds_of(*ops, times, forward), back = seconds_of(*ops, times, backward);
+                all.push_back({{"by", by},
+                               {"operands", operands == kernels::Operands::bf16 ? "bf16" : "f32"},
+                               {"load", even ? "even" : "half to one expert"},
+                               {"forward_flops_per_second", flops / there},
+                               {"backward_flops_per_second", 2 * flops / back}});
+            }
+        }
+        ops->place_operands(nullptr);
+    }
+    return all;
 }
 
 const char* limit_key(Limit limit) {
@@ -389,6 +457,8 @@ json measure(const Settings& settings) {
     if (peak > 0) {
         result["peak_flops_per_second"] = peak;
     }
+    settings.tell("grouped products of the experts");
+    result["grouped_products"] = grouped_products_of(settings, grouped);
     result["training"] = json::array();
     result["generation"] = json::array();
     for (const engine::RunConfig* config : {&grouped, &latent}) {
@@ -469,6 +539,15 @@ std::string markdown(const json& result) {
                             row.at("cached_tokens").get<int>(), number(row.at("tokens_per_second").get<double>()),
                             number(row.at("bytes_per_second").get<double>() * 1e-9),
                             percent(row.at("share_of_limit").get<double>()));
+    }
+    text +=
+        "\nThe experts of a layer by each that computes grouped products; what cublaslt and cutlass refuse is the "
+        "tiled kernel's:\n\n| by | operands | load | forward | backward |\n|---|---|---|---|---|\n";
+    for (const json& row : result.at("grouped_products")) {
+        text += fmt::format("| {} | {} | {} | {} TFLOP/s | {} TFLOP/s |\n", row.at("by").get<std::string>(),
+                            row.at("operands").get<std::string>(), row.at("load").get<std::string>(),
+                            number(row.at("forward_flops_per_second").get<double>() * 1e-12),
+                            number(row.at("backward_flops_per_second").get<double>() * 1e-12));
     }
     for (const json& row : result.at("training")) {
         add_operations(text, row.at("operations"), row.at("measured_steps").get<double>(),

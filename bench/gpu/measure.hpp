@@ -15,15 +15,17 @@ namespace moescope::bench {
 
 struct Settings {
     std::function<std::unique_ptr<kernels::Ops>()> open;  ///< the device; called several times
-    kernels::Device device;                               ///< what is known of it
-    std::filesystem::path models;                         ///< the folder with grouped.json and latent.json
-    bool emulated = false;                                ///< kernels of a GPU run on the processor
-    bool tiny = false;                                    ///< every size small: whether it runs, not how fast
-    int steps = 10;                                       ///< timed steps each
-    double peak = 0;                                      ///< FLOP/s in bfloat16 as its maker says; 0: by its title
-    nlohmann::json limits;                                ///< what gpu_limits printed; null: measured here
-    nlohmann::json torch;                                 ///< what torch_train.py printed; null: not compared
-    std::function<void(const std::string&)> tell;         ///< what is being done
+    /// The same with grouped products by a name of MOESCOPE_GROUPED_PRODUCTS (kernels/cuda/grouped_library.hpp).
+    std::function<std::unique_ptr<kernels::Ops>(const std::string&)> open_grouped;
+    kernels::Device device;                        ///< what is known of it
+    std::filesystem::path models;                  ///< the folder with grouped.json and latent.json
+    bool emulated = false;                         ///< kernels of a GPU run on the processor
+    bool tiny = false;                             ///< every size small: whether it runs, not how fast
+    int steps = 10;                                ///< timed steps each
+    double peak = 0;                               ///< FLOP/s in bfloat16 as its maker says; 0: by its title
+    nlohmann::json limits;                         ///< what gpu_limits printed; null: measured here
+    nlohmann::json torch;                          ///< what torch_train.py printed; null: not compared
+    std::function<void(const std::string&)> tell;  ///< what is being done
 };
 
 /// The configuration of a file there, as it stands or with small sizes. Throws Error.

@@ -91,10 +91,11 @@ class CublasLt final : public Library {
     }
 
     bool multiply_groups(const LibraryGroups& groups) override {
-        if (groups.float8 && !tile_scales_) {
+        const bool float8 = groups.operands == Operands::fp8;
+        if (groups.operands == Operands::f32 || (float8 && !tile_scales_)) {
             return false;
         }
-        const GroupKey key{groups.transpose_a,     groups.transpose_b,   groups.float8,
+        const GroupKey key{groups.transpose_a,     groups.transpose_b,   float8,
                            groups.blocks_a,        groups.count,         groups.average_rows,
                            groups.average_columns, groups.average_depth, groups.rows};
         auto found = group_plans_.find(key);
@@ -208,8 +209,8 @@ class CublasLt final : public Library {
     Plan plan(const LibraryGroups& groups) const {
         Plan plan;
         plan.desc = describe(CUBLAS_COMPUTE_32F, groups.transpose_a, groups.transpose_b);
-        const cudaDataType type = groups.float8 ? CUDA_R_8F_E4M3 : CUDA_R_16BF;
-        if (groups.float8) {
+        const cudaDataType type = groups.operands == Operands::fp8 ? CUDA_R_8F_E4M3 : CUDA_R_16BF;
+        if (groups.operands == Operands::fp8) {
             set_scales(plan.desc.get(), groups);
         }
         plan.a = matrices(type, groups.count, groups.transpose_a ? groups.depths : groups.rows,

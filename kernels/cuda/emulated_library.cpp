@@ -26,7 +26,7 @@ class EmulatedLibrary final : public Library {
         return false;
     }
     bool multiply_groups(const LibraryGroups& groups) override {
-        if (!groups.float8) {
+        if (groups.operands != Operands::fp8) {
             return false;
         }
         require(groups.transpose_a && !groups.transpose_b, "the form TN is the only one");

@@ -2,7 +2,6 @@
 #include <new>
 #include <stdexcept>
 
-#include "kernels/cpu/router.hpp"
 #include "kernels/cuda/float8_products.hpp"
 #include "kernels/cuda/sums.hpp"
 #include "kernels/float8.hpp"
@@ -236,7 +235,7 @@ __global__ void multiply_codes(float* c, Product p, bool rest) {
     }
 }
 
-__global__ void describe_codes(CodeArrays out, float* c, Product p) {
+__global__ void describe_codes(GroupArrays out, float* c, Product p) {
     for (std::int64_t e = stride_begin(); e < p.E; e += stride_step()) {
         const Group g = group_of(p, c, e, false);
         out.rows[e] = static_cast<std::int32_t>(p.n);
@@ -302,33 +301,9 @@ Product product_of(const std::uint8_t* x, const float* x_scales, const std::uint
 
 }  // namespace
 
-Float8Products::Float8Products(Device& device, Library* library) : device_(device), library_(library) {}
-
-void Float8Products::describe_at() {
-    if (memory_ != nullptr) {
-        return;
-    }
-    constexpr std::uint64_t kBytes = kMaxExperts * (5 * sizeof(void*) + 6 * sizeof(std::int32_t));
-    memory_ = device_.allocate(kBytes);
-    if (memory_ == nullptr) {
-        throw std::bad_alloc();
-    }
-    auto** addresses = static_cast<void**>(memory_);
-    arrays_.a = const_cast<const void**>(addresses);
-    arrays_.b = arrays_.a + kMaxExperts;
-    arrays_.a_scales = const_cast<const float**>(reinterpret_cast<float**>(addresses + 2 * kMaxExperts));
-    arrays_.b_scales = arrays_.a_scales + kMaxExperts;
-    arrays_.d = reinterpret_cast<float**>(addresses + 4 * kMaxExperts);
-    arrays_.rows = reinterpret_cast<std::int32_t*>(addresses + 5 * kMaxExperts);
-    arrays_.columns = arrays_.rows + kMaxExperts;
-    arrays_.depths = arrays_.columns + kMaxExperts;
-    arrays_.ldas = arrays_.depths + kMaxExperts;
-    arrays_.ldbs = arrays_.ldas + kMaxExperts;
-    arrays_.ldds = arrays_.ldbs + kMaxExperts;
-}
+Float8Products::Float8Products(Device& device, Library* library) : device_(device), library_(library), table_(device) {}
 
 Float8Products::~Float8Products() {
-    device_.free(memory_);
     device_.free(own_);
 }
 
@@ -338,7 +313,6 @@ void Float8Products::place(void* scratch, std::int64_t bytes) {
 }
 
 std::byte* Float8Products::room() {
-    describe_at();
     if (placed_ != nullptr) {
         return placed_;
     }
@@ -353,26 +327,14 @@ std::byte* Float8Products::room() {
 
 bool Float8Products::to_library(const GroupedRows& rows, bool gradients, std::int64_t n, std::int64_t columns,
                                 std::int64_t depth, float beta) {
-    LibraryGroups groups;
-    groups.float8 = true;
+    LibraryGroups groups = table_.groups(rows.E);
+    groups.operands = Operands::fp8;
     groups.blocks_a = !gradients;
     groups.transpose_a = true;
-    groups.count = rows.E;
     const std::int64_t average = std::max<std::int64_t>(1, rows.most / rows.E);
     groups.average_rows = n;
     groups.average_columns = gradients ? columns : average;
     groups.average_depth = gradients ? up_to(average, kTile) : depth;
-    groups.rows = arrays_.rows;
-    groups.columns = arrays_.columns;
-    groups.depths = arrays_.depths;
-    groups.ldas = arrays_.ldas;
-    groups.ldbs = arrays_.ldbs;
-    groups.ldds = arrays_.ldds;
-    groups.a = arrays_.a;
-    groups.b = arrays_.b;
-    groups.a_scales = arrays_.a_scales;
-    groups.b_scales = arrays_.b_scales;
-    groups.d = arrays_.d;
     groups.beta = beta;
     return library_->multiply_groups(groups);
 }
@@ -422,7 +384,7 @@ void Float8Products::rows_times(const GroupedRows& rows, Transpose op_b, std::in
         bool taken = false;
         if (library_ != nullptr && n % kLines == 0 && reinterpret_cast<std::uintptr_t>(c) % 16 == 0) {
             SIMT_LAUNCH(describe_codes, dim3(stride_blocks(E, kTileThreads)), dim3(kTileThreads), 0, device_.stream(),
-                        arrays_, c, p);
+                        table_.arrays(), c, p);
             taken = to_library(rows, false, n, 0, depth, p.beta);
         }
         const dim3 threads(kSide, kRowsOfThreads);
@@ -478,7 +440,7 @@ void Float8Products::gradients(const GroupedRows& rows, std::int64_t m, std::int
             if (library_ != nullptr && width % kLines == 0 && height % kLines == 0 && n % kLines == 0 &&
                 reinterpret_cast<std::uintptr_t>(to) % 16 == 0) {
                 SIMT_LAUNCH(describe_codes, dim3(stride_blocks(E, kTileThreads)), dim3(kTileThreads), 0,
-                            device_.stream(), arrays_, to, p);
+                            device_.stream(), table_.arrays(), to, p);
                 taken = to_library(rows, true, width, height, 0, 0.0f);
             }
             if (taken) {

@@ -11,18 +11,11 @@
 #include <cstdint>
 
 #include "kernels/cuda/device.hpp"
+#include "kernels/cuda/group_table.hpp"
 #include "kernels/cuda/library_products.hpp"
 #include "kernels/cuda/products.hpp"
 
 namespace moescope::kernels::cuda {
-
-/// What describes the groups of a product, on the device; see LibraryGroups.
-struct CodeArrays {
-    std::int32_t *rows, *columns, *depths, *ldas, *ldbs, *ldds;
-    const void **a, **b;
-    const float **a_scales, **b_scales;
-    float** d;
-};
 
 class Float8Products {
  public:
@@ -42,18 +35,16 @@ class Float8Products {
     void gradients(const GroupedRows& rows, std::int64_t m, std::int64_t n, const float* a, const float* b, float* c);
 
  private:
-    void describe_at();
     std::byte* room();
     bool to_library(const GroupedRows& rows, bool gradients, std::int64_t n, std::int64_t columns, std::int64_t depth,
                     float beta);
 
     Device& device_;
     Library* library_;
-    void* memory_ = nullptr;
     std::byte* placed_ = nullptr;
     std::byte* own_ = nullptr;
     std::int64_t bytes_ = std::int64_t{64} << 20;
-    CodeArrays arrays_{};
+    GroupTable table_;
 };
 
 }  // namespace moescope::kernels::cuda

@@ -1,10 +1,11 @@
 #include <algorithm>
-#include <new>
+#include <cstddef>
 #include <stdexcept>
 
 #include "kernels/cpu/router.hpp"
 #include "kernels/cuda/bfloat16.hpp"
 #include "kernels/cuda/float8_products.hpp"
+#include "kernels/cuda/group_table.hpp"
 #include "kernels/cuda/library_products.hpp"
 #include "kernels/cuda/sums.hpp"
 #include "kernels/cuda/tiled_products.hpp"
@@ -46,12 +47,8 @@ struct GroupShape {
     std::int32_t rows, columns, depth;
     Operand a, b, d;
 };
-struct GroupArrays {
-    std::int32_t *rows, *columns, *depths, *ldas, *ldbs, *ldds;
-    const void **a, **b;
-    float** d;
-};
-__global__ void describe_groups(GroupArrays out, const std::uint16_t* a, const std::uint16_t* b, float* d,
+/// `bytes`: of an element of A and B.
+__global__ void describe_groups(GroupArrays out, const std::byte* a, const std::byte* b, float* d, std::int64_t bytes,
                                 const std::int32_t* offsets_E1, std::int64_t E, GroupShape shape) {
     for (std::int64_t e = stride_begin(); e < E; e += stride_step()) {
         const std::int64_t first = offsets_E1[e];
@@ -62,8 +59,8 @@ __global__ void describe_groups(GroupArrays out, const std::uint16_t* a, const s
         out.ldas[e] = shape.a.stride;
         out.ldbs[e] = shape.b.stride;
         out.ldds[e] = shape.d.stride;
-        out.a[e] = a + (shape.a.by_row ? first : e) * shape.a.step;
-        out.b[e] = b + (shape.b.by_row ? first : e) * shape.b.step;
+        out.a[e] = a + (shape.a.by_row ? first : e) * shape.a.step * bytes;
+        out.b[e] = b + (shape.b.by_row ? first : e) * shape.b.step * bytes;
         out.d[e] = d + (shape.d.by_row ? first : e) * shape.d.step;
     }
 }
@@ -98,6 +95,23 @@ std::int64_t piece_of(std::int64_t all, std::int64_t of_each, std::int64_t room)
     return 0;
 }
 
+class FirstOf final : public Library {
+ public:
+    explicit FirstOf(std::vector<std::unique_ptr<Library>> libraries) : libraries_(std::move(libraries)) {}
+
+    bool multiply(const LibraryProduct& product, const void* a, const void* b, float* d) override {
+        return std::any_of(libraries_.begin(), libraries_.end(),
+                           [&](const auto& library) { return library->multiply(product, a, b, d); });
+    }
+    bool multiply_groups(const LibraryGroups& groups) override {
+        return std::any_of(libraries_.begin(), libraries_.end(),
+                           [&](const auto& library) { return library->multiply_groups(groups); });
+    }
+
+ private:
+    std::vector<std::unique_ptr<Library>> libraries_;
+};
+
 class LibraryProducts final : public Products {
  public:
     LibraryProducts(Device& device, std::unique_ptr<Library> library, std::int64_t room)
@@ -105,24 +119,10 @@ class LibraryProducts final : public Products {
           library_(std::move(library)),
           tiled_(tiled_products(device.stream())),
           float8_(device, library_.get()),
+          table_(device),
           room_(room) {
-        constexpr std::uint64_t kBytes = kMaxExperts * (3 * sizeof(void*) + 6 * sizeof(std::int32_t));
-        memory_ = device_.allocate(kBytes);
-        if (memory_ == nullptr) {
-            throw std::bad_alloc();
-        }
-        auto** addresses = static_cast<void**>(memory_);
-        groups_.a = const_cast<const void**>(addresses);
-        groups_.b = groups_.a + kMaxExperts;
-        groups_.d = reinterpret_cast<float**>(addresses + 2 * kMaxExperts);
-        groups_.rows = reinterpret_cast<std::int32_t*>(addresses + 3 * kMaxExperts);
-        groups_.columns = groups_.rows + kMaxExperts;
-        groups_.depths = groups_.columns + kMaxExperts;
-        groups_.ldas = groups_.depths + kMaxExperts;
-        groups_.ldbs = groups_.ldas + kMaxExperts;
-        groups_.ldds = groups_.ldbs + kMaxExperts;
+        table_.arrays();
     }
-    ~LibraryProducts() override { device_.free(memory_); }
     LibraryProducts(const LibraryProducts&) = delete;
     LibraryProducts& operator=(const LibraryProducts&) = delete;
 
@@ -249,34 +249,31 @@ class LibraryProducts final : public Products {
         }
     }
 
-    /// Whether groups may go to the library at all: it has them in bfloat16 only.
+    /// Whether groups may go to the library at all.
     bool groups_taken(const GroupedRows& rows, const float* c, std::int64_t n) const {
-        return operands_ == Operands::bf16 && scratch_ != nullptr && rows.E <= kMaxExperts && rows.most > 0 &&
-               n % 4 == 0 && reinterpret_cast<std::uintptr_t>(c) % 16 == 0;
+        if (rows.E > kMaxExperts || rows.most == 0) {
+            return false;
+        }
+        return operands_ == Operands::f32 ||
+               (scratch_ != nullptr && n % 4 == 0 && reinterpret_cast<std::uintptr_t>(c) % 16 == 0);
     }
 
     bool multiply_groups(const GroupedRows& rows, const GroupShape& shape, bool transpose_a, bool transpose_b,
-                         const std::uint16_t* a, const std::uint16_t* b, float* d, float beta) {
+                         const void* a, const void* b, float* d, float beta) {
+        const std::int64_t bytes = operands_ == Operands::f32 ? sizeof(float) : sizeof(std::uint16_t);
         SIMT_LAUNCH(describe_groups, dim3(stride_blocks(rows.E, kThreads)), dim3(kThreads), 0, device_.stream(),
-                    groups_, a, b, d, rows.offsets_E1, rows.E, shape);
+                    table_.arrays(), static_cast<const std::byte*>(a), static_cast<const std::byte*>(b), d, bytes,
+                    rows.offsets_E1, rows.E, shape);
         const std::int64_t average = std::max<std::int64_t>(1, rows.most / rows.E);
         const auto size = [&](std::int32_t value) { return value == kRows ? average : std::int64_t{value}; };
-        LibraryGroups groups;
+        LibraryGroups groups = table_.groups(rows.E);
+        groups.operands = operands_;
         groups.transpose_a = transpose_a;
         groups.transpose_b = transpose_b;
-        groups.count = rows.E;
         groups.average_rows = size(shape.rows);
         groups.average_columns = size(shape.columns);
         groups.average_depth = size(shape.depth);
-        groups.rows = groups_.rows;
-        groups.columns = groups_.columns;
-        groups.depths = groups_.depths;
-        groups.ldas = groups_.ldas;
-        groups.ldbs = groups_.ldbs;
-        groups.ldds = groups_.ldds;
-        groups.a = groups_.a;
-        groups.b = groups_.b;
-        groups.d = groups_.d;
+        groups.even_depths = shape.depth != kRows && shape.depth % kAligned == 0;
         groups.beta = beta;
         return library_->multiply_groups(groups);
     }
@@ -293,6 +290,17 @@ class LibraryProducts final : public Products {
     bool rows_times_groups(const GroupedRows& rows, Transpose op_b, std::int64_t n, std::int64_t k, const float* a,
                            const float* b, float* c) {
         const bool turned = op_b == Transpose::yes;
+        if (operands_ == Operands::f32) {
+            const GroupShape shape{
+                static_cast<std::int32_t>(n),
+                kRows,
+                static_cast<std::int32_t>(k),
+                {n * k, static_cast<std::int32_t>(turned ? k : n), false},
+                {k, static_cast<std::int32_t>(k), true},
+                {n, static_cast<std::int32_t>(n), true},
+            };
+            return multiply_groups(rows, shape, turned, false, b, a, c, 0.0f);
+        }
         const std::int64_t E = rows.E, kc = piece_of(k, rows.most + E * aligned(n), room_);
         if (kc == 0) {
             return false;
@@ -321,9 +329,31 @@ class LibraryProducts final : public Products {
         return true;
     }
 
-    /// In pieces of m and, where one row of those has no room beside B, of n.
     bool gradients_of_groups(const GroupedRows& rows, std::int64_t m, std::int64_t n, const float* a, const float* b,
                              float* c) {
+        if (operands_ == Operands::f32) {
+            const GroupShape shape{
+                static_cast<std::int32_t>(n),
+                static_cast<std::int32_t>(m),
+                kRows,
+                {n, static_cast<std::int32_t>(n), true},
+                {m, static_cast<std::int32_t>(m), true},
+                {m * n, static_cast<std::int32_t>(n), false},
+            };
+            if (!multiply_groups(rows, shape, false, true, b, a, c, 0.0f)) {
+                return false;
+            }
+        } else if (!rounded_gradients_of_groups(rows, m, n, a, b, c)) {
+            return false;
+        }
+        const dim3 grid(stride_blocks(m * n, kThreads), static_cast<unsigned>(rows.E));
+        SIMT_LAUNCH(clear_without_rows, grid, dim3(kThreads), 0, device_.stream(), c, rows.offsets_E1, m * n);
+        return true;
+    }
+
+    /// In pieces of m and, where one row of those has no room beside B, of n.
+    bool rounded_gradients_of_groups(const GroupedRows& rows, std::int64_t m, std::int64_t n, const float* a,
+                                     const float* b, float* c) {
         const std::int64_t nc = piece_of(n, rows.most, room_ / 2);
         const std::int64_t mc = nc == 0 ? 0 : piece_of(m, rows.most, room_ - rows.most * aligned(nc));
         if (mc == 0) {
@@ -349,8 +379,6 @@ class LibraryProducts final : public Products {
                 }
             }
         }
-        const dim3 grid(stride_blocks(m * n, kThreads), static_cast<unsigned>(rows.E));
-        SIMT_LAUNCH(clear_without_rows, grid, dim3(kThreads), 0, device_.stream(), c, rows.offsets_E1, m * n);
         return true;
     }
 
@@ -358,14 +386,17 @@ class LibraryProducts final : public Products {
     std::unique_ptr<Library> library_;
     std::unique_ptr<Products> tiled_;
     Float8Products float8_;
+    GroupTable table_;
     const std::int64_t room_;
     Operands operands_ = Operands::f32;
     std::uint16_t* scratch_ = nullptr;
-    void* memory_ = nullptr;
-    GroupArrays groups_{};
 };
 
 }  // namespace
+
+std::unique_ptr<Library> first_of(std::vector<std::unique_ptr<Library>> libraries) {
+    return std::make_unique<FirstOf>(std::move(libraries));
+}
 
 std::unique_ptr<Products> library_products(Device& device, std::unique_ptr<Library> library, std::int64_t room) {
     return std::make_unique<LibraryProducts>(device, std::move(library), room);

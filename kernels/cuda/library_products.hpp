@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 #include "kernels/cuda/device.hpp"
 #include "kernels/cuda/products.hpp"
@@ -19,16 +20,19 @@ struct LibraryProduct {
     float beta = 0;
 };
 
-/// `count` such products of bfloat16, or of eight-bit floats (e4m3) with scales. Everything but `count` and what the
-/// library chooses by stands in device memory and may be written by operations before this one. Groups may be empty, in
-/// any of their three sizes.
+/// `count` such products of single precision, bfloat16, or eight-bit floats (e4m3) with scales. Everything but `count`
+/// and what the library chooses by stands in device memory and may be written by operations before this one. Groups may
+/// be empty, in any of their three sizes.
 struct LibraryGroups {
+    Operands operands = Operands::bf16;
     bool transpose_a = false, transpose_b = false;
     std::int64_t count = 0;
     std::int64_t average_rows = 0, average_columns = 0, average_depth = 0;
+    bool even_depths = false;  ///< all depths are multiples of 8
     const std::int32_t *rows = nullptr, *columns = nullptr, *depths = nullptr, *ldas = nullptr, *ldbs = nullptr,
                        *ldds = nullptr;
-    /// Addresses; those of A, B and D are multiples of 16 bytes, as are the strides of their columns.
+    /// Addresses; except with single precision those of A, B and D are multiples of 16 bytes, as are the strides of
+    /// their columns, of which A's and B's are there whole.
     const void* const* a = nullptr;
     const void* const* b = nullptr;
     float* const* d = nullptr;
@@ -36,7 +40,7 @@ struct LibraryGroups {
     // Eight bits: A is transposed and B is not, D's rows and columns are multiples of 4, depths of 128. Addresses of
     // scales, multiples of 16 bytes. B has one per column and 128 terms, [terms / 128][columns]; A the same for its
     // rows or, with blocks_a, one per 128 rows and 128 terms, [rows / 128][terms / 128, filled up to a multiple of 4].
-    bool float8 = false, blocks_a = false;
+    bool blocks_a = false;
     const float* const* a_scales = nullptr;
     const float* const* b_scales = nullptr;
 };
@@ -49,6 +53,9 @@ class Library {
     /// D of a group without depth may be left as it is.
     virtual bool multiply_groups(const LibraryGroups& groups) = 0;
 };
+
+/// Asks one after the other; the first that takes a product computes it.
+std::unique_ptr<Library> first_of(std::vector<std::unique_ptr<Library>> libraries);
 
 /// `room`: elements of two bytes for rounded operands (operand_scratch()). A product whose operands need more is
 /// computed in pieces; before place_operands() rounded ones are left to the tiled kernel.

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <cuda_runtime.h>
 #include <dlfcn.h>
 #include <memory>
@@ -11,6 +12,7 @@
 
 #include "kernels/cuda/cublaslt.hpp"
 #include "kernels/cuda/cuda_ops.hpp"
+#include "kernels/cuda/grouped_library.hpp"
 #include "kernels/cuda/library_products.hpp"
 #include "kernels/cuda/runtime_device.hpp"
 
@@ -166,7 +168,9 @@ Ops* open(std::int32_t device, char* error, std::int32_t error_size) {
                                      std::to_string(count));
         }
         std::unique_ptr<Device> gpu = runtime_device(device);
-        std::unique_ptr<Products> products = library_products(*gpu, cublaslt(*gpu), operand_room(device));
+        std::unique_ptr<Library> library = chosen_library(grouped_by(std::getenv("MOESCOPE_GROUPED_PRODUCTS")),
+                                                          cublaslt(*gpu), grouped_library(*gpu, cutlass_kernels(*gpu)));
+        std::unique_ptr<Products> products = library_products(*gpu, std::move(library), operand_room(device));
         return cuda_ops(std::move(gpu), std::move(products)).release();
     } catch (const std::exception& wrong) {
         write(error, static_cast<std::size_t>(std::max(error_size, 0)), wrong.what());

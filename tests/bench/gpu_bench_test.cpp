@@ -39,6 +39,7 @@ const json& emulated() {
     static const json result = [] {
         Settings settings;
         settings.open = [] { return kernels::cuda::emulated_ops(); };
+        settings.open_grouped = [](const std::string& /*by*/) { return kernels::cuda::emulated_ops(); };
         settings.device.name = kernels::kEmulated;
         settings.models = models();
         settings.emulated = settings.tiny = true;
@@ -75,6 +76,19 @@ TEST(GpuBench, MeasuresEveryOperation) {
                   "linear_forward", "muon", "next_targets", "qk_norm_backward", "qk_norm_forward", "rms_norm_backward",
                   "rms_norm_forward", "router_backward", "router_forward", "sum_of_squares", "turn_latent_queries",
                   "update_selection_bias", "activate_rows", "zero"));
+}
+
+TEST(GpuBench, ComparesWhatComputesGroupedProducts) {
+    std::set<std::string> seen;
+    for (const json& row : emulated().at("grouped_products")) {
+        seen.insert(row.at("by").get<std::string>() + " " + row.at("operands").get<std::string>() + " " +
+                    row.at("load").get<std::string>());
+        EXPECT_GT(row.at("forward_flops_per_second").get<double>(), 0.0);
+        EXPECT_GT(row.at("backward_flops_per_second").get<double>(), 0.0);
+    }
+    EXPECT_EQ(seen.size(), 12u);
+    EXPECT_THAT(seen, testing::Contains("cutlass bf16 half to one expert"));
+    EXPECT_THAT(markdown(emulated()), testing::HasSubstr("| tiled | f32 | even | "));
 }
 
 // What the products of a step do by their formulas is what the plan says of the model.

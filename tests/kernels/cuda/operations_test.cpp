@@ -310,6 +310,82 @@ double apart(const std::vector<float>& actual, const std::vector<float>& expecte
     return size > 0 ? std::sqrt(error / size) : std::sqrt(error);
 }
 
+/// What computes grouped products on the device under test, by name (grouped_library.hpp); the emulated one has no
+/// choice.
+std::vector<std::string> grouped_products() {
+    return std::getenv("MOESCOPE_TEST_DEVICE") == nullptr
+               ? std::vector<std::string>{""}
+               : std::vector<std::string>{"", "cublaslt", "cutlass", "tiled"};
+}
+
+std::vector<float> bfloat16_floats(std::int64_t count, std::uint64_t seed, float scale = 1.0f) {
+    std::vector<float> values = random_floats(count, seed, scale);
+    for (float& value : values) {
+        value = base::bf16_to_float(base::float_to_bf16(value));
+    }
+    return values;
+}
+
+// Sizes that libraries take and such that they don't, several tiles, experts without rows, all rows to one expert, one
+// expert alone. All numbers are of bfloat16, so that the first product has no rounding; operands of later ones are
+// rounded by the device, and not by the processor, which does so with large products alone.
+TEST(DeviceOperations, ExpertsByEachThatComputesGroups) {
+    struct Case {
+        std::vector<std::int32_t> offsets;
+        std::int64_t D, F;
+    };
+    const std::vector<Case> cases = {
+        {{0, 0, 131, 132, 140, 140}, 136, 20}, {{0, 9, 9}, 33, 6}, {{0, 0, 40, 40}, 24, 40}, {{0, 37}, 16, 8}};
+    for (const std::string& by : grouped_products()) {
+        ::setenv("MOESCOPE_GROUPED_PRODUCTS", by.c_str(), 1);
+        const std::unique_ptr<Ops> cpu = processor(), device = device_under_test();
+        ::unsetenv("MOESCOPE_GROUPED_PRODUCTS");
+        for (const Case& c : cases) {
+            ExpertShape shape;
+            shape.E = static_cast<std::int64_t>(c.offsets.size()) - 1;
+            shape.D = c.D;
+            shape.F = c.F;
+            const std::int64_t E = shape.E, D = c.D, F = c.F, most = c.offsets.back() + 3;
+            for (const Operands operands : {Operands::f32, Operands::bf16}) {
+                const auto run = [&](Ops& ops, Operands rounding) {
+                    const Integers offsets(ops, c.offsets);
+                    const std::vector<float> none(static_cast<std::size_t>(most * D), 0.0f),
+                        empty(static_cast<std::size_t>(most * 2 * F), 0.0f);
+                    const Floats x(ops, bfloat16_floats(most * D, 1)), dy(ops, bfloat16_floats(most * D, 2)),
+                        up(ops, bfloat16_floats(E * 2 * F * D, 3, 0.2f)),
+                        down(ops, bfloat16_floats(E * D * F, 4, 0.2f)), y(ops, none), dx(ops, none), gu(ops, empty),
+                        h(ops, most * F), dgu(ops, empty), dh(ops, most * F), g_up(ops, E * 2 * F * D),
+                        g_down(ops, E * D * F);
+                    const Array<std::uint16_t> scratch(ops, ops.operand_scratch());
+                    ops.place_operands(scratch.at());
+                    const ExpertRows rows{offsets.at(), most};
+                    const ExpertWeights w{up.at(), down.at(), nullptr, nullptr};
+                    const OpsOperands scope(ops, rounding);
+                    ops.experts_forward(y.at(), gu.at(), h.at(), x.at(), w, rows, shape);
+                    ops.experts_backward(dx.at(), {g_up.at(), g_down.at(), nullptr, nullptr}, dgu.at(), dh.at(),
+                                         dy.at(), x.at(), gu.at(), h.at(), w, rows, shape);
+                    Left left;
+                    for (const Floats* array : {&gu, &y, &dx, &g_up, &g_down}) {
+                        left.add(*array);
+                    }
+                    ops.place_operands(nullptr);
+                    return left;
+                };
+                const Left expected = run(*cpu, Operands::f32), actual = run(*device, operands),
+                           again = run(*device, operands);
+                const std::string what =
+                    "'" + by + "' D " + std::to_string(D) + (operands == Operands::f32 ? " f32" : " bf16") + " experts";
+                EXPECT_EQ(actual.close, again.close) << what;
+                expect_close(actual, expected, 1, 5e-5, what);
+                const double most_apart = operands == Operands::f32 ? 1e-5 : 5e-3;
+                for (std::size_t i = 0; i < expected.close.size(); ++i) {
+                    EXPECT_LE(apart(actual.close[i], expected.close[i]), most_apart) << what << " " << i;
+                }
+            }
+        }
+    }
+}
+
 // Odd sizes and multiples of a tile, an expert without rows, one of a single row. Numbers that enter the second product
 // differ in their last places between devices, so one of them in a million rounds to the neighbour, which is 2^-3 of it
 // away: a few of those are within the tolerance, another scale or another tile is far beyond it.
