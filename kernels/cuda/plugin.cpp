@@ -11,6 +11,7 @@
 
 #include "kernels/cuda/cublaslt.hpp"
 #include "kernels/cuda/cuda_ops.hpp"
+#include "kernels/cuda/cudnn_loader.hpp"
 #include "kernels/cuda/library_products.hpp"
 #include "kernels/cuda/runtime_device.hpp"
 
@@ -167,7 +168,10 @@ Ops* open(std::int32_t device, char* error, std::int32_t error_size) {
         }
         std::unique_ptr<Device> gpu = runtime_device(device);
         std::unique_ptr<Products> products = library_products(*gpu, cublaslt(*gpu), operand_room(device));
-        return cuda_ops(std::move(gpu), std::move(products)).release();
+        LoadedAttention attention = load_cudnn(*gpu, device);
+        return cuda_ops(std::move(gpu), std::move(products), std::move(attention.library),
+                        std::move(attention.why_none))
+            .release();
     } catch (const std::exception& wrong) {
         write(error, static_cast<std::size_t>(std::max(error_size, 0)), wrong.what());
         return nullptr;
