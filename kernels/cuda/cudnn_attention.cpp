@@ -173,7 +173,7 @@ std::string build(fe::graph::Graph& graph, const Target& target) {
 
 std::uint64_t workspace_of(const fe::graph::Graph& graph) {
     std::int64_t bytes = 0;
-    const auto good = graph.get_workspace_size(bytes);
+    auto good = graph.get_workspace_size(bytes);
     if (good.is_bad()) {
         throw std::runtime_error("cuDNN does not say how much workspace it needs: " + first_line(good.get_message()));
     }
@@ -265,7 +265,7 @@ class CudnnAttention final : public AttentionLibrary {
         if (graph == nullptr || target_.handle == nullptr) {
             throw std::runtime_error(std::string("cuDNN was not to compute ") + what);
         }
-        const auto good = graph->execute(target_.handle, arrays, workspace);
+        auto good = graph->execute(target_.handle, arrays, workspace);
         if (good.is_bad()) {
             throw std::runtime_error("cuDNN: " + std::string(what) + " failed: " + first_line(good.get_message()));
         }
@@ -299,7 +299,7 @@ AttentionLibrary* describe(const char* properties, std::int32_t capability, char
     try {
         const std::string text = properties;
         auto device = std::make_shared<fe::DeviceProperties>();
-        const auto good = device->deserialize(std::vector<std::uint8_t>(text.begin(), text.end()));
+        auto good = device->deserialize(std::vector<std::uint8_t>(text.begin(), text.end()));
         if (good.is_bad()) {
             throw std::runtime_error("cuDNN does not take these properties of a device: " +
                                      first_line(good.get_message()));
