@@ -12,11 +12,9 @@ namespace moescope::kernels::cuda {
 
 struct AttentionInputs {
     const std::uint16_t *q_BHSC, *k_BGSC, *v_TGC;
-    const float* sinks_H;  ///< null exactly where shape.sinks is false
 };
 struct AttentionGradients {
     std::uint16_t *dq_BHSC, *dk_BGSC, *dv_TGC;
-    float* dsinks_H;  ///< null exactly where shape.sinks is false
 };
 
 /// One stream, one thread at a time. Arrays and the workspace stand in device memory, on multiples of 256 bytes but for
@@ -31,8 +29,10 @@ class AttentionLibrary {
     virtual std::string why_not(const AttentionShape& shape) = 0;
     /// Bytes that forward and backward of a shape that it takes need.
     virtual std::uint64_t workspace(const AttentionShape& shape) = 0;
-    virtual void forward(std::uint16_t* o_THC, float* lse_BHS, const AttentionInputs& in, void* workspace,
-                         const AttentionShape& shape) = 0;
+    /// sinks_H is null exactly where shape.sinks is false.
+    virtual void forward(std::uint16_t* o_THC, float* lse_BHS, const AttentionInputs& in, const float* sinks_H,
+                         void* workspace, const AttentionShape& shape) = 0;
+    /// What sinks take is in lse; their own gradient is not the library's.
     virtual void backward(const AttentionGradients& out, const std::uint16_t* do_THC, const std::uint16_t* o_THC,
                           const AttentionInputs& in, const float* lse_BHS, void* workspace,
                           const AttentionShape& shape) = 0;

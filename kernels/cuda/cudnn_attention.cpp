@@ -2,8 +2,9 @@
 // cuDNN's C++ interface, which takes a compiler half a minute.
 //
 // Deterministic: the backward asks for a deterministic algorithm in every case, and cuDNN's heuristic names one plan
-// for a shape, by shape, device and version alone. Scores and sums are single precision. Plans are built once for a
-// shape and kept; running one takes no memory and may be captured.
+// for a shape, by shape, device and version alone. The gradient of sinks is left to an own kernel: that algorithm is
+// said of the other three, and NVIDIA's published engines add this one up by atomics. Scores and sums are single
+// precision. Plans are built once for a shape and kept; running one takes no memory and may be captured.
 #include <algorithm>
 #include <compare>
 #include <cstdio>
@@ -25,7 +26,7 @@ namespace fe = cudnn_frontend;
 using Tensor = std::shared_ptr<fe::graph::Tensor_attributes>;
 using Sizes = std::vector<std::int64_t>;
 
-enum Uid : std::int64_t { kQ = 1, kK, kV, kO, kStats, kSinks, kDO, kDQ, kDK, kDV, kDSinks };
+enum Uid : std::int64_t { kQ = 1, kK, kV, kO, kStats, kSinks, kDO, kDQ, kDK, kDV };
 
 struct CloseHandle {
     void operator()(cudnnHandle_t handle) const { static_cast<void>(cudnnDestroy(handle)); }
@@ -135,11 +136,6 @@ std::unique_ptr<fe::graph::Graph> backward_graph(const AttentionShape& n, const 
     const Shape shape(n);
     auto attributes = attributes_of<fe::graph::SDPA_backward_attributes>(n);
     attributes.set_name("attention's gradients").set_deterministic_algorithm(true);
-    if (n.sinks) {
-        const Tensor dsinks = shape.sinks(*graph, kDSinks);
-        dsinks->set_output(true);
-        attributes.set_sink_token(shape.sinks(*graph, kSinks)).set_dsink_token(dsinks);
-    }
     auto [dq, dk, dv] = graph->sdpa_backward(shape.queries(*graph, kQ), shape.keys(*graph, kK),
                                              shape.values(*graph, kV), shape.outputs(*graph, kO),
                                              shape.outputs(*graph, kDO), shape.stats(*graph), std::move(attributes));
@@ -199,9 +195,12 @@ class CudnnAttention final : public AttentionLibrary {
     std::string why_not(const AttentionShape& shape) override { return plans(shape).why_not; }
     std::uint64_t workspace(const AttentionShape& shape) override { return plans(shape).workspace; }
 
-    void forward(std::uint16_t* o_THC, float* lse_BHS, const AttentionInputs& in, void* workspace,
+    void forward(std::uint16_t* o_THC, float* lse_BHS, const AttentionInputs& in, const float* sinks_H, void* workspace,
                  const AttentionShape& shape) override {
         Arrays arrays = inputs(in);
+        if (sinks_H != nullptr) {
+            arrays[kSinks] = const_cast<float*>(sinks_H);
+        }
         arrays[kO] = o_THC;
         arrays[kStats] = lse_BHS;
         run(plans(shape).forward.get(), arrays, workspace, "attention");
@@ -216,9 +215,6 @@ class CudnnAttention final : public AttentionLibrary {
         arrays[kDQ] = out.dq_BHSC;
         arrays[kDK] = out.dk_BGSC;
         arrays[kDV] = out.dv_TGC;
-        if (out.dsinks_H != nullptr) {
-            arrays[kDSinks] = out.dsinks_H;
-        }
         run(plans(shape).backward.get(), arrays, workspace, "attention's gradients");
     }
 
@@ -228,13 +224,9 @@ class CudnnAttention final : public AttentionLibrary {
                            std::int64_t, double, bool>;
 
     static Arrays inputs(const AttentionInputs& in) {
-        Arrays arrays{{kQ, const_cast<std::uint16_t*>(in.q_BHSC)},
-                      {kK, const_cast<std::uint16_t*>(in.k_BGSC)},
-                      {kV, const_cast<std::uint16_t*>(in.v_TGC)}};
-        if (in.sinks_H != nullptr) {
-            arrays[kSinks] = const_cast<float*>(in.sinks_H);
-        }
-        return arrays;
+        return {{kQ, const_cast<std::uint16_t*>(in.q_BHSC)},
+                {kK, const_cast<std::uint16_t*>(in.k_BGSC)},
+                {kV, const_cast<std::uint16_t*>(in.v_TGC)}};
     }
 
     const Plans& plans(const AttentionShape& n) {

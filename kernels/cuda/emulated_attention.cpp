@@ -59,9 +59,10 @@ class EmulatedAttention final : public AttentionLibrary {
     std::uint64_t workspace(const AttentionShape& shape) override {
         return 1000 + static_cast<std::uint64_t>(shape.S + (shape.window > 0 ? 300 : 0));
     }
-    void forward(std::uint16_t* o_THC, float* lse_BHS, const AttentionInputs& in, void* workspace,
+    void forward(std::uint16_t* o_THC, float* lse_BHS, const AttentionInputs& in, const float* sinks_H, void* workspace,
                  const AttentionShape& shape) override {
         look_at(in, workspace, shape);
+        require((sinks_H != nullptr) == shape.sinks, "sinks");
         require(aligned({o_THC}), "an address");
         simt::submit([=, this] {
             spoil(workspace, shape);
@@ -69,7 +70,7 @@ class EmulatedAttention final : public AttentionLibrary {
             Work work(shape);
             work.read(in);
             std::vector<float> o(static_cast<std::size_t>(work.T * shape.H * shape.Cv));
-            attention_forward(o.data(), lse_BHS, work.q.data(), work.k.data(), work.v.data(), in.sinks_H,
+            attention_forward(o.data(), lse_BHS, work.q.data(), work.k.data(), work.v.data(), sinks_H,
                               work.scratch.data(), work.shape);
             put(o_THC, o);
         });
@@ -79,19 +80,18 @@ class EmulatedAttention final : public AttentionLibrary {
                   const AttentionShape& shape) override {
         look_at(in, workspace, shape);
         require(aligned({out.dq_BHSC, out.dk_BGSC, out.dv_TGC, do_THC, o_THC}), "an address");
-        require((out.dsinks_H != nullptr) == shape.sinks, "the gradient of sinks");
         simt::submit([=, this] {
             spoil(workspace, shape);
             const OperandsScope exact(Operands::f32);
             Work work(shape);
             work.read(in);
-            require_output(work, o_THC, lse_BHS, in);
+            if (!shape.sinks) {
+                require_output(work, o_THC, lse_BHS);
+            }
             const std::vector<float> dout = floats(do_THC, work.T * shape.H * shape.Cv);
-            std::vector<float> dq(work.q.size()), dk(work.k.size()), dv(work.v.size()),
-                partial(static_cast<std::size_t>(shape.B * shape.H));
-            attention_backward(dq.data(), dk.data(), dv.data(), out.dsinks_H, partial.data(), dout.data(),
-                               work.q.data(), work.k.data(), work.v.data(), in.sinks_H, lse_BHS, work.scratch.data(),
-                               work.shape);
+            std::vector<float> dq(work.q.size()), dk(work.k.size()), dv(work.v.size());
+            attention_backward(dq.data(), dk.data(), dv.data(), nullptr, nullptr, dout.data(), work.q.data(),
+                               work.k.data(), work.v.data(), nullptr, lse_BHS, work.scratch.data(), work.shape);
             put(out.dq_BHSC, dq);
             put(out.dk_BGSC, dk);
             put(out.dv_TGC, dv);
@@ -105,18 +105,17 @@ class EmulatedAttention final : public AttentionLibrary {
         require(shape.S > 1 && shape.C % 8 == 0 && shape.Cv % 8 == 0 && shape.C <= kWidest && shape.Cv <= kWidest,
                 "a size");
         require(aligned({in.q_BHSC, in.k_BGSC, in.v_TGC, workspace}), "an address");
-        require((in.sinks_H != nullptr) == shape.sinks, "sinks");
     }
     /// Who counts on what stood there, or has too little of it, is found.
     void spoil(void* at, const AttentionShape& shape) {
         std::memset(at, 0xff, static_cast<std::size_t>(workspace(shape)));
     }
-    /// cuDNN's backward reads the output, which the processor's does without: it has to be that of the forward.
-    static void require_output(Work& work, const std::uint16_t* o_THC, const float* lse_BHS,
-                               const AttentionInputs& in) {
+    /// cuDNN's backward reads the output, which the processor's does without: it has to be that of the forward. Looked
+    /// at where no sink is needed to compute it again.
+    static void require_output(Work& work, const std::uint16_t* o_THC, const float* lse_BHS) {
         std::vector<float> o(static_cast<std::size_t>(work.T * work.shape.H * work.shape.Cv)),
             lse(static_cast<std::size_t>(work.T * work.shape.H));
-        attention_forward(o.data(), lse.data(), work.q.data(), work.k.data(), work.v.data(), in.sinks_H,
+        attention_forward(o.data(), lse.data(), work.q.data(), work.k.data(), work.v.data(), nullptr,
                           work.scratch.data(), work.shape);
         std::vector<std::uint16_t> expected(o.size());
         put(expected.data(), o);

@@ -56,6 +56,25 @@ __global__ void round_to_rows(float* to, const float* from, Rows n) {
     }
 }
 
+/// A warp per query: delta = sum over c of do o.
+__global__ void output_products(float* delta_BHS, const std::uint16_t* do_THC, const std::uint16_t* o_THC,
+                                AttentionShape n) {
+    const std::int64_t row = (static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x) / kLanes;
+    if (row >= n.B * n.H * n.S) {
+        return;  // the whole warp
+    }
+    const std::int64_t b = row / (n.H * n.S), h = row / n.S % n.H, s = row % n.S;
+    const std::int64_t first = ((b * n.S + s) * n.H + h) * n.Cv;
+    float sum = 0;
+    for (std::int64_t c = threadIdx.x % kLanes; c < n.Cv; c += kLanes) {
+        sum += bfloat16_value(do_THC[first + c]) * bfloat16_value(o_THC[first + c]);
+    }
+    sum = warp_sum(sum);
+    if (threadIdx.x % kLanes == 0) {
+        delta_BHS[row] = sum;
+    }
+}
+
 Rows dense(std::int64_t count) {
     return {1, count, count, count, 0};
 }
@@ -109,6 +128,7 @@ class Places {
 
 struct LibraryPlaces {
     std::uint16_t *q, *k, *v, *o, *dout, *dq, *dk, *dv;
+    float* delta;
     void* workspace;
     LibraryPlaces(Places& places, const AttentionShape& n, std::uint64_t bytes)
         : q(places.take<std::uint16_t>(queries(n))),
@@ -119,6 +139,7 @@ struct LibraryPlaces {
           dq(places.take<std::uint16_t>(queries(n))),
           dk(places.take<std::uint16_t>(keys(n))),
           dv(places.take<std::uint16_t>(values(n))),
+          delta(places.take<float>(n.B * n.H * n.S)),
           workspace(places.take<std::byte>(static_cast<std::int64_t>(bytes))) {}
 };
 struct OwnPlaces {
@@ -210,7 +231,7 @@ void RoundedAttention::forward(float* o_THC, float* lse_BHS, const float* q_BHSC
         to_bits(stream, at.q, q_BHSC, dense(queries(n)));
         to_bits(stream, at.k, k_BGSC, dense(keys(n)));
         to_bits(stream, at.v, v, values_of(n));
-        library_->forward(at.o, lse_BHS, {at.q, at.k, at.v, sinks_H}, at.workspace, n);
+        library_->forward(at.o, lse_BHS, {at.q, at.k, at.v}, sinks_H, at.workspace, n);
         from_bits(stream, o_THC, at.o, dense(outputs(n)));
         return;
     }
@@ -237,8 +258,13 @@ void RoundedAttention::backward(float* dq_BHSC, float* dk_BGSC, float* dv, float
         to_bits(stream, at.v, v, values_of(n));
         to_bits(stream, at.o, o_THC, dense(outputs(n)));
         to_bits(stream, at.dout, do_THC, dense(outputs(n)));
-        library_->backward({at.dq, at.dk, at.dv, dsinks_H}, at.dout, at.o, {at.q, at.k, at.v, sinks_H}, lse_BHS,
-                           at.workspace, n);
+        library_->backward({at.dq, at.dk, at.dv}, at.dout, at.o, {at.q, at.k, at.v}, lse_BHS, at.workspace, n);
+        if (n.sinks && dsinks_H != nullptr) {
+            const std::int64_t rows = n.B * n.H * n.S, of_block = kThreads / kLanes;
+            SIMT_LAUNCH(output_products, dim3(static_cast<unsigned>((rows + of_block - 1) / of_block)), dim3(kThreads),
+                        0, stream, at.delta, at.dout, at.o, n);
+            attention_backward_sinks(stream, dsinks_H, sinks_H, at.delta, lse_BHS, n);
+        }
         from_bits(stream, dq_BHSC, at.dq, dense(queries(n)));
         from_bits(stream, dk_BGSC, at.dk, dense(keys(n)));
         from_bits(stream, dv, at.dv, values_of(n));

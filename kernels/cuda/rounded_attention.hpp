@@ -18,7 +18,7 @@ class RoundedAttention {
 
     /// Floats, for this shape and, where it has a window, for the one without.
     std::int64_t scratch(const AttentionShape& shape) const;
-    /// As Ops::attention_forward and attention_backward. dsinks_H is null exactly where sinks_H is.
+    /// As Ops::attention_forward and attention_backward.
     void forward(float* o_THC, float* lse_BHS, const float* q_BHSC, const float* k_BGSC, const float* v,
                  const float* sinks_H, float* scratch, const AttentionShape& shape);
     void backward(float* dq_BHSC, float* dk_BGSC, float* dv, float* dsinks_H, const float* do_THC, const float* o_THC,
