@@ -358,28 +358,30 @@ TEST(DeviceOperations, RoundedAttentionIsTheOwnKernelsOfRoundedNumbers) {
     }
 }
 
-/// The very numbers: what is rounded, and what isn't, on the processor.
+/// The very numbers: what is rounded, and what isn't, on the processor, by a library and by the own kernels.
 TEST(DeviceOperations, RoundedAttentionRoundsOperandsAndResults) {
     const AttentionShape shape = rounded_shape(31, 16, 24, 7);
-    const std::unique_ptr<Ops> cpu = processor();
-    const Left left = rounded_attention(*cpu, shape, true);
-    for (const std::size_t i : {0, 2, 3}) {
-        for (const float value : left.close[i]) {
-            ASSERT_EQ(value, base::bf16_to_float(base::float_to_bf16(value))) << "result " << i;
+    for (const int which : {0, 1, 2}) {
+        const std::unique_ptr<Ops> ops = which == 0 ? processor() : device_under_test(which == 1);
+        const Left left = rounded_attention(*ops, shape, true), again = rounded_attention(*ops, shape, true, true);
+        for (std::size_t i = 0; i < left.close.size(); ++i) {
+            EXPECT_EQ(left.close[i], again.close[i]) << which << ": result " << i << " is of operands not all rounded";
         }
+        std::int64_t untouched = 0;  // columns between the values', which are nobody's
+        for (const std::size_t i : {0, 2, 3, 4}) {
+            for (const float value : left.close[i]) {
+                ASSERT_EQ(value, base::bf16_to_float(base::float_to_bf16(value))) << which << ": result " << i;
+                untouched += i == 4 && value == -7.0f ? 1 : 0;
+            }
+        }
+        EXPECT_EQ(untouched, shape.B * shape.S * (shape.R - shape.G * shape.Cv)) << which;
+        AttentionShape plain = shape;
+        plain.rounded = false;
+        const Left exact = rounded_attention(*ops, plain, true);
+        EXPECT_NE(exact.close[0], left.close[0]);
+        EXPECT_NE(exact.close[1], left.close[1]);
+        expect_close(left.close[0], exact.close[0], 0x1p-6, 0x1p-6, "rounded beside exact");
     }
-    // Columns between the values' are nobody's.
-    std::int64_t untouched = 0;
-    for (const float value : left.close[4]) {
-        untouched += value == -7.0f ? 1 : 0;
-    }
-    EXPECT_EQ(untouched, shape.B * shape.S * (shape.R - shape.G * shape.Cv));
-    AttentionShape plain = shape;
-    plain.rounded = false;
-    const Left exact = rounded_attention(*cpu, plain, true);
-    EXPECT_NE(exact.close[0], left.close[0]);
-    EXPECT_NE(exact.close[1], left.close[1]);
-    expect_close(left.close[0], exact.close[0], 0x1p-6, 0x1p-6, "rounded beside exact");
 }
 
 /// Who computed it: said once something was.
