@@ -4,6 +4,8 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <string>
 
 #include "kernels/cpu/attention.hpp"
@@ -37,5 +39,13 @@ class AttentionLibrary {
                           const AttentionInputs& in, const float* lse_BHS, void* workspace,
                           const AttentionShape& shape) = 0;
 };
+
+struct LoadedAttention {
+    std::unique_ptr<AttentionLibrary> library;  ///< null: see why_none
+    std::string why_none;                       ///< in English
+};
+/// Called once, when a library is first of use: opening one takes time and memory of the device. The device that it is
+/// for is current then.
+using AttentionLoader = std::function<LoadedAttention()>;
 
 }  // namespace moescope::kernels::cuda

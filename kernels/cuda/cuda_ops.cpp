@@ -65,11 +65,10 @@ class Room {
 
 class CudaOps final : public Ops {
  public:
-    CudaOps(std::unique_ptr<Device> device, std::unique_ptr<Products> products,
-            std::unique_ptr<AttentionLibrary> attention, std::string why_no_attention)
+    CudaOps(std::unique_ptr<Device> device, std::unique_ptr<Products> products, AttentionLoader attention)
         : device_(std::move(device)),
           products_(std::move(products)),
-          rounded_attention_(*device_, std::move(attention), std::move(why_no_attention)),
+          rounded_attention_(*device_, std::move(attention)),
           share_(*device_),
           broken_(*device_),
           margins_(*device_) {}
@@ -488,9 +487,8 @@ class CudaOps final : public Ops {
 }  // namespace
 
 std::unique_ptr<Ops> cuda_ops(std::unique_ptr<Device> device, std::unique_ptr<Products> products,
-                              std::unique_ptr<AttentionLibrary> attention, std::string why_no_attention) {
-    return std::make_unique<CudaOps>(std::move(device), std::move(products), std::move(attention),
-                                     std::move(why_no_attention));
+                              AttentionLoader attention) {
+    return std::make_unique<CudaOps>(std::move(device), std::move(products), std::move(attention));
 }
 
 }  // namespace moescope::kernels::cuda

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <memory>
-#include <string>
 
 #include "kernels/cuda/attention_library.hpp"
 #include "kernels/cuda/device.hpp"
@@ -11,8 +10,7 @@
 
 namespace moescope::kernels::cuda {
 
-/// `attention` may be null: own kernels take its place, and `why_no_attention` says in English why.
 std::unique_ptr<Ops> cuda_ops(std::unique_ptr<Device> device, std::unique_ptr<Products> products,
-                              std::unique_ptr<AttentionLibrary> attention, std::string why_no_attention);
+                              AttentionLoader attention);
 
 }  // namespace moescope::kernels::cuda

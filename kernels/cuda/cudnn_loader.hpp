@@ -1,18 +1,11 @@
 // Opens libmoescope-cudnn.so (cudnn_plugin.hpp), which stands beside libmoescope-cuda.so where ./run --cudnn was.
 #pragma once
 
-#include <memory>
-#include <string>
-
 #include "kernels/cuda/attention_library.hpp"
 #include "kernels/cuda/device.hpp"
 
 namespace moescope::kernels::cuda {
 
-struct LoadedAttention {
-    std::unique_ptr<AttentionLibrary> library;  ///< null: see why_none
-    std::string why_none;                       ///< in English
-};
 /// For the GPU `index`, which is current; `device` is its stream and outlives the library.
 LoadedAttention load_cudnn(const Device& device, int index);
 

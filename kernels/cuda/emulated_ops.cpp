@@ -232,8 +232,10 @@ std::unique_ptr<Ops> emulated_ops(bool library_products) {
 std::unique_ptr<Ops> emulated_ops(const EmulatedGpu& gpu, bool library_products) {
     auto device = std::make_unique<EmulatedDevice>(gpu);
     auto products = std::make_unique<EmulatedProducts>(*device, library_products);
-    auto attention = library_products ? emulated_attention() : nullptr;
-    return cuda_ops(std::move(device), std::move(products), std::move(attention), "the emulated device has no library");
+    return cuda_ops(std::move(device), std::move(products), [library_products] {
+        return library_products ? LoadedAttention{emulated_attention(), {}}
+                                : LoadedAttention{nullptr, "the emulated device has no library"};
+    });
 }
 
 }  // namespace moescope::kernels::cuda

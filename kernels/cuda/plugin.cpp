@@ -168,9 +168,8 @@ Ops* open(std::int32_t device, char* error, std::int32_t error_size) {
         }
         std::unique_ptr<Device> gpu = runtime_device(device);
         std::unique_ptr<Products> products = library_products(*gpu, cublaslt(*gpu), operand_room(device));
-        LoadedAttention attention = load_cudnn(*gpu, device);
-        return cuda_ops(std::move(gpu), std::move(products), std::move(attention.library),
-                        std::move(attention.why_none))
+        const Device* owned = gpu.get();
+        return cuda_ops(std::move(gpu), std::move(products), [owned, device] { return load_cudnn(*owned, device); })
             .release();
     } catch (const std::exception& wrong) {
         write(error, static_cast<std::size_t>(std::max(error_size, 0)), wrong.what());

@@ -168,23 +168,31 @@ void round_into(simt::Stream stream, float* to, const float* from, const Rows& n
 
 }  // namespace
 
-RoundedAttention::RoundedAttention(Device& device, std::unique_ptr<AttentionLibrary> library, std::string why_none)
-    : device_(device), library_(std::move(library)), why_none_(std::move(why_none)) {}
+RoundedAttention::RoundedAttention(Device& device, AttentionLoader load) : device_(device), load_(std::move(load)) {}
+
+const LoadedAttention& RoundedAttention::loaded() const {
+    if (!loaded_) {
+        device_.enter();
+        loaded_ = load_();
+    }
+    return *loaded_;
+}
 
 /// The one place where it is decided who computes a shape, both ways: empty, the library does.
 std::string RoundedAttention::why_not_library(const AttentionShape& shape) const {
-    if (library_ == nullptr) {
-        return why_none_;
+    AttentionLibrary* library = loaded().library.get();
+    if (library == nullptr) {
+        return loaded().why_none;
     }
     if (shape.S == 1) {
-        return "sequences of one token are not for " + library_->name();
+        return "sequences of one token are not for " + library->name();
     }
     if (shape.C % kLibraryMultiple != 0 || shape.Cv % kLibraryMultiple != 0) {
-        return library_->name() + " takes heads whose widths are multiples of " + std::to_string(kLibraryMultiple) +
+        return library->name() + " takes heads whose widths are multiples of " + std::to_string(kLibraryMultiple) +
                ", not " + std::to_string(shape.C) + " and " + std::to_string(shape.Cv);
     }
-    const std::string why = library_->why_not(shape);
-    return why.empty() ? std::string() : library_->name() + ": " + why;
+    const std::string why = library->why_not(shape);
+    return why.empty() ? std::string() : library->name() + ": " + why;
 }
 
 bool RoundedAttention::library_takes(const AttentionShape& shape) {
@@ -201,17 +209,19 @@ std::string RoundedAttention::by() const {
     if (!by_library_) {
         return own;
     }
-    return own.empty() ? library_->name() : library_->name() + ", and in some layers " + own;
+    const std::string name = loaded().library->name();
+    return own.empty() ? name : name + ", and in some layers " + own;
 }
 
 std::int64_t RoundedAttention::scratch(const AttentionShape& shape) const {
+    device_.enter();  // a library is opened and plans on the current device
     std::int64_t most = 0;
     AttentionShape one = shape;
     for (const std::int64_t window : {std::int64_t{0}, shape.window}) {
         one.window = window;
         Places places(nullptr);
         if (why_not_library(one).empty()) {
-            LibraryPlaces(places, one, library_->workspace(one));
+            LibraryPlaces(places, one, loaded().library->workspace(one));
         } else {
             OwnPlaces(places, one);
         }
@@ -231,7 +241,7 @@ void RoundedAttention::forward(float* o_THC, float* lse_BHS, const float* q_BHSC
         to_bits(stream, at.q, q_BHSC, dense(queries(n)));
         to_bits(stream, at.k, k_BGSC, dense(keys(n)));
         to_bits(stream, at.v, v, values_of(n));
-        library_->forward(at.o, lse_BHS, {at.q, at.k, at.v}, sinks_H, at.workspace, n);
+        loaded().library->forward(at.o, lse_BHS, {at.q, at.k, at.v}, sinks_H, at.workspace, n);
         from_bits(stream, o_THC, at.o, dense(outputs(n)));
         return;
     }
@@ -258,7 +268,7 @@ void RoundedAttention::backward(float* dq_BHSC, float* dk_BGSC, float* dv, float
         to_bits(stream, at.v, v, values_of(n));
         to_bits(stream, at.o, o_THC, dense(outputs(n)));
         to_bits(stream, at.dout, do_THC, dense(outputs(n)));
-        library_->backward({at.dq, at.dk, at.dv}, at.dout, at.o, {at.q, at.k, at.v}, lse_BHS, at.workspace, n);
+        loaded().library->backward({at.dq, at.dk, at.dv}, at.dout, at.o, {at.q, at.k, at.v}, lse_BHS, at.workspace, n);
         if (n.sinks && dsinks_H != nullptr) {
             const std::int64_t rows = n.B * n.H * n.S, of_block = kThreads / kLanes;
             SIMT_LAUNCH(output_products, dim3(static_cast<unsigned>((rows + of_block - 1) / of_block)), dim3(kThreads),

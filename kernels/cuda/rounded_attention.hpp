@@ -3,7 +3,7 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
+#include <optional>
 #include <string>
 
 #include "kernels/cuda/attention_library.hpp"
@@ -13,8 +13,7 @@ namespace moescope::kernels::cuda {
 
 class RoundedAttention {
  public:
-    /// `library` may be null: `why_none` says in English why.
-    RoundedAttention(Device& device, std::unique_ptr<AttentionLibrary> library, std::string why_none);
+    RoundedAttention(Device& device, AttentionLoader load);
 
     /// Floats, for this shape and, where it has a window, for the one without.
     std::int64_t scratch(const AttentionShape& shape) const;
@@ -28,12 +27,13 @@ class RoundedAttention {
     std::string by() const;
 
  private:
+    const LoadedAttention& loaded() const;
     std::string why_not_library(const AttentionShape& shape) const;
     bool library_takes(const AttentionShape& shape);
 
     Device& device_;
-    std::unique_ptr<AttentionLibrary> library_;
-    const std::string why_none_;
+    const AttentionLoader load_;
+    mutable std::optional<LoadedAttention> loaded_;
     bool by_library_ = false;
     std::string why_own_;  ///< of the first shape that was not left to the library
 };
