@@ -95,7 +95,9 @@ class Ops {
 
     // Scratch that operations ask for, in elements.
 
-    virtual std::int64_t attention_scratch(const AttentionShape& shape) const = 0;  ///< floats
+    /// Floats, for calls with this shape and, where it has a window, for those without. With `rounded` a library may
+    /// have to be asked, which takes seconds the first time.
+    virtual std::int64_t attention_scratch(const AttentionShape& shape) const = 0;
     virtual std::int64_t router_scratch(const RouterShape& shape) const = 0;  ///< doubles; as kernels::router_scratch
     virtual std::int64_t qk_norm_scratch(const HeadShape& shape) const = 0;   ///< floats
     virtual std::int64_t cross_entropy_rows(std::int64_t T) const = 0;        ///< rows of V logits
@@ -154,9 +156,12 @@ class Ops {
                                    const float* v, const float* sinks_H, float* scratch,
                                    const AttentionShape& shape) = 0;
     virtual void attention_backward(float* dq_BHSC, float* dk_BGSC, float* dv, float* dsinks_H, float* sink_partial,
-                                    const float* do_THC, const float* q_BHSC, const float* k_BGSC, const float* v,
-                                    const float* sinks_H, const float* lse_BHS, float* scratch,
+                                    const float* do_THC, const float* o_THC, const float* q_BHSC, const float* k_BGSC,
+                                    const float* v, const float* sinks_H, const float* lse_BHS, float* scratch,
                                     const AttentionShape& shape) = 0;
+    /// What computed attention with rounded operands so far, in English and in few words ("cuDNN 9.27.0", or why it was
+    /// an own kernel); empty: nothing has, or there is only one that could.
+    virtual std::string attention_by() const { return {}; }
 
     // A decoder's attention (decoding.hpp).
 

@@ -202,6 +202,73 @@ json grouped_products_of(const Settings& settings, const engine::RunConfig& conf
     return all;
 }
 
+/// A model's attention alone, forward and backward: single precision by the own kernels, and 16-bit operands by who
+/// takes them. Multiplications and additions as MeasuredOps counts them.
+json attention_of(kernels::Ops& ops, const engine::RunConfig& config, bool tiny) {
+    ops.enter();
+    const engine::ModelConfig& m = config.model;
+    kernels::AttentionShape n;
+    n.B = config.train.batch;
+    n.S = m.context;
+    n.H = m.heads;
+    n.G = m.kv_heads;
+    n.C = engine::query_width(m);
+    n.Cv = engine::value_width(m);
+    n.R = n.G * n.Cv;
+    n.stride = n.Cv;
+    n.scale = engine::attention_scale(m);
+    const std::int64_t T = n.B * n.S;
+    const auto take = [&](std::int64_t count) {
+        kernels::DeviceMemory memory = ops.allocate(static_cast<std::uint64_t>(count) * sizeof(float), {});
+        if (memory == nullptr) {
+            throw engine::Error(base::Sentence::verbatim("there is too little memory for attention alone"));
+        }
+        return memory;
+    };
+    const auto at = [](const kernels::DeviceMemory& memory) { return reinterpret_cast<float*>(memory.get()); };
+    const std::int64_t queries = T * n.H * n.C, keys = T * n.G * n.C, values = T * n.R, outputs = T * n.H * n.Cv;
+    const kernels::DeviceMemory q = take(queries), k = take(keys), v = take(values), o = take(outputs),
+                                dout = take(outputs), dq = take(queries), dk = take(keys), dv = take(values),
+                                lse = take(T * n.H), partial = take(n.B * n.H);
+    fill(ops, at(q), queries);
+    fill(ops, at(k), keys);
+    fill(ops, at(v), values);
+    fill(ops, at(dout), outputs);
+    json all = json::array();
+    for (const bool rounded : {false, true}) {
+        n.rounded = rounded;
+        const kernels::DeviceMemory scratch = take(ops.attention_scratch(n));
+        const auto forward = [&] {
+            ops.attention_forward(at(o), at(lse), at(q), at(k), at(v), nullptr, at(scratch), n);
+        };
+        const auto backward = [&] {
+            ops.attention_backward(at(dq), at(dk), at(dv), nullptr, at(partial), at(dout), at(o), at(q), at(k), at(v),
+                                   nullptr, at(lse), at(scratch), n);
+        };
+        const auto timed = [&](const auto& work) {
+            work();
+            ops.wait();
+            const int times = tiny ? 1 : 5;
+            const auto begin = Clock::now();
+            for (int i = 0; i < times; ++i) {
+                work();
+            }
+            ops.wait();
+            return seconds_since(begin) / times;
+        };
+        const double pairs =
+            static_cast<double>(n.B * n.H) * static_cast<double>(n.S) * static_cast<double>(n.S + 1) / 2;
+        const double there = timed(forward), back = timed(backward);
+        all.push_back({{"operands", rounded ? "bf16" : "f32"},
+                       {"by", rounded ? ops.attention_by() : "own kernels"},
+                       {"forward_seconds", there},
+                       {"forward_flops_per_second", 2 * pairs * static_cast<double>(n.C + n.Cv) / there},
+                       {"backward_seconds", back},
+                       {"backward_flops_per_second", 2 * pairs * static_cast<double>(3 * n.C + 2 * n.Cv) / back}});
+    }
+    return {{"model", config.name}, {"sequences", n.B}, {"tokens", n.S}, {"kinds", all}};
+}
+
 const char* limit_key(Limit limit) {
     switch (limit) {
         case Limit::copy:
@@ -459,6 +526,11 @@ json measure(const Settings& settings) {
     }
     settings.tell("grouped products of the experts");
     result["grouped_products"] = grouped_products_of(settings, grouped);
+    result["attention"] = json::array();
+    for (const engine::RunConfig* config : {&grouped, &latent}) {
+        settings.tell(config->name + ": attention alone");
+        result["attention"].push_back(attention_of(*settings.open(), *config, settings.tiny));
+    }
     result["training"] = json::array();
     result["generation"] = json::array();
     for (const engine::RunConfig* config : {&grouped, &latent}) {
@@ -548,6 +620,20 @@ std::string markdown(const json& result) {
                             row.at("operands").get<std::string>(), row.at("load").get<std::string>(),
                             number(row.at("forward_flops_per_second").get<double>() * 1e-12),
                             number(row.at("backward_flops_per_second").get<double>() * 1e-12));
+    }
+    text += "\nAttention alone:\n\n| model | operands | by | forward | backward |\n|---|---|---|---|---|\n";
+    for (const json& row : result.at("attention")) {
+        for (const json& kind : row.at("kinds")) {
+            const auto time = [&](const char* seconds, const char* flops) {
+                return fmt::format("{} ms, {} TFLOP/s", number(kind.at(seconds).get<double>() * 1e3),
+                                   number(kind.at(flops).get<double>() * 1e-12));
+            };
+            text += fmt::format("| {}, {} x {} tokens | {} | {} | {} | {} |\n", row.at("model").get<std::string>(),
+                                row.at("sequences").get<int>(), row.at("tokens").get<int>(),
+                                kind.at("operands").get<std::string>(), kind.at("by").get<std::string>(),
+                                time("forward_seconds", "forward_flops_per_second"),
+                                time("backward_seconds", "backward_flops_per_second"));
+        }
     }
     for (const json& row : result.at("training")) {
         add_operations(text, row.at("operations"), row.at("measured_steps").get<double>(),

@@ -223,8 +223,8 @@ void MeasuredOps::attention_forward(float* o_THC, float* lse_BHS, const float* q
         [&] { ops_->attention_forward(o_THC, lse_BHS, q_BHSC, k_BGSC, v, sinks_H, scratch, shape); });
 }
 void MeasuredOps::attention_backward(float* dq_BHSC, float* dk_BGSC, float* dv, float* dsinks_H, float* sink_partial,
-                                     const float* do_THC, const float* q_BHSC, const float* k_BGSC, const float* v,
-                                     const float* sinks_H, const float* lse_BHS, float* scratch,
+                                     const float* do_THC, const float* o_THC, const float* q_BHSC, const float* k_BGSC,
+                                     const float* v, const float* sinks_H, const float* lse_BHS, float* scratch,
                                      const AttentionShape& shape) {
     const double tokens = d(shape.B * shape.S);
     // Scores again, and the gradients of queries, keys, values and probabilities.
@@ -232,8 +232,8 @@ void MeasuredOps::attention_backward(float* dq_BHSC, float* dk_BGSC, float* dv, 
         {floats(2 * tokens * d(shape.H + shape.G) * d(shape.C + shape.Cv)),
          2 * pairs(shape) * d(3 * shape.C + 2 * shape.Cv)},
         [&] {
-            ops_->attention_backward(dq_BHSC, dk_BGSC, dv, dsinks_H, sink_partial, do_THC, q_BHSC, k_BGSC, v, sinks_H,
-                                     lse_BHS, scratch, shape);
+            ops_->attention_backward(dq_BHSC, dk_BGSC, dv, dsinks_H, sink_partial, do_THC, o_THC, q_BHSC, k_BGSC, v,
+                                     sinks_H, lse_BHS, scratch, shape);
         });
 }
 

@@ -119,9 +119,10 @@ class MeasuredOps final : public kernels::Ops {
     void attention_forward(float* o_THC, float* lse_BHS, const float* q_BHSC, const float* k_BGSC, const float* v,
                            const float* sinks_H, float* scratch, const kernels::AttentionShape& shape) override;
     void attention_backward(float* dq_BHSC, float* dk_BGSC, float* dv, float* dsinks_H, float* sink_partial,
-                            const float* do_THC, const float* q_BHSC, const float* k_BGSC, const float* v,
-                            const float* sinks_H, const float* lse_BHS, float* scratch,
+                            const float* do_THC, const float* o_THC, const float* q_BHSC, const float* k_BGSC,
+                            const float* v, const float* sinks_H, const float* lse_BHS, float* scratch,
                             const kernels::AttentionShape& shape) override;
+    std::string attention_by() const override { return ops_->attention_by(); }
 
     void cache_grouped(float* q, float* keys_NGSC, float* values_NGSC, float* scratch, const float* qkv,
                        const float* q_norm, const float* k_norm, const float* cos_SP, const float* sin_SP,

@@ -176,11 +176,18 @@ kernels::HeadShape widest_heads(const ModelConfig& m, int batch, int length) {
 }
 
 /// What the scratch of attention depends on.
-kernels::AttentionShape attention_sizes(const ModelConfig& m, int batch, int length) {
+kernels::AttentionShape attention_sizes(const ModelConfig& m, int batch, int length, bool rounded) {
     kernels::AttentionShape shape;
     shape.B = batch;
     shape.S = length;
     shape.H = m.heads;
+    shape.G = m.kv_heads;
+    shape.C = query_width(m);
+    shape.Cv = value_width(m);
+    shape.scale = attention_scale(m);
+    shape.window = m.sliding_layers == SlidingLayers::none ? 0 : m.sliding_window;
+    shape.rounded = rounded;
+    shape.sinks = m.attention_sinks;
     return shape;
 }
 
@@ -295,9 +302,10 @@ kernels::RouterShape router_shape(const ModelConfig& m, const RouterMode& mode, 
 }
 
 Activations Activations::place(Arena& arena, kernels::Ops& ops, const ModelConfig& model, int batch, int length,
-                               Mode mode, const RankShape& ranks, bool errors) {
+                               Mode mode, const RankShape& ranks, bool errors, bool rounded_attention) {
     const Sizes n(model, batch, length, ranks);
     Activations s;
+    s.rounded_attention = rounded_attention;
     place_layers(arena, s, model, n, mode, ranks);
     s.final_TD = floats(arena, n.T, n.D);
     s.final_rstd_T = floats(arena, n.T, 1);
@@ -310,8 +318,9 @@ Activations Activations::place(Arena& arena, kernels::Ops& ops, const ModelConfi
     }
     const auto shape = router_shape(model, {}, static_cast<std::size_t>(model.hash_layers), batch, length);
     s.router_scratch = arena.take<double>(static_cast<std::uint64_t>(ops.router_scratch(shape)));
-    s.attention_scratch =
-        floats(arena, static_cast<std::uint64_t>(ops.attention_scratch(attention_sizes(model, batch, length))), 1);
+    s.attention_scratch = floats(
+        arena,
+        static_cast<std::uint64_t>(ops.attention_scratch(attention_sizes(model, batch, length, rounded_attention))), 1);
     s.router_losses = arena.take<kernels::RouterLosses>(s.layers.size());
     s.losses = arena.take<double>(2);
     if (model.hash_layers > 0 || model.router_choice == Choice::hash) {

@@ -72,9 +72,11 @@ inline constexpr std::size_t kExpertErrors = 3;
 /// All buffers for at most `batch` sequences of `length` tokens. In inference one layer's buffers serve all.
 struct Activations {
     /// The same call plans (arena without memory) and places (arena with memory of `ops`). `errors`: with room to
-    /// compare expert products, in training.
+    /// compare expert products, in training. `rounded_attention`: attention too takes rounded operands, in passes whose
+    /// products do.
     static Activations place(Arena& arena, kernels::Ops& ops, const ModelConfig& model, int batch, int length,
-                             Mode mode, const RankShape& ranks = {}, bool errors = false);
+                             Mode mode, const RankShape& ranks = {}, bool errors = false,
+                             bool rounded_attention = false);
 
     std::vector<LayerState> layers;  ///< of the model, then of the prediction module when it trains
     float* last_TD = nullptr;        ///< residual stream after the last layer
@@ -85,6 +87,7 @@ struct Activations {
     float* jitter_TD = nullptr;  ///< router inputs times their jitter; null without jitter
     double* router_scratch = nullptr;
     float* attention_scratch = nullptr;
+    bool rounded_attention = false;
     std::int32_t* given_TK = nullptr;                ///< ids of hash layers
     float* wide_T = nullptr;                         ///< scratch [T, widest projection]
     float* branch_TD = nullptr;                      ///< output of a dense layer or shared expert

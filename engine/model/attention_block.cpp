@@ -74,6 +74,8 @@ AttentionShape attention_shape(const BlockPass& pass, const Widths& n, std::size
     shape.stride = latent ? n.nope + n.Cv : n.C;
     shape.scale = attention_scale(pass.model);
     shape.window = slides(pass.model, layer) ? pass.model.sliding_window : 0;
+    shape.rounded = pass.state.rounded_attention && pass.ops.operands() != Operands::f32;
+    shape.sinks = pass.model.attention_sinks;
     return shape;
 }
 
@@ -200,9 +202,10 @@ void attention_backward(const BlockPass& pass, const LayerOffsets& at, LayerStat
     pass.ops.linear_backward_input(state.dattention_THC, state.dx_TD, pass.p + at.output, T, O, n.D, Write::assign);
     const bool latent = pass.model.attention == AttentionKind::latent;
     pass.ops.attention_backward(state.dq_BHSC, state.dk_BGSC, values_in(state.dwide_T, pass.model, n),
-                                maybe(pass.g, at.sinks), state.sink_partial, state.dattention_THC, s.q_BHSC, s.k_BGSC,
-                                values_in(latent ? s.kv_T : s.qkv_TR, pass.model, n), maybe(pass.p, at.sinks),
-                                s.lse_BHS, state.attention_scratch, attention_shape(pass, n, layer));
+                                maybe(pass.g, at.sinks), state.sink_partial, state.dattention_THC, s.attention_THC,
+                                s.q_BHSC, s.k_BGSC, values_in(latent ? s.kv_T : s.qkv_TR, pass.model, n),
+                                maybe(pass.p, at.sinks), s.lse_BHS, state.attention_scratch,
+                                attention_shape(pass, n, layer));
     if (latent) {
         latent_kv_backward(pass, at, s, n);
         latent_query_backward(pass, at, s, n);

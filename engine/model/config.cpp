@@ -294,6 +294,9 @@ void check_together(const RunConfig& config, const Sentence& source) {
     refuse_if(config.train.precision == Precision::fp8 && m.dense_layers == m.layers, source,
               say("{} fp8 is for the products of experts, and this model has none: choose bf16 or f32",
                   base::setting_path("train", "precision")));
+    refuse_if(config.train.attention_precision != Precision::f32 && config.train.precision == Precision::f32, source,
+              say("{} bf16 goes with {} bf16 or fp8, not f32", base::setting_path("train", "attention_precision"),
+                  base::setting_path("train", "precision")));
     if (config.train.processes > 1) {
         check_ranks(config, shape_of(config.train), config.train.processes);
     }

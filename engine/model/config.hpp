@@ -116,6 +116,8 @@ struct TrainConfig {
     double bias_update_rate = 0.001;       ///< of selection_bias, per step
     double prediction_coefficient = 0.3;   ///< of the multi-token prediction loss
     Precision precision = Precision::f32;  ///< of the matrix products; weights and sums stay f32
+    /// Of attention itself: queries, keys, values and what comes out. f32, or bf16 with a precision that isn't f32.
+    Precision attention_precision = Precision::f32;
     double norm_limit = 0.0;  ///< gradient norm beyond which a step is refused; 0: only NaN and infinity are
     int evaluate_every = 50;
     int sample_every = 100;
@@ -159,6 +161,7 @@ inline constexpr const char* kBalances[] = {"none", "batch", "sequence", "global
 inline constexpr const char* kOptimizers[] = {"adamw", "muon"};
 inline constexpr const char* kSchedules[] = {"cosine", "warmup_stable_decay"};
 inline constexpr const char* kPrecisions[] = {"f32", "bf16", "fp8"};
+inline constexpr const char* kAttentionPrecisions[] = {"f32", "bf16"};
 
 /// Reaches a member through the whole configuration.
 template <auto Member>
@@ -323,6 +326,8 @@ inline constexpr Row kRows[] = {
     number_row<&T::final_learning_rate_ratio>("schedule", "final_learning_rate_ratio", 0, 1),
     number_row<&T::decay_fraction>("schedule", "decay_fraction", 0, 1, {.when = "schedule = warmup_stable_decay"}),
     choice_row<&T::precision>("schedule", "precision", kPrecisions),
+    choice_row<&T::attention_precision>("schedule", "attention_precision", kAttentionPrecisions,
+                                        {.when = "precision != f32"}),
     device_row<&T::device>("schedule", "device"),
     number_row<&T::threads>("schedule", "threads", 0, 1024, {.when = "device = cpu"}),
     number_row<&T::processes>("schedule", "processes", 1, 65535, {.when = "device = cpu"}),

@@ -66,7 +66,8 @@ RunBuffers RunBuffers::place(Arena& arena, kernels::Ops& ops, const RunConfig& c
     }
     b.factors = arena.take<OptimizerFactors>(1);
     b.state = Activations::place(arena, ops, config.model, batch, config.model.context, Mode::train, ranks,
-                                 config.train.precision == Precision::fp8);
+                                 config.train.precision == Precision::fp8,
+                                 config.train.attention_precision == Precision::bf16);
     return b;
 }
 

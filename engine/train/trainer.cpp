@@ -1293,6 +1293,10 @@ std::uint64_t Trainer::steps_done() const {
 std::uint64_t Trainer::memory_bytes() const {
     return impl_->memory.size() + impl_->decoder_memory.size();
 }
+std::string Trainer::attention_by() const {
+    return impl_->ops->attention_by();
+}
+
 std::string Trainer::why_not_recorded() const {
     return impl_->ops->why_not_recorded();
 }

@@ -130,6 +130,8 @@ class Trainer {
     /// Why the device starts the operations of steps one by one though it could record them (Ops::repeat), in its own
     /// words; empty: it records them, or never does.
     std::string why_not_recorded() const;
+    /// As Ops::attention_by(), after a step.
+    std::string attention_by() const;
     /// Rows of expert work that this rank sent to others and got back, forward and backward, in bytes since the start.
     std::uint64_t row_bytes_sent() const;
 

@@ -17,6 +17,9 @@ struct AttentionShape {
     std::int64_t R = 0, stride = 0;  ///< of v and dv, floats
     double scale = 0;                ///< of the scores, usually 1 / sqrt(C)
     std::int64_t window = 0;         ///< 0: all that came before
+    // Of Ops alone; the functions below compute what they are given.
+    bool rounded = false;  ///< operands and results are rounded to bfloat16 (rounded_attention.hpp)
+    bool sinks = false;    ///< what scratch depends on: whether sinks_H is given
 };
 
 /// Scratch floats each worker needs: forward one score block, backward two.

@@ -10,6 +10,7 @@
 #include "kernels/cpu/embedding.hpp"
 #include "kernels/cpu/host_memory.hpp"
 #include "kernels/cpu/rms_norm.hpp"
+#include "kernels/cpu/rounded_attention.hpp"
 #include "kernels/cpu/row_errors.hpp"
 
 namespace moescope::kernels {
@@ -49,7 +50,7 @@ class CpuOps final : public Ops {
     std::string why_not_recorded() const override { return {}; }
 
     std::int64_t attention_scratch(const AttentionShape& shape) const override {
-        return kernels::attention_scratch(shape.S) * threads_;
+        return own_attention_scratch(shape) + (shape.rounded ? rounded_attention_copies(shape) : 0);
     }
     std::int64_t router_scratch(const RouterShape& shape) const override { return kernels::router_scratch(shape); }
     std::int64_t qk_norm_scratch(const HeadShape& shape) const override { return kernels::qk_norm_scratch(shape); }
@@ -133,12 +134,23 @@ class CpuOps final : public Ops {
     }
     void attention_forward(float* o_THC, float* lse_BHS, const float* q_BHSC, const float* k_BGSC, const float* v,
                            const float* sinks_H, float* scratch, const AttentionShape& shape) override {
+        if (shape.rounded) {
+            kernels::rounded_attention_forward(o_THC, lse_BHS, q_BHSC, k_BGSC, v, sinks_H, scratch,
+                                               scratch + own_attention_scratch(shape), shape);
+            return;
+        }
         kernels::attention_forward(o_THC, lse_BHS, q_BHSC, k_BGSC, v, sinks_H, scratch, shape);
     }
     void attention_backward(float* dq_BHSC, float* dk_BGSC, float* dv, float* dsinks_H, float* sink_partial,
-                            const float* do_THC, const float* q_BHSC, const float* k_BGSC, const float* v,
-                            const float* sinks_H, const float* lse_BHS, float* scratch,
+                            const float* do_THC, const float* /*o_THC*/, const float* q_BHSC, const float* k_BGSC,
+                            const float* v, const float* sinks_H, const float* lse_BHS, float* scratch,
                             const AttentionShape& shape) override {
+        if (shape.rounded) {
+            kernels::rounded_attention_backward(dq_BHSC, dk_BGSC, dv, dsinks_H, sink_partial, do_THC, q_BHSC, k_BGSC, v,
+                                                sinks_H, lse_BHS, scratch, scratch + own_attention_scratch(shape),
+                                                shape);
+            return;
+        }
         kernels::attention_backward(dq_BHSC, dk_BGSC, dv, dsinks_H, sink_partial, do_THC, q_BHSC, k_BGSC, v, sinks_H,
                                     lse_BHS, scratch, shape);
     }
@@ -267,6 +279,9 @@ class CpuOps final : public Ops {
     bool all_finite(const float* x, std::int64_t n) override { return kernels::all_finite(x, n); }
 
  private:
+    std::int64_t own_attention_scratch(const AttentionShape& shape) const {
+        return kernels::attention_scratch(shape.S) * threads_;
+    }
     /// Eight bits are for grouped products: dense layers and shared experts stay with bfloat16.
     Operands of_rows(const ExpertRows& rows) const {
         return operands_ == Operands::fp8 && rows.offsets_E1 == nullptr ? Operands::bf16 : operands_;

@@ -226,9 +226,14 @@ void attention_backward(simt::Stream stream, float* dq_BHSC, float* dk_BGSC, flo
     SIMT_LAUNCH(attend_backward_keys, warps_for(keys), dim3(kWarps * kLanes), 0, stream, dk_BGSC, dv, scratch, do_THC,
                 q_BHSC, k_BGSC, v, lse_BHS, shape, keys);
     if (sinks_H != nullptr && dsinks_H != nullptr) {
-        SIMT_LAUNCH(sinks_backward, dim3(static_cast<unsigned>(shape.H)), dim3(kRowThreads), 0, stream, dsinks_H,
-                    sinks_H, scratch, lse_BHS, shape);
+        attention_backward_sinks(stream, dsinks_H, sinks_H, scratch, lse_BHS, shape);
     }
+}
+
+void attention_backward_sinks(simt::Stream stream, float* dsinks_H, const float* sinks_H, const float* delta_BHS,
+                              const float* lse_BHS, const AttentionShape& shape) {
+    SIMT_LAUNCH(sinks_backward, dim3(static_cast<unsigned>(shape.H)), dim3(kRowThreads), 0, stream, dsinks_H, sinks_H,
+                delta_BHS, lse_BHS, shape);
 }
 
 }  // namespace moescope::kernels::cuda

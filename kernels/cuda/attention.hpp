@@ -21,4 +21,8 @@ void attention_backward(simt::Stream stream, float* dq_BHSC, float* dk_BGSC, flo
                         const float* do_THC, const float* q_BHSC, const float* k_BGSC, const float* v,
                         const float* sinks_H, const float* lse_BHS, float* scratch, const AttentionShape& shape);
 
+/// The part of it that is the sinks' own gradient: delta_BHS is sum over keys of p dp, which is sum over c of do o.
+void attention_backward_sinks(simt::Stream stream, float* dsinks_H, const float* sinks_H, const float* delta_BHS,
+                              const float* lse_BHS, const AttentionShape& shape);
+
 }  // namespace moescope::kernels::cuda

@@ -19,6 +19,7 @@
 #include "kernels/cuda/optimizer.hpp"
 #include "kernels/cuda/qk_norm.hpp"
 #include "kernels/cuda/rms_norm.hpp"
+#include "kernels/cuda/rounded_attention.hpp"
 #include "kernels/cuda/router.hpp"
 #include "kernels/cuda/row_errors.hpp"
 
@@ -64,9 +65,10 @@ class Room {
 
 class CudaOps final : public Ops {
  public:
-    CudaOps(std::unique_ptr<Device> device, std::unique_ptr<Products> products)
+    CudaOps(std::unique_ptr<Device> device, std::unique_ptr<Products> products, AttentionLoader attention)
         : device_(std::move(device)),
           products_(std::move(products)),
+          rounded_attention_(*device_, std::move(attention)),
           share_(*device_),
           broken_(*device_),
           margins_(*device_) {}
@@ -131,7 +133,9 @@ class CudaOps final : public Ops {
     }
     std::string why_not_recorded() const override { return why_not_recorded_; }
 
-    std::int64_t attention_scratch(const AttentionShape& shape) const override { return shape.B * shape.H * shape.S; }
+    std::int64_t attention_scratch(const AttentionShape& shape) const override {
+        return shape.rounded ? rounded_attention_.scratch(shape) : shape.B * shape.H * shape.S;
+    }
     std::int64_t router_scratch(const RouterShape& shape) const override { return cuda::router_scratch(shape); }
     std::int64_t qk_norm_scratch(const HeadShape& shape) const override { return cuda::qk_norm_scratch(shape); }
     std::int64_t cross_entropy_rows(std::int64_t T) const override { return std::min(kLogitRows, T); }
@@ -226,16 +230,26 @@ class CudaOps final : public Ops {
         cuda::latent_key_backward(stream(), dx_nope, dx_rope, dk_BNSC, cos_SP, sin_SP, shape);
     }
     void attention_forward(float* o_THC, float* lse_BHS, const float* q_BHSC, const float* k_BGSC, const float* v,
-                           const float* sinks_H, float* /*scratch*/, const AttentionShape& shape) override {
+                           const float* sinks_H, float* scratch, const AttentionShape& shape) override {
+        if (shape.rounded) {
+            rounded_attention_.forward(o_THC, lse_BHS, q_BHSC, k_BGSC, v, sinks_H, scratch, shape);
+            return;
+        }
         cuda::attention_forward(stream(), o_THC, lse_BHS, q_BHSC, k_BGSC, v, sinks_H, shape);
     }
     void attention_backward(float* dq_BHSC, float* dk_BGSC, float* dv, float* dsinks_H, float* /*sink_partial*/,
-                            const float* do_THC, const float* q_BHSC, const float* k_BGSC, const float* v,
-                            const float* sinks_H, const float* lse_BHS, float* scratch,
+                            const float* do_THC, const float* o_THC, const float* q_BHSC, const float* k_BGSC,
+                            const float* v, const float* sinks_H, const float* lse_BHS, float* scratch,
                             const AttentionShape& shape) override {
+        if (shape.rounded) {
+            rounded_attention_.backward(dq_BHSC, dk_BGSC, dv, dsinks_H, do_THC, o_THC, q_BHSC, k_BGSC, v, sinks_H,
+                                        lse_BHS, scratch, shape);
+            return;
+        }
         cuda::attention_backward(stream(), dq_BHSC, dk_BGSC, dv, dsinks_H, do_THC, q_BHSC, k_BGSC, v, sinks_H, lse_BHS,
                                  scratch, shape);
     }
+    std::string attention_by() const override { return rounded_attention_.by(); }
 
     void cache_grouped(float* q, float* keys_NGSC, float* values_NGSC, float* scratch, const float* qkv,
                        const float* q_norm, const float* k_norm, const float* cos_SP, const float* sin_SP,
@@ -462,6 +476,7 @@ class CudaOps final : public Ops {
 
     std::shared_ptr<Device> device_;  ///< shared with the memory that it gave out
     std::unique_ptr<Products> products_;
+    RoundedAttention rounded_attention_;
     Room share_, broken_, margins_;
     Operands operands_ = Operands::f32;
     std::list<Stretch> stretches_;  ///< the one used last first; none when memory moves that they name
@@ -471,8 +486,9 @@ class CudaOps final : public Ops {
 
 }  // namespace
 
-std::unique_ptr<Ops> cuda_ops(std::unique_ptr<Device> device, std::unique_ptr<Products> products) {
-    return std::make_unique<CudaOps>(std::move(device), std::move(products));
+std::unique_ptr<Ops> cuda_ops(std::unique_ptr<Device> device, std::unique_ptr<Products> products,
+                              AttentionLoader attention) {
+    return std::make_unique<CudaOps>(std::move(device), std::move(products), std::move(attention));
 }
 
 }  // namespace moescope::kernels::cuda

@@ -9,6 +9,7 @@
 
 #include "kernels/cpu/host_memory.hpp"
 #include "kernels/cuda/cuda_ops.hpp"
+#include "kernels/cuda/emulated_attention.hpp"
 #include "kernels/cuda/emulated_library.hpp"
 #include "kernels/cuda/float8_products.hpp"
 #include "kernels/cuda/tiled_products.hpp"
@@ -231,7 +232,10 @@ std::unique_ptr<Ops> emulated_ops(bool library_products) {
 std::unique_ptr<Ops> emulated_ops(const EmulatedGpu& gpu, bool library_products) {
     auto device = std::make_unique<EmulatedDevice>(gpu);
     auto products = std::make_unique<EmulatedProducts>(*device, library_products);
-    return cuda_ops(std::move(device), std::move(products));
+    return cuda_ops(std::move(device), std::move(products), [library_products] {
+        return library_products ? LoadedAttention{emulated_attention(), {}}
+                                : LoadedAttention{nullptr, "the emulated device has no library"};
+    });
 }
 
 }  // namespace moescope::kernels::cuda

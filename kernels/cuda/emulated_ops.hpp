@@ -10,8 +10,8 @@
 
 namespace moescope::kernels::cuda {
 
-/// "cuda-emulated". `library_products`: products as the CPU computes them, in place of a library's; otherwise those of
-/// the own tiled kernel.
+/// "cuda-emulated". `library_products`: products, and attention with rounded operands, as the CPU computes them, in
+/// place of a library's; otherwise those of the own kernels.
 std::unique_ptr<Ops> emulated_ops(bool library_products = true);
 
 /// What operations did to the device; whoever looks keeps it longer than them.

@@ -12,6 +12,7 @@
 
 #include "kernels/cuda/cublaslt.hpp"
 #include "kernels/cuda/cuda_ops.hpp"
+#include "kernels/cuda/cudnn_loader.hpp"
 #include "kernels/cuda/grouped_library.hpp"
 #include "kernels/cuda/library_products.hpp"
 #include "kernels/cuda/runtime_device.hpp"
@@ -171,7 +172,9 @@ Ops* open(std::int32_t device, char* error, std::int32_t error_size) {
         std::unique_ptr<Library> library = chosen_library(grouped_by(std::getenv("MOESCOPE_GROUPED_PRODUCTS")),
                                                           cublaslt(*gpu), grouped_library(*gpu, cutlass_kernels(*gpu)));
         std::unique_ptr<Products> products = library_products(*gpu, std::move(library), operand_room(device));
-        return cuda_ops(std::move(gpu), std::move(products)).release();
+        const Device* owned = gpu.get();
+        return cuda_ops(std::move(gpu), std::move(products), [owned, device] { return load_cudnn(*owned, device); })
+            .release();
     } catch (const std::exception& wrong) {
         write(error, static_cast<std::size_t>(std::max(error_size, 0)), wrong.what());
         return nullptr;

@@ -111,6 +111,22 @@ TEST(GpuBench, CountsTheFlopsOfTheModel) {
     EXPECT_NEAR(attention / tokens, m.layers * 0.5 * (S + 1) * m.heads * (4.0 + 10.0) * m.head_width, 1e-6 * attention);
 }
 
+TEST(GpuBench, MeasuresAttentionByEitherAndSaysByWhom) {
+    const json& all = emulated().at("attention");
+    ASSERT_EQ(all.size(), 2u);
+    for (const json& row : all) {
+        ASSERT_EQ(row.at("kinds").size(), 2u);
+        EXPECT_EQ(row.at("kinds").at(0).at("by"), "own kernels");
+        for (const json& kind : row.at("kinds")) {
+            EXPECT_GT(kind.at("forward_seconds").get<double>(), 0.0);
+            EXPECT_GT(kind.at("backward_flops_per_second").get<double>(), 0.0);
+        }
+    }
+    EXPECT_EQ(all.at(0).at("kinds").at(1).at("by"), "the emulated library");
+    EXPECT_THAT(all.at(1).at("kinds").at(1).at("by").get<std::string>(), testing::StartsWith("own kernels ("));
+    EXPECT_THAT(markdown(emulated()), testing::HasSubstr("tokens | bf16 | the emulated library |"));
+}
+
 TEST(GpuBench, SaysThatTheEmulationIsNoGpu) {
     const std::string text = markdown(emulated());
     EXPECT_TRUE(text.starts_with("## cuda-emulated: NOT measured on a GPU")) << text.substr(0, 80);

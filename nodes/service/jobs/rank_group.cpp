@@ -266,6 +266,7 @@ class RankGroup final : public RunTrainer {
         stats_.tokens = base::count_of(answer, "tokens");
         stats_.fault = base::sentence_in(answer, "fault");
         why_not_recorded_ = base::text_of(answer, "why_not_recorded");
+        attention_by_ = base::text_of(answer, "attention_by");
         return stats_;
     }
     engine::HeldOutLoss evaluate() override {
@@ -297,6 +298,7 @@ class RankGroup final : public RunTrainer {
     std::uint64_t steps_done() const override { return steps_; }
     std::uint64_t memory_bytes() const override { return memory_; }
     std::string why_not_recorded() const override { return why_not_recorded_; }  ///< of rank 0's device
+    std::string attention_by() const override { return attention_by_; }          ///< the same
 
  private:
     std::vector<std::string> arguments(const Paths& paths) const {
@@ -388,7 +390,7 @@ class RankGroup final : public RunTrainer {
     engine::StepStats stats_;
     engine::RankStep ranks_;
     std::uint64_t steps_ = 0, memory_ = 0;
-    std::string why_not_recorded_;
+    std::string why_not_recorded_, attention_by_;
 };
 
 }  // namespace

@@ -145,7 +145,9 @@ class RankZero {
             ranks.fold_layers();
         }
         writer_.write(WorkerMessageKind::ranks, protocol::encode_ranks(ranks));
-        json answer = {{"tokens", stats.tokens}, {"why_not_recorded", base::one_line(trainer_->why_not_recorded())}};
+        json answer = {{"tokens", stats.tokens},
+                       {"why_not_recorded", base::one_line(trainer_->why_not_recorded())},
+                       {"attention_by", base::one_line(trainer_->attention_by())}};
         base::put_sentence(answer, "fault", stats.fault);
         return answer;
     }

@@ -30,6 +30,7 @@ class Here final : public RunTrainer {
         return trainer_->memory_bytes() * static_cast<std::uint64_t>(trainer_->config().train.processes);
     }
     std::string why_not_recorded() const override { return trainer_->why_not_recorded(); }
+    std::string attention_by() const override { return trainer_->attention_by(); }
 
  private:
     const std::unique_ptr<engine::Trainer> trainer_;

@@ -867,6 +867,7 @@ bool TrainingJob::one_step() {
     repeat_changes();
     const engine::StepStats& stats = trainer_->step();
     tell_not_recorded();
+    tell_attention();
     Sentence trouble = fault_of(stats);
     faulty_step_ = trouble.empty() ? 0 : stats.step;
     if (stats.fault.empty()) {
@@ -912,6 +913,19 @@ void TrainingJob::tell_not_recorded() {
                         say("{} could not record the operations of a step ({}); they are started one by one, which may "
                             "take longer and changes no number",
                             order_.config.train.device, base::one_line(why)));
+    }
+}
+
+/// Once; of attention that takes 16-bit operands: the numbers are a library's or an own kernel's.
+void TrainingJob::tell_attention() {
+    if (told_attention_) {
+        return;
+    }
+    if (const std::string by = trainer_->attention_by(); !by.empty()) {
+        told_attention_ = true;
+        parts_.sink.log("info", "train",
+                        say("attention with 16-bit operands on {} is computed by {}", order_.config.train.device,
+                            base::one_line(by)));
     }
 }
 

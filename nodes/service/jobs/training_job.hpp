@@ -158,6 +158,7 @@ class TrainingJob final : public Job {
     bool one_step();                                          ///< false: the run has ended
     Sentence fault_of(const engine::StepStats& stats) const;  ///< empty when the step went well
     void tell_not_recorded();
+    void tell_attention();
     void write_step(const engine::StepStats& stats);
     void add_ranks(const engine::RankStep& step, std::uint64_t number);
     void write_ranks();  ///< what was added since
@@ -186,7 +187,7 @@ class TrainingJob final : public Job {
     std::unique_ptr<RunTrainer> trainer_;
     TrainingResult result_;
     double smoothed_step_ms_ = 0;
-    bool told_not_recorded_ = false;
+    bool told_not_recorded_ = false, told_attention_ = false;
     std::optional<protocol::RankRecord> ranks_;  ///< of steps that were not written yet
     std::optional<std::uint64_t> last_checkpoint_;
     bool paused_ = false;

@@ -139,6 +139,80 @@ TEST(EmulatedDevice, TwentyStepsInEightBitsAreTheProcessors) {
     EXPECT_GT(apart, 1e-5) << "bfloat16 gives other losses";
 }
 
+/// Grouped heads of a width that a library takes, sinks, and a window in every other layer.
+RunConfig sixteen_bit_attention() {
+    RunConfig config = tiny_config();
+    config.model.heads = 4;
+    config.model.kv_heads = 2;
+    config.model.head_width = 8;
+    config.model.context = 24;
+    config.model.attention_sinks = true;
+    config.model.sliding_layers = SlidingLayers::even;
+    config.model.sliding_window = 5;
+    config.train.precision = Precision::bf16;
+    config.train.attention_precision = Precision::bf16;
+    config.train.threads = 1;
+    config.train.batch = 2;
+    return config;
+}
+
+TEST(EmulatedDevice, SixStepsWithSixteenBitAttentionAreTheProcessors) {
+    const RunConfig config = sixteen_bit_attention();
+    RunConfig plain = config;
+    plain.train.attention_precision = Precision::f32;
+    const auto data = byte_dataset();
+    Trainer cpu(config, data), other(plain, data);
+    std::vector<double> expected;
+    double apart = 0;
+    for (int step = 0; step < 6; ++step) {
+        expected.push_back(cpu.step().cross_entropy);
+        apart = std::max(apart, std::abs(other.step().cross_entropy / expected.back() - 1));
+    }
+    EXPECT_GT(apart, 1e-6) << "attention with rounded operands gives other losses";
+    EXPECT_LT(apart, 2e-2);
+    for (const bool library : {true, false}) {
+        Trainer device(config, data, {}, kernels::test::device_under_test(library));
+        for (int step = 0; step < 6; ++step) {
+            const StepStats& actual = device.step();
+            ASSERT_TRUE(actual.fault.empty()) << actual.fault.english();
+            // As in eight bits: what parts them are the roundings of the products around it.
+            ASSERT_NEAR(actual.cross_entropy / expected[static_cast<std::size_t>(step)], 1.0, 2e-3) << step;
+        }
+        if (std::getenv("MOESCOPE_TEST_DEVICE") == nullptr) {
+            EXPECT_EQ(device.attention_by(),
+                      library ? "the emulated library" : "own kernels (the emulated device has no library)");
+        }
+        EXPECT_EQ(cpu.attention_by(), "");
+    }
+}
+
+TEST(EmulatedDevice, SixteenBitAttentionTakesNoMemoryAfterTheFirstStepAndIsRecorded) {
+    const RunConfig config = sixteen_bit_attention();
+    const auto data = byte_dataset();
+    kernels::cuda::EmulatedUse use;
+    Trainer first(config, data, {}, kernels::cuda::emulated_ops({.use = &use})),
+        again(config, data, {}, kernels::cuda::emulated_ops());
+    first.step();
+    const kernels::cuda::EmulatedUse before = use;
+    for (int step = 1; step < 4; ++step) {
+        first.step();
+    }
+    EXPECT_EQ(use.allocations, before.allocations);
+    EXPECT_GT(use.starts, before.starts) << "recorded operations are started";
+    EXPECT_EQ(first.why_not_recorded(), "");
+    for (int step = 0; step < 4; ++step) {
+        again.step();
+    }
+    EXPECT_EQ(first.parameters_sha256(), again.parameters_sha256());
+}
+
+TEST(EmulatedDevice, SixteenBitAttentionNeedsSixteenBitProducts) {
+    RunConfig config = sixteen_bit_attention();
+    config.train.precision = Precision::f32;
+    EXPECT_THAT(error_of([&] { const Trainer trainer(config, byte_dataset()); }),
+                testing::EndsWith("train.attention_precision bf16 goes with train.precision bf16 or fp8, not f32"));
+}
+
 TEST(EmulatedDevice, WithoutEightBitFloatsRefusesThemInASentence) {
     const std::string error = error_of([] {
         const Trainer trainer(eight_bits(), byte_dataset(), {}, kernels::cuda::emulated_ops({.float8 = false}));

@@ -220,8 +220,8 @@ TEST(DeviceOperations, Attention) {
                         ops.attention_forward(o.at(), lse.at(), q.at(), k.at(), v.at(), given_or_none, scratch.at(),
                                               shape);
                         ops.attention_backward(dq.at(), dk.at(), dv.at(), sinks ? dsinks.at() : nullptr, partial.at(),
-                                               dout.at(), q.at(), k.at(), v.at(), given_or_none, lse.at(), scratch.at(),
-                                               shape);
+                                               dout.at(), o.at(), q.at(), k.at(), v.at(), given_or_none, lse.at(),
+                                               scratch.at(), shape);
                         Left left;
                         for (const Floats* array : {&o, &lse, &dq, &dk, &dv, &dsinks}) {
                             left.add(*array);
@@ -232,6 +232,181 @@ TEST(DeviceOperations, Attention) {
             }
         }
     }
+}
+
+/// Queries, keys and values in their projections, with random numbers.
+AttentionShape rounded_shape(std::int64_t S, std::int64_t C, std::int64_t Cv, std::int64_t window) {
+    AttentionShape shape;
+    shape.B = 2;
+    shape.S = S;
+    shape.H = 4;
+    shape.G = 2;
+    shape.C = C;
+    shape.Cv = Cv;
+    shape.stride = Cv + 1;
+    shape.R = 2 * shape.stride + 13;
+    shape.scale = 0.3;
+    shape.window = window;
+    shape.rounded = true;
+    return shape;
+}
+
+/// o, lse, dq, dk, dv, dsinks of attention with operands of bfloat16.
+/// `already`: the operands are rounded before.
+Left rounded_attention(Ops& ops, AttentionShape shape, bool sinks, bool already = false) {
+    const std::int64_t T = shape.B * shape.S, H = shape.H, G = shape.G;
+    shape.sinks = sinks;
+    const auto numbers = [already](std::int64_t count, std::uint64_t seed) {
+        std::vector<float> values = random_floats(count, seed);
+        for (float& value : values) {
+            value = already ? base::bf16_to_float(base::float_to_bf16(value)) : value;
+        }
+        return values;
+    };
+    const Floats q(ops, numbers(T * H * shape.C, 1)), k(ops, numbers(T * G * shape.C, 2)),
+        v(ops, numbers(T * shape.R, 3)), given(ops, random_floats(H, 4)), dout(ops, numbers(T * H * shape.Cv, 5)),
+        o(ops, T * H * shape.Cv), lse(ops, T * H), dq(ops, T * H * shape.C), dk(ops, T * G * shape.C),
+        dv(ops, T * shape.R), dsinks(ops, H), partial(ops, shape.B * H), scratch(ops, ops.attention_scratch(shape));
+    const float* given_or_none = sinks ? given.at() : nullptr;
+    ops.attention_forward(o.at(), lse.at(), q.at(), k.at(), v.at(), given_or_none, scratch.at(), shape);
+    ops.attention_backward(dq.at(), dk.at(), dv.at(), sinks ? dsinks.at() : nullptr, partial.at(), dout.at(), o.at(),
+                           q.at(), k.at(), v.at(), given_or_none, lse.at(), scratch.at(), shape);
+    Left left;
+    for (const Floats* array : {&o, &lse, &dq, &dk, &dv, &dsinks}) {
+        left.add(*array);
+    }
+    return left;
+}
+
+/// How far two computations of it may be apart, absolutely: both round what they give by half of 2^-8 of it, and each
+/// may have rounded probabilities and gradients of scores by half of 2^-8 too, where products of those are added up.
+/// Random numbers here are in [-1, 1): a probability's error meets values of 1 at most, and those of a query add up to
+/// 1; a key's of the H / G S queries that see it to H / G (1 + ln S) where attention is even. Gradients of
+/// probabilities are sums of Cv products, sqrt(Cv) in size.
+std::array<double, 6> rounded_tolerances(const AttentionShape& n) {
+    const double unit = 0x1p-8, of_key = static_cast<double>(n.H / n.G) * (1 + std::log(static_cast<double>(n.S))),
+                 gradient = std::sqrt(static_cast<double>(n.Cv));
+    return {2 * unit,
+            1e-4,
+            2 * unit * n.scale * gradient,
+            2 * unit * n.scale * gradient * of_key,
+            2 * unit * of_key,
+            2 * unit * gradient * static_cast<double>(n.B) * of_key};
+}
+
+TEST(DeviceOperations, RoundedAttention) {
+    for (const std::int64_t window : {0, 7}) {
+        for (const bool sinks : {false, true}) {
+            for (const auto& [S, C, Cv] :  // a library's; too short, too odd and too wide for one
+                 {std::array<std::int64_t, 3>{31, 16, 24}, {70, 24, 8}, {1, 16, 16}, {31, 10, 35}, {33, 16, 72}}) {
+                const AttentionShape shape = rounded_shape(S, C, Cv, window);
+                const std::string what = "rounded attention over " + std::to_string(S) + ", widths " +
+                                         std::to_string(C) + " and " + std::to_string(Cv) + ", window " +
+                                         std::to_string(window) + (sinks ? ", sinks" : "");
+                const std::unique_ptr<Ops> cpu = processor();
+                const Left expected = rounded_attention(*cpu, shape, sinks);
+                const std::array<double, 6> tolerances = rounded_tolerances(shape);
+                for (const bool library : {true, false}) {
+                    const std::unique_ptr<Ops> device = device_under_test(library);
+                    simt::set_seed(1);
+                    const Left first = rounded_attention(*device, shape, sinks);
+                    simt::set_seed(2);
+                    const Left second = rounded_attention(*device, shape, sinks);
+                    for (std::size_t i = 0; i < tolerances.size(); ++i) {
+                        expect_close(first.close[i], expected.close[i], 0x1p-7, tolerances[i],
+                                     what + (library ? ", result " : ", own kernels, result ") + std::to_string(i));
+                        EXPECT_EQ(std::memcmp(first.close[i].data(), second.close[i].data(),
+                                              first.close[i].size() * sizeof(float)),
+                                  0)
+                            << what << ": result " << i << " is not the same again";
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A library's attention beside the own kernels' on the same rounded numbers, on the same device: cuDNN's on a GPU.
+TEST(DeviceOperations, RoundedAttentionIsTheOwnKernelsOfRoundedNumbers) {
+    const bool gpu = std::getenv("MOESCOPE_TEST_DEVICE") != nullptr;
+    std::vector<AttentionShape> shapes{rounded_shape(31, 16, 24, 7)};
+    if (gpu) {
+        shapes = {rounded_shape(300, 64, 64, 0), rounded_shape(300, 64, 64, 128), rounded_shape(129, 128, 128, 0),
+                  rounded_shape(200, 128, 64, 0)};
+    }
+    const std::unique_ptr<Ops> device = device_under_test();
+    for (const AttentionShape& shape : shapes) {
+        for (const bool sinks : {false, true}) {
+            const std::string what = std::to_string(shape.S) + " tokens, widths " + std::to_string(shape.C) + " and " +
+                                     std::to_string(shape.Cv) + ", window " + std::to_string(shape.window) +
+                                     (sinks ? ", sinks" : "");
+            const Left library = rounded_attention(*device, shape, sinks),
+                       again = rounded_attention(*device, shape, sinks);
+            AttentionShape plain = shape;
+            plain.rounded = false;
+            const Left own = rounded_attention(*device, plain, sinks, true);
+            const std::array<double, 6> tolerances = rounded_tolerances(shape);
+            for (std::size_t i = 0; i < tolerances.size(); ++i) {
+                expect_close(library.close[i], own.close[i], 0x1p-7, tolerances[i],
+                             what + ", result " + std::to_string(i));
+                EXPECT_EQ(library.close[i], again.close[i]) << what << ", result " << i << " is not the same again";
+            }
+        }
+    }
+    if (gpu && device->attention_by().find("own kernels") != std::string::npos) {
+        GTEST_SKIP() << "cuDNN did not compute all of it: " << device->attention_by();
+    }
+}
+
+/// The very numbers: what is rounded, and what isn't, on the processor, by a library and by the own kernels.
+TEST(DeviceOperations, RoundedAttentionRoundsOperandsAndResults) {
+    const AttentionShape shape = rounded_shape(31, 16, 24, 7);
+    for (const int which : {0, 1, 2}) {
+        const std::unique_ptr<Ops> ops = which == 0 ? processor() : device_under_test(which == 1);
+        const Left left = rounded_attention(*ops, shape, true), again = rounded_attention(*ops, shape, true, true);
+        for (std::size_t i = 0; i < left.close.size(); ++i) {
+            EXPECT_EQ(left.close[i], again.close[i]) << which << ": result " << i << " is of operands not all rounded";
+        }
+        std::int64_t untouched = 0;  // columns between the values', which are nobody's
+        for (const std::size_t i : {0, 2, 3, 4}) {
+            for (const float value : left.close[i]) {
+                ASSERT_EQ(value, base::bf16_to_float(base::float_to_bf16(value))) << which << ": result " << i;
+                untouched += i == 4 && value == -7.0f ? 1 : 0;
+            }
+        }
+        EXPECT_EQ(untouched, shape.B * shape.S * (shape.R - shape.G * shape.Cv)) << which;
+        AttentionShape plain = shape;
+        plain.rounded = false;
+        const Left exact = rounded_attention(*ops, plain, true);
+        EXPECT_NE(exact.close[0], left.close[0]);
+        EXPECT_NE(exact.close[1], left.close[1]);
+        expect_close(left.close[0], exact.close[0], 0x1p-6, 0x1p-6, "rounded beside exact");
+    }
+}
+
+/// Who computed it: said once something was.
+TEST(DeviceOperations, RoundedAttentionSaysByWhom) {
+    const auto by = [](bool library, std::initializer_list<AttentionShape> shapes) {
+        const std::unique_ptr<Ops> device = device_under_test(library);
+        for (const AttentionShape& shape : shapes) {
+            rounded_attention(*device, shape, false);
+        }
+        return device->attention_by();
+    };
+    if (std::getenv("MOESCOPE_TEST_DEVICE") != nullptr) {
+        GTEST_SKIP() << "these are the emulated library's words";
+    }
+    const AttentionShape taken = rounded_shape(9, 8, 16, 0), odd = rounded_shape(9, 10, 16, 0),
+                         wide = rounded_shape(9, 72, 16, 0), one = rounded_shape(1, 8, 8, 0);
+    EXPECT_EQ(by(true, {}), "");
+    EXPECT_EQ(by(true, {taken}), "the emulated library");
+    EXPECT_EQ(by(true, {odd, wide}),
+              "own kernels (the emulated library takes heads whose widths are multiples of 8, not 10 and 16)");
+    EXPECT_EQ(by(true, {wide}), "own kernels (the emulated library: heads are at most 64 wide here)");
+    EXPECT_EQ(by(true, {taken, one}),
+              "the emulated library, and in some layers own kernels (sequences of one token are not for the emulated "
+              "library)");
+    EXPECT_EQ(by(false, {taken}), "own kernels (the emulated device has no library)");
 }
 
 TEST(DeviceOperations, DispatchExpertsAndCombine) {
