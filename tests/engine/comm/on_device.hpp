@@ -41,10 +41,11 @@ class EmulatedWire final : public ExchangeComm {
     const std::shared_ptr<kernels::cuda::EmulatedMemory> apart_;
 };
 
-/// The memory of `ops` without its order: must be found out.
+/// A device's memory, once without the order of what was begun there: that must be found out.
 class Unsettled final : public Memory {
  public:
     explicit Unsettled(std::shared_ptr<Memory> memory) : memory_(std::move(memory)) {}
+    bool ordered = true;
     std::byte* scratch(std::uint64_t bytes) override { return memory_->scratch(bytes); }
     std::uint64_t piece() const override { return memory_->piece(); }
     void copy(void* to, const void* from, std::uint64_t bytes) override { memory_->copy(to, from, bytes); }
@@ -53,7 +54,11 @@ class Unsettled final : public Memory {
     }
     void upload(void* to, const void* host, std::uint64_t bytes) override { memory_->upload(to, host, bytes); }
     void download(void* host, const void* from, std::uint64_t bytes) override { memory_->download(host, from, bytes); }
-    void settle() override {}
+    void settle() override {
+        if (ordered) {
+            memory_->settle();
+        }
+    }
 
  private:
     const std::shared_ptr<Memory> memory_;
