@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "base/foreign_text.hpp"
+#include "base/installation.hpp"
 #include "engine/comm/nccl_plugin.hpp"
 #include "engine/comm/own_parts.hpp"
 #include "engine/comm/rank_places.hpp"
@@ -155,6 +156,10 @@ class NcclComm final : public ExchangeComm {
 };
 
 }  // namespace
+
+std::filesystem::path nccl_plugin_here() {
+    return base::own_part(kNcclPluginFile);
+}
 
 std::string why_no_nccl(const NcclSettings& settings) {
     std::string problem;

@@ -17,6 +17,9 @@ struct NcclSettings {
     std::chrono::milliseconds patience = std::chrono::minutes(10);
 };
 
+/// The plugin of this program; it is there where NCCL was built in.
+std::filesystem::path nccl_plugin_here();
+
 /// Why this rank can't exchange data by NCCL ("there is no NVIDIA driver"); empty: nothing speaks against it here. The
 /// plugin is opened for it.
 std::string why_no_nccl(const NcclSettings& settings);

@@ -7,7 +7,8 @@ namespace {
 
 class Here final : public RunTrainer {
  public:
-    explicit Here(std::unique_ptr<engine::Trainer> trainer) : trainer_(std::move(trainer)) {}
+    Here(std::unique_ptr<engine::Trainer> trainer, RankExchange exchange)
+        : trainer_(std::move(trainer)), exchange_(std::move(exchange)) {}
 
     const engine::StepStats& step() override { return trainer_->step(); }
     engine::HeldOutLoss evaluate() override { return trainer_->evaluate(); }
@@ -30,15 +31,17 @@ class Here final : public RunTrainer {
         return trainer_->memory_bytes() * static_cast<std::uint64_t>(trainer_->config().train.processes);
     }
     std::string why_not_recorded() const override { return trainer_->why_not_recorded(); }
+    const RankExchange& exchange() const override { return exchange_; }
 
  private:
     const std::unique_ptr<engine::Trainer> trainer_;
+    const RankExchange exchange_;
 };
 
 }  // namespace
 
-std::unique_ptr<RunTrainer> trains_here(std::unique_ptr<engine::Trainer> trainer) {
-    return std::make_unique<Here>(std::move(trainer));
+std::unique_ptr<RunTrainer> trains_here(std::unique_ptr<engine::Trainer> trainer, RankExchange exchange) {
+    return std::make_unique<Here>(std::move(trainer), std::move(exchange));
 }
 
 }  // namespace moescope::node

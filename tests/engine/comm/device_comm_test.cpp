@@ -2,6 +2,7 @@
 // to emulated device, and on a GPU with NCCL.
 #include <cstdlib>
 #include <filesystem>
+#include <future>
 #include <thread>
 
 #include "engine/comm/mpi_comm.hpp"
@@ -128,6 +129,96 @@ TEST(DeviceProcesses, KeepTheContract) {
     const auto world = open_mpi({.plugin = mpi_plugin_here(), .patience = std::chrono::seconds(20)});
     check_contract_on_device(*world, Way::staged);
     check_contract_on_device(*world, Way::wire);
+}
+
+// The plugin for NCCL with a stand-in for NCCL itself (nccl_stand_in/stand_in.cpp): its groups, stages, errors and
+// ends.
+
+NcclSettings stand_in(std::chrono::milliseconds patience = std::chrono::seconds(60)) {
+    return {.plugin = moescope::test::binary_folder() + "/test_nccl_plugin.so", .patience = patience};
+}
+
+/// Data are on emulated devices whose memory others may touch, as a network card does.
+std::vector<std::string> run_stand_ins(int ranks, const std::function<void(Comm&)>& work,
+                                       std::chrono::milliseconds patience = std::chrono::seconds(60)) {
+    return run_ranks(ranks, [&](const std::shared_ptr<Comm>& threads) {
+        const auto ops = kernels::cuda::emulated_ops();
+        const auto device = open_nccl(*threads, memory_of(*ops), stand_in(patience));
+        OnDevice placed(*device, *ops);
+        work(placed);
+    });
+}
+
+TEST(NcclPlugin, HasNothingAgainstItself) {
+    EXPECT_EQ(why_no_nccl(stand_in()), "");
+    NcclSettings far = stand_in();
+    far.device = 2;
+    EXPECT_EQ(why_no_nccl(far), "there is no GPU 2; the driver knows 2");
+}
+
+class NcclPluginThreads : public testing::TestWithParam<int> {};
+TEST_P(NcclPluginThreads, KeepTheContract) {
+    EXPECT_THAT(run_stand_ins(GetParam(), [](Comm& world) { check_contract(world); }), testing::Each(""));
+}
+INSTANTIATE_TEST_SUITE_P(Ranks, NcclPluginThreads, testing::Values(1, 2, 4));
+
+TEST(NcclPluginThreads, StopWhenOneEnds) {
+    const auto problems = run_stand_ins(3, [](Comm& world) {
+        world.barrier();
+        if (world.rank() == 1) {
+            world.abort();
+            return;
+        }
+        world.barrier();
+        world.barrier();
+    });
+    EXPECT_EQ(problems[1], "");
+    EXPECT_THAT(problems[0], testing::StartsWith("the ranks lost each other: an exchange: remote process exited"));
+    EXPECT_THAT(problems[2], testing::StartsWith("the ranks lost each other: an exchange: remote process exited"));
+}
+
+TEST(NcclPluginThreads, DoNotWaitForOneThatHangs) {
+    std::promise<void> seen;
+    const auto problems = run_stand_ins(
+        2,
+        [&](Comm& world) {
+            world.barrier();
+            if (world.rank() == 1) {
+                seen.get_future().wait();
+                return;
+            }
+            try {
+                world.barrier();
+            } catch (const Error&) {
+                seen.set_value();
+                throw;
+            }
+            seen.set_value();
+        },
+        std::chrono::milliseconds(300));
+    EXPECT_THAT(problems[0], testing::StartsWith("NCCL: the other ranks did not answer for 0 seconds"));
+}
+
+TEST(NcclPluginThreads, SayWhatNcclSays) {
+    const auto problems = run_stand_ins(2, [](Comm& world) {
+        const std::vector<char> sent(7);
+        std::vector<char> received(9);
+        const Outgoing out{1 - world.rank(), sent.data(), sent.size()};
+        const Incoming in{1 - world.rank(), received.data(), received.size()};
+        world.exchange({&out, 1}, {&in, 1});
+    });
+    EXPECT_THAT(problems, testing::Contains(testing::HasSubstr("invalid usage, a part of 7 bytes came for one of 9")));
+}
+
+TEST(NcclPluginProcesses, KeepTheContract) {
+    if (launched_ranks() == 1) {
+        GTEST_SKIP() << "not started by mpirun";
+    }
+    const auto world = open_mpi({.plugin = mpi_plugin_here(), .patience = std::chrono::seconds(20)});
+    const auto ops = kernels::cuda::emulated_ops();
+    const auto device = open_nccl(*world, memory_of(*ops), stand_in());
+    OnDevice placed(*device, *ops);
+    check_contract(placed);
 }
 
 // The tests below run on a GPU (./test --gpu), but for those of what is said without one.
