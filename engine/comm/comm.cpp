@@ -31,24 +31,28 @@ void add_to(void* sum, const void* values, std::uint64_t count) {
     }
 }
 
-void add(void* sum, const void* values, std::uint64_t count, Number number) {
-    switch (number) {
-        case Number::f32:
-            return add_to<float>(sum, values, count);
-        case Number::f64:
-            return add_to<double>(sum, values, count);
-        case Number::i32:
-            return add_to<std::uint32_t>(sum, values, count);  // wraps, as no signed number may
-        case Number::i64:
-            return add_to<std::uint64_t>(sum, values, count);
+class HostMemory final : public Memory {
+ public:
+    std::byte* scratch(std::uint64_t bytes) override {
+        scratch_.resize(std::max<std::size_t>(scratch_.size(), bytes));
+        return scratch_.data();
     }
-}
+    std::uint64_t piece() const override { return kPiece; }
+    void copy(void* to, const void* from, std::uint64_t bytes) override {
+        if (bytes > 0 && to != from) {
+            std::memmove(to, from, bytes);
+        }
+    }
+    void add(void* sum, const void* values, std::uint64_t count, Number number) override {
+        add_numbers(sum, values, count, number);
+    }
+    void upload(void* to, const void* host, std::uint64_t bytes) override { copy(to, host, bytes); }
+    void download(void* host, const void* from, std::uint64_t bytes) override { copy(host, from, bytes); }
+    void settle() override {}
 
-void copy(void* to, const void* from, std::uint64_t bytes) {
-    if (bytes > 0 && to != from) {
-        std::memmove(to, from, bytes);
-    }
-}
+ private:
+    std::vector<std::byte> scratch_;
+};
 
 /// Bytes of the parts of each rank as nearly equal as whole numbers allow.
 std::vector<std::uint64_t> even_parts(std::uint64_t count, int ranks) {
@@ -73,7 +77,7 @@ class Solo final : public ExchangeComm {
             throw Error(say("the ranks of this run were told to stop"));
         }
         for (std::size_t i = 0; i < in.size(); ++i) {
-            copy(in[i].data, out[i].data, in[i].bytes);
+            memory().copy(in[i].data, out[i].data, in[i].bytes);
         }
     }
 
@@ -83,7 +87,8 @@ class Solo final : public ExchangeComm {
 /// Some ranks of another Comm.
 class Part final : public ExchangeComm {
  public:
-    Part(Comm& whole, std::vector<int> members) : whole_(whole), members_(std::move(members)) {
+    Part(Comm& whole, std::shared_ptr<Memory> memory, std::vector<int> members)
+        : ExchangeComm(std::move(memory)), whole_(whole), members_(std::move(members)) {
         const auto own = std::find(members_.begin(), members_.end(), whole.rank());
         rank_ = static_cast<int>(own - members_.begin());
     }
@@ -118,6 +123,21 @@ std::uint64_t size_of(Number number) {
     return number == Number::f32 || number == Number::i32 ? 4 : 8;
 }
 
+void add_numbers(void* sum, const void* values, std::uint64_t count, Number number) {
+    switch (number) {
+        case Number::f32:
+            return add_to<float>(sum, values, count);
+        case Number::f64:
+            return add_to<double>(sum, values, count);
+        case Number::i32:
+            return add_to<std::uint32_t>(sum, values, count);  // wraps, as no signed number may
+        case Number::i64:
+            return add_to<std::uint64_t>(sum, values, count);
+    }
+}
+
+ExchangeComm::ExchangeComm() : ExchangeComm(std::make_shared<HostMemory>()) {}
+
 std::unique_ptr<Comm> solo() {
     return std::make_unique<Solo>();
 }
@@ -127,6 +147,7 @@ std::uint64_t CommCounters::sent_to_all() const {
 }
 
 void ExchangeComm::exchange(std::span<const Outgoing> out, std::span<const Incoming> in, Patience patience) {
+    memory_->settle();  // what this rank still computes is no waiting for others
     const auto begin = std::chrono::steady_clock::now();
     transfer(out, in, patience);
     if (patience == Patience::step) {
@@ -189,19 +210,19 @@ void ExchangeComm::all_to_all_v(void* into, std::span<const std::uint64_t> recei
 void ExchangeComm::reduce_scatter(void* into, const void* from, std::span<const std::uint64_t> counts, Number number) {
     const auto own = static_cast<std::size_t>(rank()), n = static_cast<std::size_t>(size());
     const std::uint64_t each = size_of(number), bytes = counts[own] * each;
-    scratch_.resize(std::max<std::size_t>(scratch_.size(), n * bytes));
+    std::byte* const scratch = memory_->scratch(n * bytes);
     out_.clear();
     in_.clear();
     std::uint64_t sent = 0;
     for (std::size_t r = 0; r < n; ++r) {
         out_.push_back({static_cast<int>(r), at(from, sent), counts[r] * each});
-        in_.push_back({static_cast<int>(r), scratch_.data() + r * bytes, bytes});
+        in_.push_back({static_cast<int>(r), scratch + r * bytes, bytes});
         sent += counts[r] * each;
     }
     exchange(out_, in_, Patience::step);
-    copy(into, scratch_.data(), bytes);
+    memory_->copy(into, scratch, bytes);
     for (std::size_t r = 1; r < n; ++r) {
-        add(into, scratch_.data() + r * bytes, counts[own], number);
+        memory_->add(into, scratch + r * bytes, counts[own], number);
     }
 }
 
@@ -213,16 +234,16 @@ void ExchangeComm::all_reduce(void* values, std::uint64_t count, Number number) 
     }
     if (count * each <= kSmall) {
         const std::uint64_t bytes = count * each;
-        scratch_.resize(std::max<std::size_t>(scratch_.size(), n * bytes));
-        all_gather(scratch_.data(), values, bytes);
-        copy(values, scratch_.data(), bytes);
+        std::byte* const scratch = memory_->scratch(n * bytes);
+        all_gather(scratch, values, bytes);
+        memory_->copy(values, scratch, bytes);
         for (std::size_t r = 1; r < n; ++r) {
-            add(values, scratch_.data() + r * bytes, count, number);
+            memory_->add(values, scratch + r * bytes, count, number);
         }
         return;
     }
     for (std::uint64_t done = 0; done < count;) {
-        const std::uint64_t now = std::min(kPiece / each, count - done);
+        const std::uint64_t now = std::min(memory_->piece() / each, count - done);
         void* piece = at(values, done * each);
         const auto parts = even_parts(now, size());
         const auto own = static_cast<std::size_t>(rank());
@@ -244,22 +265,27 @@ void ExchangeComm::all_reduce(void* values, std::uint64_t count, Number number) 
 }
 
 void ExchangeComm::barrier() {
-    const char mine = 0;
-    std::vector<char> all(static_cast<std::size_t>(size()));
-    all_gather(all.data(), &mine, 1);
+    const auto n = static_cast<std::uint64_t>(size());
+    std::byte* const scratch = memory_->scratch(n + 1);
+    all_gather(scratch, scratch + n, 1);
 }
 
 std::unique_ptr<Comm> ExchangeComm::split(int colour) {
     std::vector<std::int32_t> colours(static_cast<std::size_t>(size()));
     const std::int32_t mine = colour;
-    all_gather(colours.data(), &mine, sizeof mine);
+    const std::uint64_t bytes = colours.size() * sizeof mine;
+    std::byte* const scratch = memory_->scratch(bytes + sizeof mine);
+    memory_->upload(scratch + bytes, &mine, sizeof mine);
+    all_gather(scratch, scratch + bytes, sizeof mine);
+    memory_->download(colours.data(), scratch, bytes);
+    memory_->settle();
     std::vector<int> members;
     for (int r = 0; r < size(); ++r) {
         if (colours[static_cast<std::size_t>(r)] == mine) {
             members.push_back(r);
         }
     }
-    return std::make_unique<Part>(*this, std::move(members));
+    return std::make_unique<Part>(*this, memory_, std::move(members));
 }
 
 void require_same(Comm& world, std::span<const Agreed> texts) {

@@ -1,10 +1,12 @@
 // Processes ("ranks") that work on one run together: the collective operations that training needs.
 //
-// Every rank calls the same operations in the same order with fitting sizes. Memory is the host's. A sum is taken in
-// the order of the ranks and has the same bytes on all of them and whenever it is repeated. One thread at a time; an
-// operation returns when this rank's part is done. When a rank ends or does not come within the patience, the
-// operation throws Error on the others, and no operation succeeds after that: the run has to be started again from its
-// last checkpoint.
+// Every rank calls the same operations in the same order with fitting sizes. Memory is the host's, or for all
+// operations of one Comm that of the device that its rank computes on (staged_comm.hpp, nccl_comm.hpp); data of an
+// operation do not overlap but where said. A sum is taken in the order of the ranks and has the same bytes on all of
+// them, in either memory and whenever it is repeated. One thread at a time; an operation returns when this rank's part
+// is done, and with a device's memory it comes behind what was begun there before. When a rank ends or does not come
+// within the patience, the operation throws Error on the others, and no operation succeeds after that: the run has to
+// be started again from its last checkpoint.
 #pragma once
 
 #include <chrono>
@@ -96,9 +98,39 @@ class Comm {
 /// One rank alone.
 std::unique_ptr<Comm> solo();
 
+/// The memory that the data of a Comm lie in, where it takes its sums. Used by the thread that uses the Comm, by one
+/// Comm and what is split off it. Operations are done in the order of the calls, perhaps after the call has returned.
+class Memory {
+ public:
+    Memory() = default;
+    Memory(const Memory&) = delete;
+    Memory& operator=(const Memory&) = delete;
+    virtual ~Memory() = default;
+
+    /// So many bytes there for what a Comm has in between; lost with the next call. Throws Error.
+    virtual std::byte* scratch(std::uint64_t bytes) = 0;
+    /// The most bytes that a sum takes at once; about as many of scratch are asked for. The same on all ranks.
+    virtual std::uint64_t piece() const = 0;
+    /// No bytes at null are allowed; `to` may be `from`.
+    virtual void copy(void* to, const void* from, std::uint64_t bytes) = 0;
+    /// sum += values, one by one; integers wrap.
+    virtual void add(void* sum, const void* values, std::uint64_t count, Number number) = 0;
+    /// From and to the host. What is downloaded is there after settle(), and uploaded data may go when it returns.
+    virtual void upload(void* to, const void* host, std::uint64_t bytes) = 0;
+    virtual void download(void* host, const void* from, std::uint64_t bytes) = 0;
+    /// Waits for all of it, also for what others have begun there before: then data may be read and written from
+    /// outside.
+    virtual void settle() = 0;
+};
+/// sum += values in the host's memory.
+void add_numbers(void* sum, const void* values, std::uint64_t count, Number number);
+
 /// The other operations made of exchange(), which counts what goes through transfer().
 class ExchangeComm : public Comm {
  public:
+    /// The host's memory.
+    ExchangeComm();
+    explicit ExchangeComm(std::shared_ptr<Memory> memory) : memory_(std::move(memory)) {}
     void exchange(std::span<const Outgoing> out, std::span<const Incoming> in, Patience patience) override;
     void broadcast(void* data, std::uint64_t bytes, int root, Patience patience) override;
     void all_gather(void* into, const void* from, std::uint64_t bytes) override;
@@ -111,12 +143,16 @@ class ExchangeComm : public Comm {
     std::unique_ptr<Comm> split(int colour) override;
     const CommCounters& counters() const override { return counters_; }
 
+ protected:
+    Memory& memory() { return *memory_; }
+    const std::shared_ptr<Memory>& shared_memory() const { return memory_; }
+
  private:
-    /// As exchange().
+    /// As exchange(); the memory is settled.
     virtual void transfer(std::span<const Outgoing> out, std::span<const Incoming> in, Patience patience) = 0;
 
+    const std::shared_ptr<Memory> memory_;
     CommCounters counters_;
-    std::vector<std::byte> scratch_;
     std::vector<Outgoing> out_;
     std::vector<Incoming> in_;
 };

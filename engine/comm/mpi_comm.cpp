@@ -70,19 +70,9 @@ class MpiComm final : public ExchangeComm {
             throw Error(say("the ranks of this run no longer work together; go on from its last checkpoint"));
         }
         failed_ = true;  // until it is done
-        copy_own_parts(rank_, out, in);
-        out_.clear();
-        in_.clear();
-        for (const Outgoing& part : out) {
-            if (part.rank != rank_ && part.bytes > 0) {
-                out_.push_back({part.rank, const_cast<void*>(part.data), part.bytes});
-            }
-        }
-        for (const Incoming& part : in) {
-            if (part.rank != rank_ && part.bytes > 0) {
-                in_.push_back({part.rank, part.data, part.bytes});
-            }
-        }
+        copy_own_parts(memory(), rank_, out, in);
+        list_others(out_, rank_, out);
+        list_others(in_, rank_, in);
         if (!out_.empty() || !in_.empty()) {
             if (plugin_->begin(out_.data(), static_cast<std::int32_t>(out_.size()), in_.data(),
                                static_cast<std::int32_t>(in_.size()), text_, sizeof text_) != 0) {

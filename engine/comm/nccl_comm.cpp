@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "base/foreign_text.hpp"
+#include "base/installation.hpp"
 #include "engine/comm/nccl_plugin.hpp"
 #include "engine/comm/own_parts.hpp"
 #include "engine/comm/rank_places.hpp"
@@ -16,11 +17,30 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using namespace std::chrono_literals;
 
+/// Null with why it can't be opened.
+const NcclPlugin* open(const std::filesystem::path& file, std::string& problem) {
+    void* library = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL);  // for good, as every driver
+    if (library == nullptr) {
+        const char* text = dlerror();
+        problem = text == nullptr ? file.string() : text;
+        return nullptr;
+    }
+    const auto entry = reinterpret_cast<NcclPluginEntry>(dlsym(library, kNcclPluginEntry));
+    const NcclPlugin* plugin = entry == nullptr ? nullptr : entry();
+    if (plugin == nullptr || plugin->version != kNcclPluginVersion) {
+        problem = file.string() + " is of another version than the program; build both again";
+        return nullptr;
+    }
+    return plugin;
+}
+
 class NcclComm final : public ExchangeComm {
  public:
-    NcclComm(Comm& world, const NcclSettings& settings) : world_(world), patience_(settings.patience), places_(world) {
+    NcclComm(Comm& world, std::shared_ptr<Memory> memory, const NcclSettings& settings)
+        : ExchangeComm(std::move(memory)), world_(world), patience_(settings.patience), places_(world) {
         std::array<char, kNcclId> id{};  // rank 0's is the one
-        std::string problem = open(settings.plugin);
+        std::string problem;
+        plugin_ = open(settings.plugin, problem);
         if (problem.empty() && (plugin_->check(settings.device, text_, sizeof text_) != 0 ||
                                 (world.rank() == 0 && plugin_->make_id(id.data(), text_, sizeof text_) != 0))) {
             problem = text_;
@@ -58,19 +78,9 @@ class NcclComm final : public ExchangeComm {
         if (failed_) {
             throw Error(say("the ranks of this run no longer work together; go on from its last checkpoint"));
         }
-        copy_own_parts(rank(), out, in);
-        out_.clear();
-        in_.clear();
-        for (const Outgoing& part : out) {
-            if (part.rank != rank() && part.bytes > 0) {
-                out_.push_back({part.rank, const_cast<void*>(part.data), part.bytes});
-            }
-        }
-        for (const Incoming& part : in) {
-            if (part.rank != rank() && part.bytes > 0) {
-                in_.push_back({part.rank, part.data, part.bytes});
-            }
-        }
+        copy_own_parts(memory(), rank(), out, in);
+        list_others(out_, rank(), out);
+        list_others(in_, rank(), in);
         if (out_.empty() && in_.empty()) {
             return;
         }
@@ -79,22 +89,6 @@ class NcclComm final : public ExchangeComm {
             fail();
         }
         wait(patience);
-    }
-
-    /// Why it can't be opened; empty when it is.
-    std::string open(const std::filesystem::path& file) {
-        void* library = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL);  // for good, as every driver
-        if (library == nullptr) {
-            const char* problem = dlerror();
-            return problem == nullptr ? file.string() : problem;
-        }
-        const auto entry = reinterpret_cast<NcclPluginEntry>(dlsym(library, kNcclPluginEntry));
-        plugin_ = entry == nullptr ? nullptr : entry();
-        if (plugin_ == nullptr || plugin_->version != kNcclPluginVersion) {
-            plugin_ = nullptr;
-            return file.string() + " is of another version than the program; build both again";
-        }
-        return {};
     }
 
     /// What goes on on the GPU is ended, so that nothing there waits for ranks that will not come.
@@ -163,8 +157,19 @@ class NcclComm final : public ExchangeComm {
 
 }  // namespace
 
-std::unique_ptr<Comm> open_nccl(Comm& world, const NcclSettings& settings) {
-    return std::make_unique<NcclComm>(world, settings);
+std::filesystem::path nccl_plugin_here() {
+    return base::own_part(kNcclPluginFile);
+}
+
+std::string why_no_nccl(const NcclSettings& settings) {
+    std::string problem;
+    const NcclPlugin* plugin = open(settings.plugin, problem);
+    char text[512] = "";
+    return plugin != nullptr && plugin->check(settings.device, text, sizeof text) != 0 ? text : problem;
+}
+
+std::unique_ptr<Comm> open_nccl(Comm& world, std::shared_ptr<Memory> memory, const NcclSettings& settings) {
+    return std::make_unique<NcclComm>(world, std::move(memory), settings);
 }
 
 }  // namespace moescope::engine::comm

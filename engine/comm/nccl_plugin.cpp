@@ -8,13 +8,10 @@
 #include <cstdio>
 #include <cstring>
 #include <cuda_runtime.h>
-#include <map>
 #include <memory>
 #include <nccl.h>
 #include <stdexcept>
 #include <string>
-#include <utility>
-#include <vector>
 
 namespace moescope::engine::comm {
 
@@ -65,30 +62,6 @@ void check_device(std::int32_t device) {
     }
 }
 
-/// Memory of the GPU that grows when more is asked for.
-class Room {
- public:
-    Room() = default;
-    ~Room() { static_cast<void>(cudaFree(memory_)); }
-    Room(const Room&) = delete;
-    Room& operator=(const Room&) = delete;
-
-    std::byte* of(std::uint64_t bytes) {
-        if (bytes > bytes_) {
-            static_cast<void>(cudaFree(memory_));
-            memory_ = nullptr;
-            bytes_ = 0;
-            check(cudaMalloc(&memory_, bytes), "taking memory for an exchange");
-            bytes_ = bytes;
-        }
-        return static_cast<std::byte*>(memory_);
-    }
-
- private:
-    void* memory_ = nullptr;
-    std::uint64_t bytes_ = 0;
-};
-
 }  // namespace
 
 /// What was begun goes through the stages in their order.
@@ -131,31 +104,18 @@ struct NcclRank {
 
     void begin(const NcclTransfer* out, std::int32_t out_count, const NcclTransfer* in, std::int32_t in_count) {
         check(cudaSetDevice(device), "choosing the GPU");
-        const Parts sent = parts_of(out, out_count);
-        std::byte* from = sending.of(sent.bytes);
-        for (std::int32_t i = 0; i < out_count; ++i) {
-            // Memory of the host that is not page-locked has been read when this returns.
-            check(cudaMemcpyAsync(from + sent.places[static_cast<std::size_t>(i)], out[i].data, out[i].bytes,
-                                  cudaMemcpyHostToDevice, stream),
-                  "copying to the GPU");
-        }
-        arriving.assign(in, in + in_count);
-        arrived = parts_of(in, in_count);
-        into = receiving.of(arrived.bytes);
         check(ncclGroupStart(), "beginning an exchange", comm);
         ncclResult_t result = ncclSuccess;
-        const auto each = [&](const Parts& parts, const auto& transfer) {
-            for (const auto& [peer, part] : parts.of_rank) {
-                if (result == ncclSuccess || result == ncclInProgress) {
-                    result = transfer(peer, part);
-                }
+        const auto each = [&](const NcclTransfer* list, std::int32_t count, const auto& transfer) {
+            for (std::int32_t i = 0; i < count && (result == ncclSuccess || result == ncclInProgress); ++i) {
+                result = transfer(list[i]);
             }
         };
-        each(sent, [&](int peer, const Part& part) {
-            return ncclSend(from + part.first, part.bytes, ncclInt8, peer, comm, stream);
+        each(out, out_count, [&](const NcclTransfer& part) {
+            return ncclSend(part.data, part.bytes, ncclInt8, part.rank, comm, stream);
         });
-        each(arrived, [&](int peer, const Part& part) {
-            return ncclRecv(into + part.first, part.bytes, ncclInt8, peer, comm, stream);
+        each(in, in_count, [&](const NcclTransfer& part) {
+            return ncclRecv(part.data, part.bytes, ncclInt8, part.rank, comm, stream);
         });
         const ncclResult_t ended = ncclGroupEnd();
         check(result, "an exchange", comm);
@@ -188,54 +148,16 @@ struct NcclRank {
             return false;
         }
         check(running, "an exchange");
-        // Only now: a copy to memory that is not page-locked waits for what is in the stream before it.
-        for (std::size_t i = 0; i < arriving.size(); ++i) {
-            check(cudaMemcpyAsync(arriving[i].data, into + arrived.places[i], arriving[i].bytes, cudaMemcpyDeviceToHost,
-                                  stream),
-                  "copying from the GPU");
-        }
-        check(cudaStreamSynchronize(stream), "copying from the GPU");
         stage = Stage::done;
         return true;
     }
 
  private:
-    /// What one rank gets or sends stands together, so that it is one message.
-    struct Part {
-        std::uint64_t first = 0, bytes = 0;
-    };
-    struct Parts {
-        std::map<int, Part> of_rank;
-        std::vector<std::uint64_t> places;  ///< of each transfer
-        std::uint64_t bytes = 0;
-    };
-    static Parts parts_of(const NcclTransfer* list, std::int32_t count) {
-        Parts parts;
-        for (std::int32_t i = 0; i < count; ++i) {
-            parts.of_rank[list[i].rank].bytes += list[i].bytes;
-        }
-        constexpr std::uint64_t kAlignment = 256;
-        for (auto& [rank, part] : parts.of_rank) {
-            part.first = parts.bytes;
-            parts.bytes += (part.bytes + kAlignment - 1) / kAlignment * kAlignment;
-        }
-        std::map<int, std::uint64_t> taken;
-        for (std::int32_t i = 0; i < count; ++i) {
-            parts.places.push_back(parts.of_rank[list[i].rank].first + taken[list[i].rank]);
-            taken[list[i].rank] += list[i].bytes;
-        }
-        return parts;
-    }
-
     enum class Stage { joining, starting, running, leaving, done };
     const std::int32_t device;
     cudaStream_t stream = nullptr;
     cudaEvent_t event = nullptr;
     ncclComm_t comm = nullptr;
-    Room sending, receiving;
-    std::vector<NcclTransfer> arriving;
-    Parts arrived;
-    std::byte* into = nullptr;
     Stage stage = Stage::joining;
     bool left = false;
 };

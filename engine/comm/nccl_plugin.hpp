@@ -6,7 +6,7 @@
 
 namespace moescope::engine::comm {
 
-inline constexpr std::uint32_t kNcclPluginVersion = 1;
+inline constexpr std::uint32_t kNcclPluginVersion = 2;
 inline constexpr const char* kNcclPluginFile = "libmoescope-nccl.so";
 inline constexpr const char* kNcclPluginEntry = "moescope_nccl_plugin";
 inline constexpr std::int32_t kNcclId = 128;  ///< bytes of an id
@@ -16,7 +16,7 @@ struct NcclRank;
 
 struct NcclTransfer {
     std::int32_t rank;
-    void* data;  ///< of this machine
+    void* data;  ///< in the memory of this rank's GPU
     std::uint64_t bytes;
 };
 
@@ -33,8 +33,10 @@ struct NcclPlugin {
     /// Begins to join. Every rank calls it with the same id. Null with `error`.
     NcclRank* (*join)(const void* id, std::int32_t device, std::int32_t rank, std::int32_t ranks, char* error,
                       std::int32_t size);
-    /// Begins an exchange with other ranks, when what was begun before is done; the host's memory must stay until then.
-    /// What goes to one rank arrives in the order of the list. 0, or -1 with `error`.
+    /// Begins an exchange with other ranks, when what was begun before is done. Its data must be ready: it does not
+    /// wait for other streams, and until it is done nobody else may write them, or touch those that arrive. No empty
+    /// parts. What goes to one rank arrives in the order of the list, part by part with the same sizes. 0, or -1 with
+    /// `error`.
     std::int32_t (*begin)(NcclRank* rank, const NcclTransfer* out, std::int32_t out_count, const NcclTransfer* in,
                           std::int32_t in_count, char* error, std::int32_t size);
     /// 1: what was begun is done, 0: not yet, -1 with `error`.

@@ -36,6 +36,9 @@ enum class Optimizer { adamw, muon };
 enum class Schedule { cosine, warmup_stable_decay };
 /// fp8: the experts' grouped products in e4m3 with a scale per tile (kernels/cpu/experts.hpp), all else as with bf16.
 enum class Precision { f32, bf16, fp8 };
+/// The way of what several processes send each other of their devices' memory: direct where all can, through the host's
+/// memory over MPI, from GPU to GPU by NCCL.
+enum class Exchange { best, host, nccl };
 
 /// Shape of a model. Defaults: Qwen3-MoE style (grouped-query attention with RoPE and q/k-norm, softmax top-k router
 /// with normalised weights, SwiGLU experts).
@@ -127,8 +130,9 @@ struct TrainConfig {
     std::string device = "cpu";  ///< what computes: kernels/devices.hpp
     // Several processes ("ranks") that train one model together: engine/model/rank_work.hpp.
     int processes = 1;
-    int expert_parallel = 1;  ///< neighbours that share the experts; 1: each has all of them
-    bool all_to_all = false;  ///< those neighbours take different sequences, and tokens go to their experts
+    int expert_parallel = 1;             ///< neighbours that share the experts; 1: each has all of them
+    bool all_to_all = false;             ///< those neighbours take different sequences, and tokens go to their experts
+    Exchange exchange = Exchange::best;  ///< changes no number
 };
 
 struct RunConfig {
@@ -162,6 +166,7 @@ inline constexpr const char* kOptimizers[] = {"adamw", "muon"};
 inline constexpr const char* kSchedules[] = {"cosine", "warmup_stable_decay"};
 inline constexpr const char* kPrecisions[] = {"f32", "bf16", "fp8"};
 inline constexpr const char* kAttentionPrecisions[] = {"f32", "bf16"};
+inline constexpr const char* kExchanges[] = {"auto", "host", "nccl"};
 
 /// Reaches a member through the whole configuration.
 template <auto Member>
@@ -334,6 +339,7 @@ inline constexpr Row kRows[] = {
     number_row<&T::expert_parallel>("schedule", "expert_parallel", 1, 1024,
                                     {.when = "dense_layers < layers and processes > 1"}),
     flag_row<&T::all_to_all>("schedule", "all_to_all", {.when = "dense_layers < layers and expert_parallel > 1"}),
+    choice_row<&T::exchange>("schedule", "exchange", kExchanges, {.when = "processes > 1 and device != cpu"}),
 
     choice_row<&T::optimizer>("optimizer", "optimizer", kOptimizers),
     number_row<&T::learning_rate>("optimizer", "learning_rate", 0, 1, {.live = Live::yes}),

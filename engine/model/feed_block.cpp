@@ -101,10 +101,10 @@ void route_whole_batch(const BlockPass& pass, const LayerOffsets& at, LayerState
                K = static_cast<std::uint64_t>(shape.K), J = static_cast<std::uint64_t>(shape.slots()),
                rank = static_cast<std::uint64_t>(pass.ranks->shape().rank);
     RouterInput in = router_input(pass, at, s, layer, shape);
-    pass.ranks->gather(pass.ops, whole.z_TE, in.z_TE, T * E * sizeof(float));
+    pass.ranks->gather(whole.z_TE, in.z_TE, T * E * sizeof(float));
     in.z_TE = whole.z_TE;
     if (in.given_TK != nullptr) {
-        pass.ranks->gather(pass.ops, whole.given_TK, in.given_TK, T * K * sizeof(std::int32_t));
+        pass.ranks->gather(whole.given_TK, in.given_TK, T * K * sizeof(std::int32_t));
         in.given_TK = whole.given_TK;
     }
     RouterShape all = shape;
@@ -261,7 +261,7 @@ void experts_of_layer(const BlockPass& pass, const LayerOffsets& at, LayerState&
     std::int64_t first = 0;  // row of the experts here
     if (travel) {
         pass.ranks->plan_rows(pass.ops, layer, s.routed.counts_E, s.owned_offsets_E1);
-        pass.ranks->to_owners(pass.ops, layer, s.rows_RD, pass.state.sent_RD);
+        pass.ranks->to_owners(layer, s.rows_RD, pass.state.sent_RD);
     } else if (shared) {
         first = pass.ranks->plan_own_rows(pass.ops, layer, s.routed.counts_E, s.owned_offsets_E1);
     } else if (pass.ranks != nullptr) {
@@ -275,9 +275,9 @@ void experts_of_layer(const BlockPass& pass, const LayerOffsets& at, LayerState&
         compare_forward(pass, at, s, layer, first, y_RD, shape);
     }
     if (travel) {
-        pass.ranks->to_tokens(pass.ops, layer, s.y_RD, y_RD);
+        pass.ranks->to_tokens(layer, s.y_RD, y_RD);
     } else if (shared) {
-        pass.ranks->share_rows(pass.ops, layer, s.y_RD);
+        pass.ranks->share_rows(layer, s.y_RD);
     }
     const float* residual_TD = s.middle_TD;
     if (at.shared_gate_up != kNoTensor) {
@@ -298,7 +298,7 @@ void experts_of_layer_backward(const BlockPass& pass, const LayerOffsets& at, La
     if (travel) {
         dy_RD = state.owned_y_RD;
         drows_RD = state.owned_drows_RD;
-        pass.ranks->to_owners(pass.ops, layer, dy_RD, state.dy_RD);
+        pass.ranks->to_owners(layer, dy_RD, state.dy_RD);
     }
     pass.ops.experts_backward(drows_RD, expert_gradients(pass.g, at), state.dgu_R2F + first * 2 * F,
                               state.dh_RF + first * F, dy_RD, s.rows_RD + first * D, s.gu_R2F + first * 2 * F,
@@ -308,9 +308,9 @@ void experts_of_layer_backward(const BlockPass& pass, const LayerOffsets& at, La
         compare_backward(pass, at, s, layer, first, drows_RD, dy_RD, shape);
     }
     if (travel) {
-        pass.ranks->to_tokens(pass.ops, layer, state.drows_RD, drows_RD);
+        pass.ranks->to_tokens(layer, state.drows_RD, drows_RD);
     } else if (shared) {
-        pass.ranks->share_rows(pass.ops, layer, state.drows_RD);
+        pass.ranks->share_rows(layer, state.drows_RD);
     }
     pass.ops.gather_backward(state.dnorm_TD, state.drows_RD, s.row_of_TJ, T, J, D, false);
     if (at.shared_gate_up != kNoTensor) {

@@ -59,10 +59,13 @@ RankShape shape_of(const TrainConfig& train) {
     return shape;
 }
 
-RankWork::RankWork(comm::Comm& world, const RankShape& shape, const ModelConfig& model)
-    : world_(world), model_(model), shape_(shape) {
-    group_ = world.split(world.rank() / shape_.expert_ranks);
+RankWork::RankWork(comm::Comm& world, comm::Comm& device, const RankShape& shape, const ModelConfig& model)
+    : world_(world), device_(device), model_(model), shape_(shape) {
+    const int group = world.rank() / shape_.expert_ranks;
+    group_ = world.split(group);
     replicas_ = world.split(shape_.expert_rank);
+    device_group_ = device.split(group);
+    device_replicas_ = device.split(shape_.expert_rank);
     const auto layers = static_cast<std::size_t>(model.layers + model.prediction_depth);
     counts_NE_.resize(layers);
     whole_.assign(layers, 0);
@@ -70,17 +73,8 @@ RankWork::RankWork(comm::Comm& world, const RankShape& shape, const ModelConfig&
     sent_LN_.assign(layers * static_cast<std::size_t>(shape.expert_ranks), 0);
 }
 
-void RankWork::gather(Ops& ops, void* all, const void* mine, std::uint64_t bytes) {
-    const std::uint64_t total = bytes * static_cast<std::uint64_t>(shape_.ranks);
-    if (ops.host_memory()) {
-        batch().all_gather(all, mine, bytes);
-        return;
-    }
-    sent_.resize(std::max(sent_.size(), bytes));
-    received_.resize(std::max(received_.size(), total));
-    ops.download(sent_.data(), mine, bytes);
-    batch().all_gather(received_.data(), sent_.data(), bytes);
-    ops.upload(all, received_.data(), total);
+void RankWork::gather(void* all, const void* mine, std::uint64_t bytes) {
+    device_batch().all_gather(all, mine, bytes);
 }
 
 std::int64_t RankWork::plan_own_rows(Ops& ops, std::size_t layer, const std::uint32_t* counts_E,
@@ -107,7 +101,7 @@ std::int64_t RankWork::all_rows(std::size_t layer) const {
     return std::accumulate(counts_NE_[layer].begin(), counts_NE_[layer].end(), std::int64_t{0});
 }
 
-void RankWork::share_rows(Ops& ops, std::size_t layer, float* rows_RD) {
+void RankWork::share_rows(std::size_t layer, float* rows_RD) {
     own_.clear();
     owned_.clear();
     std::uint64_t row = 0;
@@ -122,7 +116,7 @@ void RankWork::share_rows(Ops& ops, std::size_t layer, float* rows_RD) {
         owned_.push_back({owner, row, rows});
         row += rows;
     }
-    send_rows(ops, layer, rows_RD, owned_, rows_RD, own_);
+    send_rows(layer, rows_RD, owned_, rows_RD, own_);
 }
 
 void RankWork::list_own(std::size_t layer) {
@@ -180,20 +174,11 @@ void RankWork::begin_counting() {
     std::fill(sent_LN_.begin(), sent_LN_.end(), 0);
 }
 
-void RankWork::send_rows(Ops& ops, std::size_t layer, float* into, const std::vector<Segment>& in, const float* from,
+void RankWork::send_rows(std::size_t layer, float* into, const std::vector<Segment>& in, const float* from,
                          const std::vector<Segment>& out) {
     const std::uint64_t width = row_bytes();
-    const std::uint64_t sent = (out.back().row + out.back().rows) * width,
-                        received = (in.back().row + in.back().rows) * width;
     const auto* source = reinterpret_cast<const std::byte*>(from);
     auto* target = reinterpret_cast<std::byte*>(into);
-    if (!ops.host_memory()) {
-        sent_.resize(std::max<std::size_t>(sent_.size(), sent));
-        received_.resize(std::max<std::size_t>(received_.size(), received));
-        ops.download(sent_.data(), from, sent);
-        source = sent_.data();
-        target = received_.data();
-    }
     out_.clear();
     in_.clear();
     for (const Segment& part : out) {
@@ -207,22 +192,19 @@ void RankWork::send_rows(Ops& ops, std::size_t layer, float* into, const std::ve
     for (const Segment& part : in) {
         in_.push_back({part.rank, target + part.row * width, part.rows * width});
     }
-    group_->exchange(out_, in_);
-    if (!ops.host_memory()) {
-        ops.upload(into, received_.data(), received);
-    }
+    device_group_->exchange(out_, in_);
 }
 
-void RankWork::to_owners(Ops& ops, std::size_t layer, float* owned_RD, const float* rows_RD) {
+void RankWork::to_owners(std::size_t layer, float* owned_RD, const float* rows_RD) {
     list_own(layer);
     list_owned(layer);
-    send_rows(ops, layer, owned_RD, owned_, rows_RD, own_);
+    send_rows(layer, owned_RD, owned_, rows_RD, own_);
 }
 
-void RankWork::to_tokens(Ops& ops, std::size_t layer, float* rows_RD, const float* owned_RD) {
+void RankWork::to_tokens(std::size_t layer, float* rows_RD, const float* owned_RD) {
     list_own(layer);
     list_owned(layer);
-    send_rows(ops, layer, rows_RD, own_, owned_RD, owned_);
+    send_rows(layer, rows_RD, own_, owned_RD, owned_);
 }
 
 std::vector<std::uint64_t> RankWork::rows_between(std::size_t layer) const {

@@ -40,19 +40,23 @@ int first_expert(const ModelConfig& model, int expert_ranks, int expert_rank);
 
 class RankWork {
  public:
-    /// Every rank calls it. `world` outlives this object.
-    RankWork(comm::Comm& world, const RankShape& shape, const ModelConfig& model);
+    /// Every rank calls it. `world` outlives this object, and so does `device`, the same ranks with the memory that the
+    /// operations work on; it may be `world` where that is the host's.
+    RankWork(comm::Comm& world, comm::Comm& device, const RankShape& shape, const ModelConfig& model);
 
     const RankShape& shape() const { return shape_; }
     /// The ranks whose sequences together are the batch.
     comm::Comm& batch() { return shape_.own_sequences ? world_ : *replicas_; }
     comm::Comm& group() { return *group_; }        ///< the ranks that share the experts with this one
     comm::Comm& replicas() { return *replicas_; }  ///< the ranks that keep the same experts
+    /// batch() and replicas() with the memory of the operations.
+    comm::Comm& device_batch() { return shape_.own_sequences ? device_ : *device_replicas_; }
+    comm::Comm& device_replicas() { return *device_replicas_; }
     bool shares_experts() const { return shape_.expert_ranks > 1; }
     bool tokens_travel() const { return shape_.tokens_travel(); }
 
-    /// Device memory: all [ranks][bytes].
-    void gather(kernels::Ops& ops, void* all, const void* mine, std::uint64_t bytes);
+    /// Memory of the operations: all [ranks][bytes].
+    void gather(void* all, const void* mine, std::uint64_t bytes);
 
     // Rows of a layer whose tokens all ranks of the group have. Sorted by expert, those of this rank's experts follow
     // each other.
@@ -65,7 +69,7 @@ class RankWork {
     std::int64_t first_own_row(std::size_t layer) const;
     std::int64_t all_rows(std::size_t layer) const;
     /// Every rank's rows to all of the group.
-    void share_rows(kernels::Ops& ops, std::size_t layer, float* rows_RD);
+    void share_rows(std::size_t layer, float* rows_RD);
 
     // Rows of a layer, between the ranks whose tokens they are and those that keep the experts. Rows are sorted by
     // expert on both sides; an expert sees the tokens in the order of the batch.
@@ -73,8 +77,8 @@ class RankWork {
     /// What the others send of this layer, from the rows per expert of this rank's tokens counts_E. Writes where the
     /// rows of each expert here begin.
     void plan_rows(kernels::Ops& ops, std::size_t layer, const std::uint32_t* counts_E, std::int32_t* owned_offsets_E1);
-    void to_owners(kernels::Ops& ops, std::size_t layer, float* owned_RD, const float* rows_RD);
-    void to_tokens(kernels::Ops& ops, std::size_t layer, float* rows_RD, const float* owned_RD);
+    void to_owners(std::size_t layer, float* owned_RD, const float* rows_RD);
+    void to_tokens(std::size_t layer, float* rows_RD, const float* owned_RD);
     /// Where every rank of the group has all experts: takes note of the rows of its own.
     void count_rows(kernels::Ops& ops, std::size_t layer, const std::uint32_t* counts_E);
     /// Rows of the last plan that go from each rank of the group to each [expert_ranks][expert_ranks], this layer.
@@ -111,16 +115,15 @@ class RankWork {
     // both lists.
     void list_own(std::size_t layer);
     void list_owned(std::size_t layer);
-    void send_rows(kernels::Ops& ops, std::size_t layer, float* into, const std::vector<Segment>& in, const float* from,
+    void send_rows(std::size_t layer, float* into, const std::vector<Segment>& in, const float* from,
                    const std::vector<Segment>& out);
 
-    comm::Comm& world_;
+    comm::Comm &world_, &device_;
     const ModelConfig model_;
     const RankShape shape_;
-    std::unique_ptr<comm::Comm> group_, replicas_;
+    std::unique_ptr<comm::Comm> group_, replicas_, device_group_, device_replicas_;
     std::vector<std::vector<std::uint32_t>> counts_NE_;  ///< of each layer: rows of each rank of the group
     std::vector<char> whole_;
-    std::vector<std::byte> sent_, received_;  ///< copies of device memory that the host cannot read
     std::vector<comm::Outgoing> out_;
     std::vector<comm::Incoming> in_;
     std::vector<Segment> own_, owned_;

@@ -6,7 +6,9 @@
 #include <unistd.h>
 
 #include "base/process_memory.hpp"
+#include "engine/comm/staged_comm.hpp"
 #include "engine/error.hpp"
+#include "engine/model/device_data.hpp"
 
 namespace moescope::engine {
 namespace {
@@ -25,6 +27,15 @@ comm::Comm& agreed(comm::Comm& world, const TrainingRanks& ranks, const RunConfi
          {marked("sharing of experts"), fmt::format("{} {}", ranks.expert_ranks, ranks.own_sequences)}}};
     comm::require_same(world, texts);
     return world;
+}
+
+/// Null where the operations work on the host's memory.
+std::unique_ptr<comm::Comm> with_memory_of(kernels::Ops& ops, comm::Comm& world, const TrainingRanks& ranks) {
+    if (ops.host_memory()) {
+        return nullptr;
+    }
+    auto memory = memory_of(ops);
+    return ranks.open_direct ? ranks.open_direct(world, std::move(memory)) : comm::staged(world, std::move(memory));
 }
 
 /// The longest stretches of neighbouring tensors of one kind.
@@ -60,10 +71,13 @@ RankShape shape_of(const TrainingRanks& ranks, const RunConfig& config) {
     return shape;
 }
 
-RankTeam::RankTeam(const TrainingRanks& ranks, const RunConfig& config, const std::string& start_from)
+RankTeam::RankTeam(const TrainingRanks& ranks, const RunConfig& config, const std::string& start_from,
+                   kernels::Ops& ops)
     : world_(ranks.world),
       model_(config.model),
-      work_(agreed(*ranks.world, ranks, config, start_from), shape_of(ranks, config), config.model) {
+      device_(with_memory_of(ops, agreed(*ranks.world, ranks, config, start_from), ranks)),
+      direct_(device_ != nullptr && ranks.open_direct != nullptr),
+      work_(*world_, device_ != nullptr ? *device_ : *world_, shape_of(ranks, config), config.model) {
     for (int rank = 0; rank < world_->size(); ++rank) {
         const RankShape shape = shape_of_process(work_.shape(), rank);
         shares_.push_back(optimizer_share(config, make_layout(model_, expert_share(model_, shape)), shape));
@@ -72,7 +86,7 @@ RankTeam::RankTeam(const TrainingRanks& ranks, const RunConfig& config, const st
 
 RankTeam::~RankTeam() {
     if (lost_) {
-        world_->abort();
+        abort();
         return;
     }
     try {
@@ -80,8 +94,16 @@ RankTeam::~RankTeam() {
             send({});
         }
     } catch (const std::exception&) {
-        world_->abort();  // who is lost need not be told
+        abort();  // who is lost need not be told
     }
+}
+
+/// Who waits in the other way would wait for its patience.
+void RankTeam::abort() noexcept {
+    if (device_ != nullptr) {
+        device_->abort();
+    }
+    world_->abort();
 }
 
 void RankTeam::require_whole() const {
@@ -119,20 +141,12 @@ RankOrder RankTeam::wait() {
     });
 }
 
-void RankTeam::add_gradients(kernels::Ops& ops, float* gradients, const ParameterLayout& layout) {
+void RankTeam::add_gradients(float* gradients, const ParameterLayout& layout) {
     in_stretches(layout, [&](bool experts, std::uint64_t first, std::uint64_t count) {
-        comm::Comm& ranks = experts ? work_.replicas() : work_.batch();
-        if (ranks.size() == 1) {
-            return;
-        }
-        if (ops.host_memory()) {
+        comm::Comm& ranks = experts ? work_.device_replicas() : work_.device_batch();
+        if (ranks.size() > 1) {
             ranks.all_reduce(std::span(gradients + first, count));
-            return;
         }
-        part_.resize(std::max<std::size_t>(part_.size(), count));
-        ops.download(part_.data(), gradients + first, count * sizeof(float));
-        ranks.all_reduce(std::span(part_.data(), count));
-        ops.upload(gradients + first, part_.data(), count * sizeof(float));
     });
 }
 
@@ -148,7 +162,7 @@ void RankTeam::add_square_sums(std::vector<double>& sums, const ParameterLayout&
     work_.group().all_reduce(std::span(sums));
 }
 
-void RankTeam::share_parameters(kernels::Ops& ops, float* parameters, const ParameterLayout& layout) {
+void RankTeam::share_parameters(float* parameters, const ParameterLayout& layout) {
     const int own = world_->rank(), groups = work_.shape().expert_ranks;
     // The pieces that `owner` moved and `with` holds as well: where they begin in the layout, and their bytes.
     const auto each_shared = [&](int owner, int with, const auto& take) {
@@ -158,39 +172,39 @@ void RankTeam::share_parameters(kernels::Ops& ops, float* parameters, const Para
             }
         }
     };
-    const bool here = ops.host_memory();
-    if (!here) {
-        moved_.resize(layout.floats);
-    }
-    float* const host = here ? parameters : moved_.data();
-    if (!here) {
-        each_shared(own, own,
-                    [&](std::uint64_t at, std::uint64_t bytes) { ops.download(host + at, parameters + at, bytes); });
-    }
     out_.clear();
     in_.clear();
     for (int rank = 0; rank < world_->size(); ++rank) {
         if (rank != own) {
             each_shared(own, rank, [&](std::uint64_t at, std::uint64_t bytes) {
-                out_.push_back({rank, host + at, bytes});
+                out_.push_back({rank, parameters + at, bytes});
             });
             each_shared(rank, own, [&](std::uint64_t at, std::uint64_t bytes) {
-                in_.push_back({rank, host + at, bytes});
+                in_.push_back({rank, parameters + at, bytes});
             });
         }
     }
-    world_->exchange(out_, in_);
-    if (!here) {
-        for (const comm::Incoming& part : in_) {
-            ops.upload(parameters + (static_cast<const float*>(part.data) - host), part.data, part.bytes);
+    (device_ != nullptr ? *device_ : *world_).exchange(out_, in_);
+}
+
+void RankTeam::count(comm::CommCounters& into) const {
+    into = world_->counters();
+    const auto n = static_cast<std::size_t>(world_->size());
+    into.sent.resize(n);
+    into.received.resize(n);
+    if (direct_) {
+        const comm::CommCounters& more = device_->counters();
+        into.waiting += more.waiting;
+        for (std::size_t rank = 0; rank < more.sent.size(); ++rank) {
+            into.sent[rank] += more.sent[rank];
+            into.received[rank] += more.received[rank];
         }
     }
 }
 
 void RankTeam::begin_step() {
     begin_ = std::chrono::steady_clock::now();
-    before_ = world_->counters();
-    before_.sent.resize(static_cast<std::size_t>(world_->size()), 0);
+    count(before_);
     work_.begin_counting();
 }
 
@@ -204,14 +218,15 @@ void RankTeam::end_step(RankStep& into) {
         return std::transform(from.begin(), from.end(), to, [](std::uint64_t x) { return static_cast<double>(x); });
     };
     const auto fill = [&](double* own) {
-        const comm::CommCounters& now = world_->counters();
+        count(now_);
+        const comm::CommCounters& now = now_;
         const double waiting = 1e3 * (now.waiting - before_.waiting);
         own[0] = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin_).count() - waiting;
         own[1] = waiting;
         own[2] = static_cast<double>(base::resident_memory(getpid()));
         double* next = own + kTimes;
         for (std::size_t to = 0; to < N; ++to) {
-            *next++ = now.sent.empty() ? 0.0 : static_cast<double>(now.sent[to] - before_.sent[to]);
+            *next++ = static_cast<double>(now.sent[to] - before_.sent[to]);
         }
         take(work_.sent_LN(), take(work_.load_L(), next));
     };

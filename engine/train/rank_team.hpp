@@ -32,8 +32,8 @@ struct RankOrder {
 
 class RankTeam {
  public:
-    /// Every rank calls it. Throws Error, also when the ranks don't start from the same things.
-    RankTeam(const TrainingRanks& ranks, const RunConfig& config, const std::string& start_from);
+    /// Every rank calls it. `ops` outlives it. Throws Error, also when the ranks don't start from the same things.
+    RankTeam(const TrainingRanks& ranks, const RunConfig& config, const std::string& start_from, kernels::Ops& ops);
     /// Rank 0 lets the others go, unless they are lost.
     ~RankTeam();
     RankTeam(const RankTeam&) = delete;
@@ -58,13 +58,13 @@ class RankTeam {
         return work();
     }
 
-    /// Sums of the ranks' gradients, each where it is kept.
-    void add_gradients(kernels::Ops& ops, float* gradients, const ParameterLayout& layout);
+    /// Sums of the ranks' gradients, each where it is kept; memory of the operations, as with share_parameters().
+    void add_gradients(float* gradients, const ParameterLayout& layout);
     /// Of each tensor; those of shared experts become sums over the ranks that share them.
     void add_square_sums(std::vector<double>& sums, const ParameterLayout& layout);
     void add(std::vector<double>& values) { work_.batch().all_reduce(std::span(values)); }
     /// The parameters that each rank has moved, to all that have them.
-    void share_parameters(kernels::Ops& ops, float* parameters, const ParameterLayout& layout);
+    void share_parameters(float* parameters, const ParameterLayout& layout);
     /// Before and after what all ranks do in a step; rank 0 gets what each of them did.
     void begin_step();
     void end_step(RankStep& into);
@@ -87,15 +87,21 @@ class RankTeam {
         int exceptions_;
     };
     void require_whole() const;
+    void abort() noexcept;
+    /// What this rank has exchanged so far, both ways together.
+    void count(comm::CommCounters& into) const;
     void send(const RankOrder& order);
 
     std::shared_ptr<comm::Comm> world_;
     const ModelConfig model_;
+    /// The same ranks with the memory of the operations. `direct_`: their data do not go through world_.
+    std::unique_ptr<comm::Comm> device_;
+    bool direct_ = false;
     RankWork work_;
     std::vector<OptimizerShare> shares_;  ///< of each rank
-    std::vector<float> whole_, part_, moved_;
+    std::vector<float> whole_;
     std::chrono::steady_clock::time_point begin_;  ///< of the step
-    comm::CommCounters before_;                    ///< at that time
+    comm::CommCounters before_, now_;              ///< at that time, and at the step's end
     std::vector<double> figures_;                  ///< of each rank, in a row
     std::vector<comm::Outgoing> out_;
     std::vector<comm::Incoming> in_;

@@ -143,15 +143,16 @@ struct Trainer::Impl {
           now(config),
           data(std::move(dataset)),
           shape(shape_of(ranks, config)),
+          ops(device != nullptr ? std::move(device)
+                                : kernels::cpu_ops(ranks.threads > 0 ? ranks.threads : threads_of(config))),
           team(ranks.world == nullptr
                    ? nullptr
                    : std::make_unique<RankTeam>(
-                         ranks, config, fmt::format("{} {} {}", data->sha256, data->train_tokens.size(), start_from))),
+                         ranks, config, fmt::format("{} {} {}", data->sha256, data->train_tokens.size(), start_from),
+                         *ops)),
           whole(make_layout(config.model)),
           layout(make_layout(config.model, expert_share(config.model, shape))),
           kept(optimizer_share(config, layout, shape)),
-          ops(device != nullptr ? std::move(device)
-                                : kernels::cpu_ops(ranks.threads > 0 ? ranks.threads : threads_of(config))),
           memory(*ops, plan_run(config, *ops, shape).training_bytes, check),
           order(data->train_tokens.size(), static_cast<std::uint64_t>(config.model.context), config.train.seed,
                 data->in_order) {
@@ -454,7 +455,7 @@ struct Trainer::Impl {
         stretch.add(now.train.bias_update_rate);
         ops->repeat(stretch, std::ref(update));
         if (team != nullptr) {
-            team->share_parameters(*ops, buffers.parameters, layout);
+            team->share_parameters(buffers.parameters, layout);
             move_selection_biases();
         }
     }
@@ -689,7 +690,7 @@ struct Trainer::Impl {
 
     /// Gradients, losses and counts of all ranks.
     void share_step() {
-        team->add_gradients(*ops, buffers.gradients, layout);
+        team->add_gradients(buffers.gradients, layout);
         shared.assign({stats.cross_entropy, stats.prediction_loss, margins.sum, static_cast<double>(margins.tokens)});
         constexpr std::size_t kMeans = 4;
         shared.insert(shared.end(), stats.counts.begin(), stats.counts.end());
@@ -1067,11 +1068,11 @@ struct Trainer::Impl {
     RunConfig now;           ///< the same with the live settings as they stand
     std::shared_ptr<const Dataset> data;
     const RankShape shape;
+    std::unique_ptr<kernels::Ops> ops;
     const std::unique_ptr<RankTeam> team;  ///< null: this process alone
     const ParameterLayout whole;
     ParameterLayout layout;     ///< of what this rank keeps
     const OptimizerShare kept;  ///< of that, what it moves
-    std::unique_ptr<kernels::Ops> ops;
     Block memory;
     Block decoder_memory;  ///< for samples
     DecoderState decoder;

@@ -5,6 +5,7 @@
 #include <array>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -65,6 +66,11 @@ struct TrainingRanks {
     bool own_sequences = false;         ///< see engine/model/rank_work.hpp
     int threads = 0;                    ///< of this rank, on the processor; 0: as the configuration says
     std::string device = {};            ///< as the run's configuration has it; empty: this rank's
+    /// On all ranks or on none: makes a Comm of the ranks of `world` whose data lie in `memory`, that of this rank's
+    /// device, without a way through the host's. Every trainer of several ranks on devices calls it once and owns what
+    /// it gives; it throws Error. Empty: data of devices go through the host's memory and `world`.
+    std::function<std::unique_ptr<comm::Comm>(comm::Comm& world, std::shared_ptr<comm::Memory> memory)> open_direct =
+        {};
 };
 /// The ranks as plans know them. Throws Error when the run can't be divided so.
 RankShape shape_of(const TrainingRanks& ranks, const RunConfig& config);

@@ -4,6 +4,8 @@
 #include <cstring>
 #include <map>
 #include <stdexcept>
+#include <sys/mman.h>
+#include <unistd.h>
 #include <utility>
 #include <vector>
 
@@ -24,16 +26,29 @@ struct EmulatedGraph final : Graph {
 /// Memory of this machine, not to be read by the host all the same.
 class EmulatedDevice final : public Device {
  public:
-    explicit EmulatedDevice(EmulatedGpu gpu) : gpu_(std::move(gpu)) {}
+    explicit EmulatedDevice(EmulatedGpu gpu) : gpu_(std::move(gpu)) {
+        if (gpu_.apart != nullptr) {
+            simt::capture(&begun_);
+        }
+    }
+    ~EmulatedDevice() override {
+        if (gpu_.apart != nullptr) {
+            simt::capture(nullptr);
+        }
+    }
+    EmulatedDevice(const EmulatedDevice&) = delete;
+    EmulatedDevice& operator=(const EmulatedDevice&) = delete;
     std::string name() const override { return gpu_.name; }
     simt::Stream stream() const override { return {}; }
     bool has_float8() const override { return gpu_.float8; }
     std::uint64_t available_memory() const override { return gpu_.memory - used_; }
     void* allocate(std::uint64_t bytes) override {
         not_in_capture();
-        void* memory = bytes > available_memory() ? nullptr : std::malloc(bytes > 0 ? bytes : 1);
+        void* memory = bytes > available_memory() ? nullptr
+                       : gpu_.apart != nullptr    ? gpu_.apart->take(bytes)
+                                                  : std::malloc(bytes > 0 ? bytes : 1);
         if (memory != nullptr) {
-            std::memset(memory, 0xff, bytes);  // as a device's: not zero
+            touch([&] { std::memset(memory, 0xff, bytes); });  // as a device's: not zero
             used_ += bytes;
             taken_[memory] = bytes;
             count(&EmulatedUse::allocations);
@@ -45,22 +60,44 @@ class EmulatedDevice final : public Device {
             used_ -= found->second;
             taken_.erase(found);
         }
-        std::free(memory);
+        if (gpu_.apart == nullptr) {
+            std::free(memory);
+        } else if (memory != nullptr) {
+            try {
+                do_what_was_begun();
+            } catch (const std::exception&) {
+                begun_.clear();  // of a destructor, as runtime_device.cpp
+            }
+            gpu_.apart->give_back(memory);
+        }
     }
     void upload(void* device, const void* host, std::uint64_t bytes) override {
         not_in_capture();
-        copy_bytes(device, host, bytes);
+        if (gpu_.apart == nullptr) {
+            copy_bytes(device, host, bytes);
+            return;
+        }
+        const auto* from = static_cast<const std::byte*>(host);
+        begun_.emplace_back([device, copy = std::vector<std::byte>(from, from + bytes)] {
+            copy_bytes(device, copy.data(), copy.size());
+        });
     }
     void download(void* host, const void* device, std::uint64_t bytes) override {
         ++downloads_;
         wait();
-        copy_bytes(host, device, bytes);
+        touch([&] { copy_bytes(host, device, bytes); });
     }
     void download_later(void* host, const void* device, std::uint64_t bytes) override {
         not_in_capture();
         ++downloads_;
-        const auto* from = static_cast<const std::byte*>(device);
-        later_.push_back({host, {from, from + bytes}});
+        auto copy = std::make_shared<std::vector<std::byte>>(bytes);
+        later_.push_back({host, copy});
+        const auto work = [copy, device] { copy_bytes(copy->data(), device, copy->size()); };
+        if (gpu_.apart == nullptr) {
+            work();
+        } else {
+            begun_.emplace_back(work);
+        }
     }
     void copy(void* to, const void* from, std::uint64_t bytes) override {
         simt::submit([=] { copy_bytes(to, from, bytes); });
@@ -74,8 +111,9 @@ class EmulatedDevice final : public Device {
         if (downloads_ > gpu_.lost_after) {
             throw std::runtime_error("cudaErrorDeviceUnavailable");
         }
+        do_what_was_begun();
         for (const Later& one : later_) {
-            copy_bytes(one.host, one.bytes.data(), one.bytes.size());
+            copy_bytes(one.host, one.bytes->data(), one.bytes->size());
         }
         later_.clear();
     }
@@ -87,18 +125,22 @@ class EmulatedDevice final : public Device {
         simt::capture(&capturing_->work);
     }
     std::unique_ptr<Graph> end_capture() override {
-        simt::capture(nullptr);
+        simt::capture(begun());
         count(&EmulatedUse::captures);
         return std::move(capturing_);
     }
     void abandon_capture() noexcept override {
-        simt::capture(nullptr);
+        simt::capture(begun());
         capturing_ = nullptr;
     }
     void start(Graph& graph) override {
         count(&EmulatedUse::starts);
         for (const std::function<void()>& work : static_cast<EmulatedGraph&>(graph).work) {
-            work();
+            if (gpu_.apart != nullptr) {
+                begun_.push_back(work);
+            } else {
+                work();
+            }
         }
     }
 
@@ -111,8 +153,38 @@ class EmulatedDevice final : public Device {
     /// What the host gets at the next wait, as it is on the way.
     struct Later {
         void* host;
-        std::vector<std::byte> bytes;
+        std::shared_ptr<std::vector<std::byte>> bytes;
     };
+    /// Where operations are kept until the host waits; null: they are done at once.
+    simt::Captured* begun() { return gpu_.apart != nullptr ? &begun_ : nullptr; }
+    void do_what_was_begun() {
+        if (gpu_.apart == nullptr) {
+            return;
+        }
+        struct Running {
+            explicit Running(simt::Captured& kept) : begun(kept) { simt::capture(nullptr); }
+            ~Running() { simt::capture(&begun); }
+            Running(const Running&) = delete;
+            Running& operator=(const Running&) = delete;
+            simt::Captured& begun;
+        };
+        const simt::Captured now = std::exchange(begun_, {});
+        const Running running(begun_);
+        touch([&] {
+            for (const std::function<void()>& work : now) {
+                work();
+            }
+        });
+    }
+    template <class Work>
+    void touch(const Work& work) {
+        if (gpu_.apart == nullptr) {
+            work();
+            return;
+        }
+        const EmulatedMemory::Door door(*gpu_.apart);
+        work();
+    }
     void count(std::uint64_t EmulatedUse::*what) {
         if (gpu_.use != nullptr) {
             ++(gpu_.use->*what);
@@ -120,6 +192,7 @@ class EmulatedDevice final : public Device {
     }
 
     const EmulatedGpu gpu_;
+    simt::Captured begun_;
     std::vector<Later> later_;
     std::uint64_t used_ = 0, downloads_ = 0;
     std::map<void*, std::uint64_t> taken_;
@@ -224,6 +297,44 @@ class EmulatedProducts final : public Products {
 };
 
 }  // namespace
+
+EmulatedMemory::~EmulatedMemory() {
+    for (const auto& [memory, bytes] : blocks_) {
+        munmap(memory, bytes);
+    }
+}
+
+void* EmulatedMemory::take(std::uint64_t bytes) {
+    const auto page = static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
+    if (bytes > std::numeric_limits<std::uint64_t>::max() - page) {
+        return nullptr;
+    }
+    const std::uint64_t whole = (bytes / page + 1) * page;
+    void* memory =
+        mmap(nullptr, whole, doors_ > 0 ? PROT_READ | PROT_WRITE : PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED) {
+        return nullptr;
+    }
+    blocks_[memory] = whole;
+    return memory;
+}
+
+void EmulatedMemory::give_back(void* memory) {
+    if (const auto found = blocks_.find(memory); found != blocks_.end()) {
+        munmap(memory, found->second);
+        blocks_.erase(found);
+    }
+}
+
+void EmulatedMemory::turn(int doors) {
+    const bool open = doors_ > 0;
+    doors_ += doors;
+    for (const auto& [memory, bytes] : blocks_) {
+        if (open != (doors_ > 0)) {
+            static_cast<void>(mprotect(memory, bytes, doors_ > 0 ? PROT_READ | PROT_WRITE : PROT_NONE));
+        }
+    }
+}
 
 std::unique_ptr<Ops> emulated_ops(bool library_products) {
     return emulated_ops(EmulatedGpu(), library_products);

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <limits>
+#include <map>
 #include <memory>
 #include <string>
 
@@ -20,6 +21,37 @@ struct EmulatedUse {
     std::uint64_t captures = 0, starts = 0;  ///< of graphs
 };
 
+/// Memory that the host can't touch, as that of a GPU in a slot: who reads or writes it while no Door is open is ended
+/// by SIGSEGV. Used by one thread at a time.
+class EmulatedMemory {
+ public:
+    EmulatedMemory() = default;
+    EmulatedMemory(const EmulatedMemory&) = delete;
+    EmulatedMemory& operator=(const EmulatedMemory&) = delete;
+    ~EmulatedMemory();
+
+    /// Null when there is none.
+    void* take(std::uint64_t bytes);
+    void give_back(void* memory);
+
+    /// All of it can be touched while one is there: what the device computes, and what reads it from outside.
+    class Door {
+     public:
+        explicit Door(EmulatedMemory& memory) : memory_(memory) { memory_.turn(+1); }
+        ~Door() { memory_.turn(-1); }
+        Door(const Door&) = delete;
+        Door& operator=(const Door&) = delete;
+
+     private:
+        EmulatedMemory& memory_;
+    };
+
+ private:
+    void turn(int doors);
+    std::map<void*, std::uint64_t> blocks_;  ///< whole pages
+    int doors_ = 0;
+};
+
 /// What a test wants of it besides.
 struct EmulatedGpu {
     std::string name = "cuda-emulated";
@@ -29,6 +61,9 @@ struct EmulatedGpu {
     bool captures = true;        ///< false: it refuses to
     bool float8 = true;          ///< as of compute capability 9.0 or later
     EmulatedUse* use = nullptr;  ///< counted there; null: nowhere
+    /// Where its memory is; null: the host's. With it operations are only begun by the calls and done when the host
+    /// waits, so that who reads what is not yet there is found out. By the thread that makes it, which has no other.
+    std::shared_ptr<EmulatedMemory> apart = {};
 };
 std::unique_ptr<Ops> emulated_ops(const EmulatedGpu& gpu, bool library_products = true);
 

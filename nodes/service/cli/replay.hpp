@@ -20,6 +20,7 @@ struct TrainOptions {
     int expert_parallel = 1;  ///< ranks of mpirun that share the experts
     bool all_to_all = false;  ///< each of them with sequences of its own
     std::optional<std::string> device;
+    std::optional<std::string> exchange;        ///< as train.exchange has it
     std::optional<std::uint64_t> disk_reserve;  ///< see DiskGuard
     bool resume = false, json = false;
 };

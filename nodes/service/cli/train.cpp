@@ -61,6 +61,12 @@ void take_launch(engine::RunConfig& config, const TrainOptions& options) {
     }
 }
 
+engine::RunConfig with_exchange(const engine::RunConfig& config, const std::string& way) {
+    json settings = engine::to_json(config);
+    settings["train"]["exchange"] = way;
+    return engine::parse_run_config(settings, say("the configuration"));
+}
+
 engine::RunConfig config_from(const TrainOptions& options, const fs::path& init, const Paths& paths) {
     engine::RunConfig config;
     if (!options.config.empty()) {
@@ -87,6 +93,9 @@ engine::RunConfig config_from(const TrainOptions& options, const fs::path& init,
     if (options.device) {
         config.train.device = *options.device;
     }
+    if (options.exchange) {
+        config = with_exchange(std::move(config), *options.exchange);
+    }
     // The options are held to the same ranges as the file.
     return engine::parse_run_config(engine::to_json(config), !options.config.empty()   ? options.config
                                                              : !options.preset.empty() ? "preset " + options.preset
@@ -97,6 +106,7 @@ void take_processes(engine::RunConfig& config, const engine::RunConfig& of) {
     config.train.processes = of.train.processes;
     config.train.expert_parallel = of.train.expert_parallel;
     config.train.all_to_all = of.train.all_to_all;
+    config.train.exchange = of.train.exchange;
 }
 
 /// The settings that differ, as a configuration names them, with both values.
@@ -410,6 +420,11 @@ void add_train(CLI::App& app, Chosen& chosen) {
                      "What computes: cpu, or cuda:0 and so on (moescope-node devices); left out: as the configuration "
                      "says, and with --resume or --replay where the run was")
         ->check(filled());
+    train
+        ->add_option("--exchange", options->exchange,
+                     "Under mpirun or srun, with GPUs: how they send each other data, host (through this machine's "
+                     "memory, over MPI), nccl (from GPU to GPU) or auto (nccl where all can); changes no number")
+        ->check(CLI::IsMember({"auto", "host", "nccl"}));
     train
         ->add_option("--disk-reserve", options->disk_reserve,
                      "Bytes that stay free on the disk of --out: with less the run stops after a checkpoint; left out: "

@@ -107,6 +107,9 @@ json final_line(const TrainingResult& result) {
         line["held_out_loss"] = {{"en", number_or_null(result.held_out->loss[0])},
                                  {"zh", number_or_null(result.held_out->loss[1])}};
     }
+    if (!result.exchange.empty()) {
+        line["exchange"] = result.exchange;
+    }
     if (result.ranks) {
         line["ranks"] = ranks_json(*result.ranks);
     }

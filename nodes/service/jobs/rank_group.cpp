@@ -250,6 +250,7 @@ class RankGroup final : public RunTrainer {
         meet(check);
         const json ready = ask({{"op", "train"}, {"order", order_of_ranks(order)}}, check);
         take_config(ready);
+        exchange_ = {base::text_of(ready, "exchange"), base::sentence_in(ready, "exchange_text")};
         memory_ = base::count_of(ready, "memory_bytes") * static_cast<std::uint64_t>(config_.train.processes);
     }
     ~RankGroup() override {
@@ -299,6 +300,7 @@ class RankGroup final : public RunTrainer {
     std::uint64_t memory_bytes() const override { return memory_; }
     std::string why_not_recorded() const override { return why_not_recorded_; }  ///< of rank 0's device
     std::string attention_by() const override { return attention_by_; }          ///< the same
+    const RankExchange& exchange() const override { return exchange_; }
 
  private:
     std::vector<std::string> arguments(const Paths& paths) const {
@@ -391,6 +393,7 @@ class RankGroup final : public RunTrainer {
     engine::RankStep ranks_;
     std::uint64_t steps_ = 0, memory_ = 0;
     std::string why_not_recorded_, attention_by_;
+    RankExchange exchange_;
 };
 
 }  // namespace

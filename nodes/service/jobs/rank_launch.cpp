@@ -23,6 +23,15 @@ namespace {
 
 constexpr std::size_t kMostOrder = std::size_t{1} << 20;
 
+/// The plugin beside this program; MOESCOPE_NCCL_PLUGIN is for tests.
+engine::comm::NcclSettings nccl_settings() {
+    engine::comm::NcclSettings settings;
+    const char* other = std::getenv("MOESCOPE_NCCL_PLUGIN");
+    settings.plugin = other != nullptr ? std::filesystem::path(other) : engine::comm::nccl_plugin_here();
+    settings.patience = mpi_settings().patience;
+    return settings;
+}
+
 /// A launcher that binds its ranks to cores gives each its own; else those of a machine share all of it.
 int threads_of_rank(const engine::comm::Comm& world) {
     return cores() < sysconf(_SC_NPROCESSORS_ONLN) ? cores() : std::max(1, cores() / world.neighbours());
@@ -48,7 +57,7 @@ engine::comm::MpiSettings mpi_settings() {
 
 RankLaunch::RankLaunch(const Paths& paths, std::shared_ptr<engine::comm::Comm> world,
                        const engine::TrainingRanks& sharing, std::optional<int> threads)
-    : program_(paths.program), devices_(device_places(paths)), ranks_(sharing) {
+    : program_(paths.program), nccl_(nccl_settings()), devices_(device_places(paths)), ranks_(sharing) {
     ranks_.world = std::move(world);
     ranks_.threads = threads.value_or(threads_of_rank(*ranks_.world));
 }
@@ -87,7 +96,38 @@ std::unique_ptr<kernels::Ops> RankLaunch::open_device(const engine::RunConfig& c
         problem = error.what();
     }
     engine::comm::require_all(world, problem);
+    choose_exchange(config.train.exchange, kernels::gpu_number(ops->device()));
     return ops;
+}
+
+void RankLaunch::choose_exchange(engine::Exchange wanted, int gpu) {
+    engine::comm::Comm& world = *ranks_.world;
+    ranks_.open_direct = {};
+    if (wanted == engine::Exchange::host) {
+        exchange_ = {"host",
+                     say("the GPUs exchange data through the machine's memory and MPI, as train.exchange says")};
+        return;
+    }
+    engine::comm::NcclSettings settings = nccl_;
+    settings.device = gpu;
+    const auto problem =
+        engine::comm::first_problem(world, gpu < 0 ? "its device is no GPU" : engine::comm::why_no_nccl(settings));
+    if (problem && wanted == engine::Exchange::nccl) {
+        throw base::Error(
+            say("NCCL cannot be used: rank {}: {}; with train.exchange host the data go through the "
+                "machine's memory",
+                problem->rank, problem->text));
+    }
+    if (problem) {
+        exchange_ = {"host", say("the GPUs exchange data through the machine's memory and MPI; NCCL cannot be used: "
+                                 "rank {}: {}",
+                                 problem->rank, problem->text)};
+        return;
+    }
+    exchange_ = {"nccl", say("the GPUs exchange data from memory to memory, by NCCL")};
+    ranks_.open_direct = [settings](engine::comm::Comm& ranks, std::shared_ptr<engine::comm::Memory> memory) {
+        return engine::comm::open_nccl(ranks, std::move(memory), settings);
+    };
 }
 
 bool RankLaunch::agree(const std::string& settings) {

@@ -9,8 +9,10 @@
 
 #include "engine/comm/comm.hpp"
 #include "engine/comm/mpi_comm.hpp"
+#include "engine/comm/nccl_comm.hpp"
 #include "engine/train/trainer.hpp"
 #include "kernels/devices.hpp"
+#include "nodes/service/jobs/run_trainer.hpp"
 #include "nodes/service/library/paths.hpp"
 
 namespace moescope::node {
@@ -32,9 +34,11 @@ class RankLaunch {
     /// How they share the run, as its configuration says; `threads` of this rank, 0: as they are.
     void share(const engine::TrainConfig& train, int threads);
     /// Every rank, once all know the configuration, which is then in ranks(): what computes this rank's share, null for
-    /// the processor. On GPUs each rank of a machine has its own, the first the one that the configuration names.
-    /// Throws base::Error on all when one has none, or no room there.
+    /// the processor. On GPUs each rank of a machine has its own, the first the one that the configuration names, and
+    /// all agree on the way of their data, which is then in ranks() and exchange(). Throws base::Error on all when one
+    /// has none, or no room there, or can't go the way that the configuration asks for.
     std::unique_ptr<kernels::Ops> open_device(const engine::RunConfig& config);
+    const RankExchange& exchange() const { return exchange_; }
     /// Every rank: whether all have the same program, and the same command as `settings` says it. Rank 0 throws when
     /// not; the others leave the sentence to it.
     bool agree(const std::string& settings);
@@ -44,9 +48,14 @@ class RankLaunch {
     std::optional<nlohmann::json> wait();
 
  private:
+    /// Every rank: by NCCL on the GPU of that number, or through the host's memory.
+    void choose_exchange(engine::Exchange wanted, int gpu);
+
     const std::filesystem::path program_;
+    const engine::comm::NcclSettings nccl_;  ///< but for the GPU
     kernels::Devices devices_;
     engine::TrainingRanks ranks_;
+    RankExchange exchange_;
     bool begun_ = false;
 };
 

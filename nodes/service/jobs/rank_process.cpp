@@ -134,7 +134,11 @@ class RankZero {
         auto ops = launch_.open_device(request.config);
         trainer_ = make_trainer(request, data, beginning, {}, std::move(ops), launch_.ranks());
         // A checkpoint brings the knobs as they were turned.
-        return {{"memory_bytes", trainer_->memory_bytes()}, {"config", engine::to_json(trainer_->config())}};
+        json answer = {{"memory_bytes", trainer_->memory_bytes()},
+                       {"config", engine::to_json(trainer_->config())},
+                       {"exchange", launch_.exchange().way}};
+        base::put_sentence(answer, "exchange_text", launch_.exchange().text);
+        return answer;
     }
 
     json step() {

@@ -7,7 +7,8 @@ namespace {
 
 class Here final : public RunTrainer {
  public:
-    explicit Here(std::unique_ptr<engine::Trainer> trainer) : trainer_(std::move(trainer)) {}
+    Here(std::unique_ptr<engine::Trainer> trainer, RankExchange exchange)
+        : trainer_(std::move(trainer)), exchange_(std::move(exchange)) {}
 
     const engine::StepStats& step() override { return trainer_->step(); }
     engine::HeldOutLoss evaluate() override { return trainer_->evaluate(); }
@@ -31,15 +32,17 @@ class Here final : public RunTrainer {
     }
     std::string why_not_recorded() const override { return trainer_->why_not_recorded(); }
     std::string attention_by() const override { return trainer_->attention_by(); }
+    const RankExchange& exchange() const override { return exchange_; }
 
  private:
     const std::unique_ptr<engine::Trainer> trainer_;
+    const RankExchange exchange_;
 };
 
 }  // namespace
 
-std::unique_ptr<RunTrainer> trains_here(std::unique_ptr<engine::Trainer> trainer) {
-    return std::make_unique<Here>(std::move(trainer));
+std::unique_ptr<RunTrainer> trains_here(std::unique_ptr<engine::Trainer> trainer, RankExchange exchange) {
+    return std::make_unique<Here>(std::move(trainer), std::move(exchange));
 }
 
 }  // namespace moescope::node

@@ -10,6 +10,12 @@
 
 namespace moescope::node {
 
+/// The way of data between the ranks' GPUs, and the sentence that says so. Empty: none has one.
+struct RankExchange {
+    std::string way;  ///< "nccl", "host"
+    base::Sentence text;
+};
+
 /// One thread. The functions mean what they mean of engine::Trainer, and throw base::Error.
 class RunTrainer {
  public:
@@ -32,9 +38,10 @@ class RunTrainer {
     virtual std::uint64_t memory_bytes() const = 0;  ///< of all processes
     virtual std::string why_not_recorded() const = 0;
     virtual std::string attention_by() const = 0;  ///< as engine::Trainer's
+    virtual const RankExchange& exchange() const = 0;  ///< of several processes with GPUs
 };
 
-/// This process.
-std::unique_ptr<RunTrainer> trains_here(std::unique_ptr<engine::Trainer> trainer);
+/// This process, alone or as rank 0 of several that exchange data so.
+std::unique_ptr<RunTrainer> trains_here(std::unique_ptr<engine::Trainer> trainer, RankExchange exchange = {});
 
 }  // namespace moescope::node

@@ -416,6 +416,9 @@ void TrainingJob::train() {
         return;
     }
     announce(true);
+    if (!result_.exchange.empty()) {
+        parts_.sink.log("info", "train", trainer_->exchange().text);
+    }
     if (order_.continues) {
         event("rewind", sentence_json("text", rewind_text()));
         if (!order_.damaged.empty()) {
@@ -559,7 +562,8 @@ bool TrainingJob::build_trainer() {
             order_.ranks->begin(order_of_ranks(order_));
             auto ops = order_.ranks->open_device(order_.config);
             trainer_ =
-                trains_here(make_trainer(order_, data_, beginning_, check, std::move(ops), order_.ranks->ranks()));
+                trains_here(make_trainer(order_, data_, beginning_, check, std::move(ops), order_.ranks->ranks()),
+                            order_.ranks->exchange());
         } else {
             trainer_ = trains_here(make_trainer(order_, data_, beginning_, check, std::move(ops_), {}));
         }
@@ -567,6 +571,7 @@ bool TrainingJob::build_trainer() {
         return false;
     }
     beginning_ = {};
+    result_.exchange = trainer_->exchange().way;
     if (!order_.checkpoint.empty() && !order_.fork) {
         last_checkpoint_ = order_.checkpoint_step;
         result_.checkpoint = order_.checkpoint;
@@ -619,6 +624,9 @@ void TrainingJob::announce(bool with_data) {
     }
     if (!device_.is_null()) {
         manifest["device"] = device_;
+    }
+    if (!result_.exchange.empty()) {
+        manifest["exchange"] = result_.exchange;
     }
     parts_.sink.write_json(RecordType::run_started, {{"run", order_.run},
                                                      {"kind", protocol::run_kind_name(RunKind::train)},

@@ -87,6 +87,7 @@ struct TrainingResult {
     std::filesystem::path checkpoint;  ///< the last complete one, may be empty
     std::optional<engine::HeldOutLoss> held_out;
     std::optional<protocol::RankRecord> ranks;  ///< of several processes: sums over the steps
+    std::string exchange;  ///< of several processes with GPUs: the way of their data (RankExchange::way)
 };
 
 struct TrainingCommand {
