@@ -37,7 +37,7 @@ class RunTrainer {
     virtual std::uint64_t steps_done() const = 0;
     virtual std::uint64_t memory_bytes() const = 0;  ///< of all processes
     virtual std::string why_not_recorded() const = 0;
-    virtual std::string attention_by() const = 0;  ///< as engine::Trainer's
+    virtual std::string attention_by() const = 0;      ///< as engine::Trainer's
     virtual const RankExchange& exchange() const = 0;  ///< of several processes with GPUs
 };
 
