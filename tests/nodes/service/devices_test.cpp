@@ -264,7 +264,8 @@ TEST_F(Devices, SeveralProcessesTakeAGpuEach) {
 /// The plugin for NCCL with a stand-in for NCCL itself: the program's own way from the flag to the exchange.
 TEST_F(Devices, SeveralProcessesExchangeDataAsTheyAreTold) {
     json settings = small_config();
-    settings["train"].update({{"processes", 2}, {"expert_parallel", 2}, {"all_to_all", true}, {"device", "cuda:0"}});
+    settings["train"].update(
+        {{"processes", 2}, {"expert_parallel", 2}, {"all_to_all", true}, {"batch", 2}, {"device", "cuda:0"}});
     const fs::path shared = folder / "shared.json";
     write_text(shared, settings.dump());
     const Gpu gpu("two");
