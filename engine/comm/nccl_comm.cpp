@@ -19,6 +19,10 @@ using namespace std::chrono_literals;
 
 /// Null with why it can't be opened.
 const NcclPlugin* open(const std::filesystem::path& file, std::string& problem) {
+    if (std::error_code error; !std::filesystem::exists(file, error)) {
+        problem = file.string() + " is not there; ./run --nccl makes it";
+        return nullptr;
+    }
     void* library = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL);  // for good, as every driver
     if (library == nullptr) {
         const char* text = dlerror();

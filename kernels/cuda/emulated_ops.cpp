@@ -299,8 +299,8 @@ class EmulatedProducts final : public Products {
 }  // namespace
 
 EmulatedMemory::~EmulatedMemory() {
-    for (const auto& [memory, bytes] : blocks_) {
-        munmap(memory, bytes);
+    while (!blocks_.empty()) {
+        give_back(blocks_.begin()->first);
     }
 }
 
@@ -310,19 +310,21 @@ void* EmulatedMemory::take(std::uint64_t bytes) {
         return nullptr;
     }
     const std::uint64_t whole = (bytes / page + 1) * page;
-    void* memory =
-        mmap(nullptr, whole, doors_ > 0 ? PROT_READ | PROT_WRITE : PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (memory == MAP_FAILED) {
-        return nullptr;
+    void* memory = std::aligned_alloc(page, whole);
+    if (memory != nullptr) {
+        blocks_[memory] = whole;
+        if (doors_ == 0) {
+            static_cast<void>(mprotect(memory, whole, PROT_NONE));
+        }
     }
-    blocks_[memory] = whole;
     return memory;
 }
 
 void EmulatedMemory::give_back(void* memory) {
     if (const auto found = blocks_.find(memory); found != blocks_.end()) {
-        munmap(memory, found->second);
+        static_cast<void>(mprotect(memory, found->second, PROT_READ | PROT_WRITE));
         blocks_.erase(found);
+        std::free(memory);
     }
 }
 

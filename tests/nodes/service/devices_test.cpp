@@ -261,6 +261,57 @@ TEST_F(Devices, SeveralProcessesTakeAGpuEach) {
     EXPECT_EQ(recorded("one").manifest["config"]["train"]["device"], "cuda:0");
 }
 
+/// The plugin for NCCL with a stand-in for NCCL itself: the program's own way from the flag to the exchange.
+TEST_F(Devices, SeveralProcessesExchangeDataAsTheyAreTold) {
+    json settings = small_config();
+    settings["train"].update(
+        {{"processes", 2}, {"expert_parallel", 2}, {"all_to_all", true}, {"batch", 2}, {"device", "cuda:0"}});
+    const fs::path shared = folder / "shared.json";
+    write_text(shared, settings.dump());
+    const Gpu gpu("two");
+    const auto trained = [&](const std::string& out, const Arguments& more) {
+        Arguments list{"train",         "--config", shared.string(),         "--data",
+                       corpus.string(), "--out",    (folder / out).string(), "--json"};
+        list.insert(list.end(), more.begin(), more.end());
+        return run_node(list);
+    };
+    const auto said = [&](const std::string& out, const std::string& beginning) {
+        const auto session = sessions::Session::open(folder / out, sessions::Journal::Mode::read_only);
+        const history::Session read = history::read_session(session->journal());
+        return std::any_of(read.log().begin(), read.log().end(),
+                           [&](const history::LogLine& line) { return line.text.english().starts_with(beginning); });
+    };
+    const Output host = trained("host", {"--exchange", "host"});
+    if (host.error.find("several processes can't be started here") != std::string::npos) {
+        GTEST_SKIP() << host.error;
+    }
+    ASSERT_EQ(host.status, 0) << host.error;
+    EXPECT_EQ(host.lines().back()["exchange"], "host");
+    EXPECT_TRUE(said("host", "the GPUs exchange data through the machine's memory and MPI, as train.exchange says"));
+    {
+        const Variable none("MOESCOPE_NCCL_PLUGIN", "/nowhere/libmoescope-nccl.so");
+        const Output without = trained("without", {});
+        ASSERT_EQ(without.status, 0) << without.error;
+        EXPECT_EQ(without.lines().back()["exchange"], "host");
+        EXPECT_TRUE(said("without",
+                         "the GPUs exchange data through the machine's memory and MPI; NCCL cannot be used: rank 0: "
+                         "/nowhere/libmoescope-nccl.so is not there"));
+        const Output refused = trained("refused", {"--exchange", "nccl"});
+        EXPECT_EQ(refused.status, 1);
+        EXPECT_NE(refused.error.find("NCCL cannot be used: rank 0: /nowhere/libmoescope-nccl.so is not there; ./run "
+                                     "--nccl makes it; with train.exchange host"),
+                  std::string::npos)
+            << refused.error;
+    }
+    const Variable plugin("MOESCOPE_NCCL_PLUGIN", binary_folder() + "/test_nccl_plugin.so");
+    const Output direct = trained("direct", {});
+    ASSERT_EQ(direct.status, 0) << direct.error;
+    EXPECT_EQ(direct.lines().back()["exchange"], "nccl");
+    EXPECT_EQ(direct.lines().back()["parameters_sha256"], host.lines().back()["parameters_sha256"]);
+    EXPECT_TRUE(said("direct", "the GPUs exchange data from memory to memory, by NCCL"));
+    EXPECT_EQ(recorded("direct").manifest["exchange"], "nccl");
+}
+
 // A device that is lost leaves the last checkpoint, from which the run goes on to the same bytes.
 TEST_F(Devices, ALostOneEndsTheRunAndTheRunGoesOn) {
     std::string hash;
