@@ -170,6 +170,7 @@ def test_listener(root):
         noted = here.json("notes", "add", "--node", tls, "--text", "odd", "--run", "1", "--step", "2", "--json")[0]
         written = there.json("notes", "S", "--json")
         check("an operator's note has their role", noted["note"] == 1 and written[0]["role"] == "operator")
+        check("who may only look reads it", other.json("notes", "--node", tls, "--json") == written)
         viewers = there.json("pair", "--list", "--json")
         check("both are listed", [v["role"] for v in viewers] == ["operator", "viewer"])
         check("one is forgotten", there.run("pair", "--forget", viewers[0]["key"][:12]).returncode == 0)

@@ -176,6 +176,7 @@ class Service final : public transport::RequestHandler {
     void notes_add(const nlohmann::json& parameters, Reply reply);
     void notes_edit(const nlohmann::json& parameters, Reply reply);
     void notes_remove(const nlohmann::json& parameters, Reply reply);
+    void notes_list(const nlohmann::json& parameters, Reply reply);
     void models_add(const nlohmann::json& parameters, Reply reply);
     void models_remove(const nlohmann::json& parameters, Reply reply);
     void models_ask(const nlohmann::json& parameters, Reply reply);
