@@ -26,6 +26,9 @@ void add_reproduce(CLI::App& app, Chosen& chosen) {
     command->add_option("--out", options->out, "Session folder for the new run; nothing: it is not kept")
         ->check(filled())
         ->excludes(only);
+    auto* out = command->get_option("--out");
+    command->add_flag("--resume", options->resume, "Go on with the latest run in --out, which repeats this one")
+        ->needs(out);
     command->add_flag("--json", options->json, "One JSON object on standard output");
     command->callback([&chosen, options, check] {
         chosen.command = [options, check](const Paths& paths) {

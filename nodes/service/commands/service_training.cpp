@@ -14,6 +14,7 @@
 #include "nodes/service/commands/service.hpp"
 #include "nodes/service/jobs/limits.hpp"
 #include "nodes/service/jobs/rank_group.hpp"
+#include "nodes/service/jobs/recorded_run.hpp"
 #include "nodes/service/jobs/run_names.hpp"
 #include "nodes/service/library/parameters.hpp"
 
@@ -322,6 +323,9 @@ void Service::train_continue(const json& value, Reply reply) {
             throw CommandError(say("{}; choose another device to go on on", error));
         }
         throw;
+    }
+    if (order.recorded) {
+        order.recorded->add(differences_here(order.recorded->run().manifest, order.config, devices_));
     }
     require_disk(order.config);
     const std::lock_guard lock(jobs_mutex_);
