@@ -6,6 +6,7 @@
 #include <string>
 
 #include "nodes/history/runs.hpp"
+#include "nodes/service/cli/remote_node.hpp"
 #include "nodes/service/cli/replay.hpp"
 
 namespace moescope::node {
@@ -24,5 +25,10 @@ int probe_on_node(const Paths& paths, const std::string& node, const nlohmann::j
 
 /// Why there is no answer, when every question of the run failed; empty when one was answered or none was asked.
 base::Sentence failure_of_all(const history::ProbeRun& run);
+
+/// Sends a command with which files move and follows it, with a line of progress. `kept`: where what has come stays
+/// when a signal ends it. Throws base::Error with the node's sentence when it failed.
+nlohmann::json carry_out(RemoteNode& node, HeldSignals& signals, const std::string& command,
+                         const nlohmann::json& parameters, const std::string& kept);
 
 }  // namespace moescope::node
