@@ -87,7 +87,9 @@ std::string probe_settings(const ProbeRequest& order) {
 /// --resume must mean the same run: other settings are refused instead of being ignored.
 void check_same_run(const ProbeOptions& options, const ProbeRequest& wanted, const ProbeRequest& earlier) {
     const auto same_item = [](const probes::Item& a, const probes::Item& b) { return a.id == b.id; };
-    const auto same_model = [](const ProbeModel& a, const ProbeModel& b) { return a.name == b.name; };
+    const auto same_model = [](const ProbeModel& a, const ProbeModel& b) {
+        return a.name == b.name || (!b.path.string().empty() && a.path.string() == b.path.string());
+    };
     const bool same = std::equal(wanted.set.items.begin(), wanted.set.items.end(), earlier.set.items.begin(),
                                  earlier.set.items.end(), same_item) &&
                       std::equal(wanted.models.begin(), wanted.models.end(), earlier.models.begin(),

@@ -7,6 +7,7 @@
 #include "base/json_fields.hpp"
 #include "base/scratch_folder.hpp"
 #include "base/sentence.hpp"
+#include "engine/text/dataset_check.hpp"
 #include "nodes/protocol/run_state.hpp"
 #include "nodes/service/cli/console.hpp"
 #include "nodes/service/cli/local_node.hpp"
@@ -23,7 +24,11 @@ namespace {
 struct Replay {
     explicit Replay(const TrainOptions& options)
         : session(sessions::Session::open(options.replay, sessions::Journal::Mode::read_only)),
-          recorded(RecordedRun::read(*session, options.replay_run, options.replay)) {}
+          recorded(RecordedRun::read(*session, options.replay_run, options.replay)) {
+        if (!options.replay_data.empty()) {
+            recorded->move_data(engine::whole_path_of_data(options.replay_data));
+        }
+    }
 
     std::unique_ptr<sessions::Session> session;
     std::shared_ptr<RecordedRun> recorded;

@@ -230,6 +230,7 @@ void go_on_repeating(sessions::Session& session, const history::RunHeader& run, 
         const auto recorded = RecordedRun::read(source, id, source.folder().string());
         recorded->session = folder;
         recorded->require(origin);
+        recorded->move_data(order.data);
         if (order.checkpoint.empty()) {
             const TrainingRequest anew = order_to_reproduce(source, recorded, {}, {});
             order.checkpoint = anew.checkpoint;

@@ -26,6 +26,8 @@ class RecordedRun {
     static std::shared_ptr<RecordedRun> read(sessions::Session& session, std::uint32_t run, const std::string& place);
 
     const history::TrainingRun& run() const { return run_; }
+    /// The same data lie elsewhere here; that they are the same, their hash says.
+    void move_data(const std::string& data) { run_.manifest["data"] = data; }
 
     /// Called for every new step, in order. All values that are the same in every run of the same settings are
     /// compared, and the counts; what only one of them knows (a session of an older program has fewer) says nothing.

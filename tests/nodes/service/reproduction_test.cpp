@@ -372,5 +372,30 @@ TEST_F(Reproduction, TheCommandGoesOnWithAnInterruptedOne) {
         << "which repeats another one";
 }
 
+/// A session whose data lie elsewhere now, as after it was copied to another machine.
+TEST_F(Reproduction, DataThatHaveMovedAreNamedAndTakenFromTheirNewPlace) {
+    Workbench bench(folder / "session");
+    bench.done("train.start", {{"config", tiny_config(8, 4)}, {"data", corpus.string()}, {"paused", true}});
+    bench.wait("a pause", paused_at(1, 0));
+    bench.done("train.step", {{"run", 1}, {"count", 4}});
+    bench.wait("4 steps", paused_at(1, 4));
+    bench.done("train.stop", {{"run", 1}});
+    bench.wait("the stop", ended(1));
+    const std::string moved = (folder / "moved").string();
+    fs::rename(corpus, moved);
+    EXPECT_NE(bench.failed("train.continue", {{"run", 1}}).find(corpus.string()), std::string::npos);
+    EXPECT_NE(bench.failed("reproduce.start", {{"run", 1}}).find(corpus.string()), std::string::npos);
+    EXPECT_NE(bench.failed("train.continue", {{"run", 1}, {"data", (folder / "none").string()}}).find("none"),
+              std::string::npos);
+    bench.done("train.continue", {{"run", 1}, {"data", moved}});
+    auto now = bench.wait("the end", ended_after(1, 8));
+    EXPECT_EQ(training(*now, 1)->state, RunState::done) << training(*now, 1)->message.english();
+    const json checked = bench.done("reproduce.check", {{"run", 1}, {"data", moved}});
+    EXPECT_EQ(checked["differences"].dump().find("\"data\""), std::string::npos) << checked;
+    const auto run = base::run_of(bench.done("reproduce.start", {{"run", 1}, {"data", moved}}));
+    now = bench.wait("the end", ended_after(run, 8));
+    EXPECT_EQ(training(*now, run)->replay["equal"], true) << training(*now, run)->replay;
+}
+
 }  // namespace
 }  // namespace moescope::test
