@@ -8,7 +8,7 @@
 namespace moescope::base {
 
 /// An empty folder of the user alone (mode 0700) among the system's temporary ones; gone with the object, and what is
-/// in it too. What a process that was killed has left is removed when the next one is made.
+/// in it too. What a process that was killed has left is removed when the next process makes its first.
 class ScratchFolder {
  public:
     ScratchFolder();  ///< throws Error: it can't be made

@@ -290,8 +290,27 @@ std::vector<TextDocument> interleave(const std::array<std::vector<TextDocument>,
 
 }  // namespace
 
+std::string whole_path_of_data(const std::string& data) {
+    if (data == kManpages || data.empty()) {
+        return data;
+    }
+    const fs::path path = fs::absolute(data);
+    // Behind a link `..` is another folder than the one that the name says; else links stay as they are called.
+    std::error_code error;
+    const bool climbs = std::find(path.begin(), path.end(), "..") != path.end();
+    const fs::path plain = climbs ? fs::weakly_canonical(path, error) : path.lexically_normal();
+    if (error) {
+        return path.string();
+    }
+    return (plain.has_filename() ? plain : plain.parent_path()).string();
+}
+
+bool data_exist(const std::string& data) {
+    return data == kManpages || base::is_there(data);
+}
+
 void check_exists(const std::string& data) {
-    if (data != kManpages && !base::is_there(data)) {
+    if (!data_exist(data)) {
         throw Error(
             say("the text {} does not exist; name a UTF-8 text (.txt, .jsonl, .ndjson or .json, each also with "
                 ".zst or .gz), a folder of such files, a token file (.npy), or manpages",

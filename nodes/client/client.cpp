@@ -189,10 +189,12 @@ class NodeClient::Impl final : private Transfers::Host {
     class ServerPeer;
 
     void write_there_first(Command& command);
+    bool send_file_first(const Command& command);
+    void hand_over(Command command);
     void ask_node(const std::string& name, nlohmann::json parameters, Answered then) override;
     void pull_range(const protocol::RangeOrder& order) override;
     void push_range(protocol::PushBody push, std::vector<std::byte> bytes) override;
-    void transfer_ended(CommandId id, CommandResult result) override { set_result(id, std::move(result)); }
+    void transfer_ended(CommandId id, CommandResult result) override;
     void transfers_changed() override { changed(); }
     void post(std::function<void()> work) override { asio::post(io_, std::move(work)); }
 
@@ -284,7 +286,8 @@ class NodeClient::Impl final : private Transfers::Host {
     Sentence closed_reason_;
 
     NodeView model_;
-    std::string node_session_;  ///< the folder of its session, on its machine
+    std::string node_session_;                   ///< the folder of its session, on its machine
+    std::map<CommandId, Command> behind_files_;  ///< each waits until the file that it reads is there
     Link link_;
     std::map<CommandId, CommandResult> results_;
     std::vector<Command> commands_;  ///< without an answer, oldest first
@@ -948,6 +951,45 @@ void NodeClient::Impl::write_there_first(Command& command) {
     command.parameters["replace"] = true;  // of an earlier one that was fetched
 }
 
+/// And one who merges codings means a copy of the session on this machine: it is sent before the command. False: the
+/// node reads it where it lies.
+bool NodeClient::Impl::send_file_first(const Command& command) {
+    const std::string path = base::text_of(command.parameters, "path");
+    if (command.name != "probe.merge" || !remote_ || !path.starts_with("/")) {
+        return false;
+    }
+    behind_files_.emplace(command.id, command);
+    const fs::path plain = fs::path(path).lexically_normal();
+    const fs::path file = plain.has_filename() ? plain.filename() : plain.parent_path().filename();
+    // In a folder of its own: what lies beside it there is not replaced.
+    transfers_.command(command.id, "transfer.push",
+                       {{"from", path}, {"name", (fs::path("merge") / file).string()}, {"replace", true}});
+    return true;
+}
+
+void NodeClient::Impl::transfer_ended(CommandId id, CommandResult result) {
+    const auto found = behind_files_.find(id);
+    if (found == behind_files_.end()) {
+        set_result(id, std::move(result));
+        return;
+    }
+    result.name = found->second.name;
+    if (result.state == CommandResult::State::pending) {
+        set_result(id, std::move(result));
+        return;
+    }
+    Command command = std::move(found->second);
+    behind_files_.erase(found);
+    if (result.state != CommandResult::State::done) {
+        set_result(id, std::move(result));
+        return;
+    }
+    const bool tls = remote_ && remote_->kind == transport::NodeAddress::Kind::tls;
+    command.parameters["path"] = base::text_of(result.value, tls ? "name" : "path");
+    hand_over(std::move(command));
+    send_commands();
+}
+
 void NodeClient::Impl::ask_node(const std::string& name, nlohmann::json parameters, Answered then) {
     Command command;
     command.wire_id = random_id();
@@ -971,6 +1013,16 @@ void NodeClient::Impl::push_range(protocol::PushBody push, std::vector<std::byte
     }
 }
 
+/// The next ones to be sent.
+void NodeClient::Impl::hand_over(Command command) {
+    command.wire_id = random_id();
+    command.waits_since = steady_seconds();
+    const bool ready = peer_ && peer_->ready();
+    set_pending(command,
+                ready ? Sentence() : say("there is no connection to the node; the command is sent when it is back"));
+    commands_.push_back(std::move(command));
+}
+
 void NodeClient::Impl::take_commands() {
     std::vector<Command> incoming;
     {
@@ -987,13 +1039,10 @@ void NodeClient::Impl::take_commands() {
             give_up(command, refused ? say("the node does not accept this workbench") : say("the node is not running"));
             continue;
         }
-        command.wire_id = random_id();
-        command.waits_since = steady_seconds();
-        write_there_first(command);
-        const bool ready = peer_ && peer_->ready();
-        set_pending(command, ready ? Sentence()
-                                   : say("there is no connection to the node; the command is sent when it is back"));
-        commands_.push_back(std::move(command));
+        if (!send_file_first(command)) {
+            write_there_first(command);
+            hand_over(std::move(command));
+        }
     }
     if (!incoming.empty()) {
         changed();

@@ -50,8 +50,8 @@ void Collector::add(const std::string& name, std::string_view unit, std::int64_t
         went_back_ += series.steps.back() > number ? 1 : 0;
         cut(series, number);
     }
-    if (points_ >= kMostPoints) {
-        throw Unfit(say("it has more than {} values", kMostPoints));
+    if (points_ >= most_points_) {
+        throw Unfit(say("it has more than {} values", most_points_));
     }
     if (!std::isfinite(value)) {
         ++no_numbers_;

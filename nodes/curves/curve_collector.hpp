@@ -41,7 +41,8 @@ struct Series {
 /// for a run that went on from a checkpoint; of one step the last value counts. One thread.
 class Collector {
  public:
-    /// Throws Unfit: more curves than protocol::kMostCurves, or more points than kMostPoints.
+    explicit Collector(std::uint64_t most_points = kMostPoints) : most_points_(most_points) {}
+    /// Throws Unfit: more curves than protocol::kMostCurves, or more points than that.
     void add(const std::string& name, std::string_view unit, std::int64_t step, double value, double wall_time);
     /// A run that says itself that it went on from before `step`: of all curves nothing from there on counts.
     void restart(std::int64_t step);
@@ -53,6 +54,7 @@ class Collector {
  private:
     void cut(Series& series, std::uint64_t step);
 
+    const std::uint64_t most_points_;
     std::map<std::string, Series, std::less<>> series_;
     std::uint64_t points_ = 0, bad_steps_ = 0, went_back_ = 0, no_numbers_ = 0;
 };

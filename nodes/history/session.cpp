@@ -498,6 +498,7 @@ void Session::run_started(const RecordView& record, const json& body) {
         case RunKind::train: {
             TrainingRun& run = announced(training(id), record, body);
             run.message = {};
+            run.replay = nullptr;
             goes_on(id);
             if (const auto steps = planned_steps(run.manifest)) {
                 run.planned_steps = steps;

@@ -34,12 +34,8 @@ std::string value_text(const ui::Context& ctx, const json& conflict, const char*
 void MergeForm::draw_button(ui::Context& ctx) {
     const char* label = ctx.text.label("probe.merge");
     ui::flow(ui::button_width(label));
-    // The node opens the file: one elsewhere can't reach what lies here.
-    const bool here = ctx.snapshot.link.address.empty();
-    if (ui::button(label, here && ctx.connected() && sending_ == 0,
-                   ctx.text(!here              ? "probe.merge.far"
-                            : !ctx.connected() ? "runs.offline"
-                                               : "probe.merge.working"))) {
+    if (ui::button(label, ctx.connected() && sending_ == 0,
+                   ctx.text(!ctx.connected() ? "runs.offline" : "probe.merge.working"))) {
         ImGui::OpenPopup("###probe.merge_menu");
     }
     ui::tooltip(ctx.text("probe.merge.help"));
@@ -115,7 +111,7 @@ void MergeForm::draw(ui::Context& ctx) {
     if (ui::begin_floating(ctx, ctx.text.label("probe.merge.title"), open_,
                            {.size = {conflicts ? 52.0f : 34.0f, conflicts ? 26.0f : 0.0f}, .least = {20, 8}})) {
         if (sending_ != 0) {
-            ui::text_wrapped(std::string(ui::icon::hourglass) + " " + ctx.text("probe.merge.working"));
+            draw_waiting(ctx);
         } else if (!problem_.empty()) {
             ui::text_wrapped(std::string(ui::icon::error) + " " + ctx.text.message(problem_), ctx.theme.error);
         } else if (found_.is_object()) {
@@ -131,6 +127,23 @@ void MergeForm::draw(ui::Context& ctx) {
         }
     }
     ImGui::End();
+}
+
+/// The codings are read; before, the copy is sent to a node on another machine.
+void MergeForm::draw_waiting(ui::Context& ctx) {
+    const auto sent = std::find_if(ctx.snapshot.transfers.begin(), ctx.snapshot.transfers.end(),
+                                   [this](const client::Transfer& one) { return one.command == sending_; });
+    if (sent == ctx.snapshot.transfers.end()) {
+        ui::text_wrapped(std::string(ui::icon::hourglass) + " " + ctx.text("probe.merge.working"));
+        return;
+    }
+    ui::text_wrapped(std::string(ui::icon::hourglass) + " " + ctx.text("probe.merge.sending"));
+    if (sent->bytes > 0) {
+        ImGui::ProgressBar(static_cast<float>(static_cast<double>(sent->done) / static_cast<double>(sent->bytes)));
+    }
+    if (ui::button(ctx.text.label("probe.merge.cancel"))) {
+        ctx.client.send("transfer.cancel", {{"id", sent->task}});
+    }
 }
 
 void MergeForm::draw_result(ui::Context& ctx) {

@@ -25,6 +25,7 @@ class MergeForm {
  private:
     void send(ui::Context& ctx, const char* conflicts);
     void take_answer(const ui::Context& ctx);
+    void draw_waiting(ui::Context& ctx);
     void draw_result(ui::Context& ctx);
     void draw_conflicts(ui::Context& ctx);
 

@@ -11,6 +11,7 @@
 #include "panels/routing/figure_view.hpp"
 #include "panels/routing/show_expert.hpp"
 #include "panels/routing/shown_routing.hpp"
+#include "panels/routing/tab_action.hpp"
 #include "panels/routing/trace_head.hpp"
 #include "panels/ui/chart_view.hpp"
 #include "panels/ui/figure_text.hpp"
@@ -528,14 +529,7 @@ void ExpertPanel::take_over(ui::Panel& before) {
 
 bool ExpertPanel::act(const std::string& action, Context& ctx) {
     (void)ctx;
-    const char* tab = ui::action_value(action, "expert.tab");
-    const auto found = std::find_if(kTabs.begin(), kTabs.end(),
-                                    [&](const char* name) { return tab != nullptr && std::string(name) == tab; });
-    if (found == kTabs.end()) {
-        return false;
-    }
-    tab_ = static_cast<int>(found - kTabs.begin());
-    return true;
+    return take_tab(action, "expert.tab", kTabs, tab_);
 }
 
 ui::PanelDescription describe_expert() {

@@ -15,6 +15,7 @@
 #include "panels/routing/read_again.hpp"
 #include "panels/routing/show_expert.hpp"
 #include "panels/routing/shown_routing.hpp"
+#include "panels/routing/tab_action.hpp"
 #include "panels/routing/trace_head.hpp"
 #include "panels/ui/chart_view.hpp"
 #include "panels/ui/figure_text.hpp"
@@ -536,14 +537,7 @@ bool RoutingDiffPanel::act(const std::string& action, Context& ctx) {
         asked_ = true;
         return true;
     }
-    const char* tab = ui::action_value(action, "routing_diff.tab");
-    const auto found = std::find_if(kTabs.begin(), kTabs.end(),
-                                    [&](const char* name) { return tab != nullptr && std::string(name) == tab; });
-    if (found == kTabs.end()) {
-        return false;
-    }
-    tab_ = static_cast<int>(found - kTabs.begin());
-    return true;
+    return take_tab(action, "routing_diff.tab", kTabs, tab_);
 }
 
 ui::PanelDescription describe_routing_diff() {

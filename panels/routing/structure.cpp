@@ -14,6 +14,7 @@
 #include "panels/routing/read_again.hpp"
 #include "panels/routing/show_expert.hpp"
 #include "panels/routing/structure_model.hpp"
+#include "panels/routing/tab_action.hpp"
 #include "panels/routing/trace_head.hpp"
 #include "panels/runs/run_tools.hpp"
 #include "panels/ui/chart_view.hpp"
@@ -922,14 +923,7 @@ void StructurePanel::take_over(ui::Panel& before) {
 
 bool StructurePanel::act(const std::string& action, Context& ctx) {
     (void)ctx;
-    const char* tab = ui::action_value(action, "structure.tab");
-    const auto found = std::find_if(kTabs.begin(), kTabs.end(),
-                                    [&](const char* name) { return tab != nullptr && std::string(name) == tab; });
-    if (found == kTabs.end()) {
-        return false;
-    }
-    tab_ = static_cast<int>(found - kTabs.begin());
-    return true;
+    return take_tab(action, "structure.tab", kTabs, tab_);
 }
 
 ui::PanelDescription describe_structure() {

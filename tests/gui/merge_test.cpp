@@ -1,11 +1,13 @@
 // Two people have coded the same answers in two copies of a session; one of them brings the other's codings in, settles
 // what contradicts itself, looks at the agreement and codes a consensus.
 #include <algorithm>
+#include <cstdlib>
 #include <imgui_internal.h>
 #include <nlohmann/json.hpp>
 
 #include "nodes/history/journal_reader.hpp"
 #include "nodes/protocol/records.hpp"
+#include "tests/gui/far_node.hpp"
 #include "tests/gui/harness.hpp"
 #include "tests/gui/written_session.hpp"
 
@@ -108,11 +110,49 @@ void coders_meet(Harness& h, ImGuiTestContext* ctx) {
     IM_CHECK(h.open_session(ctx, h.folder() / "session"));
 }
 
+/// The session lies on another machine and the copy here: it is sent before it is merged.
+void far_coding(Harness& h, ImGuiTestContext* ctx) {
+    const fs::path machine = h.folder() / "merge-machine", mine = machine / "far", theirs = h.folder() / "coder-far";
+    WrittenSession(mine, "Medu", 3).write("P");
+    fs::copy(mine, theirs, fs::copy_options::recursive);
+    code(theirs, "BB", {"refused", "answered", "cut"}, 1'764'000'300'000'000'000);
+    const char* was = std::getenv("XDG_DATA_HOME");
+    const std::string before = was != nullptr ? was : "";
+    setenv("XDG_DATA_HOME", (h.folder() / "keys").c_str(), 1);  // of the window: its key is not the person's
+    FarNode far(machine);
+    h.workbench().open_node(far.invitation());
+    IM_CHECK(h.wait(ctx, 40, [&] {
+        return h.workbench().place() == far.address() && h.snapshot().probes.size() == 1 && draws(h).size() == 16;
+    }));
+    h.workbench().set_layout("probe");
+    ctx->Yield(5);
+    h.workbench().show_panel("probe");
+    ctx->Yield(5);
+    IM_CHECK(h.workbench().command("probes.merge=" + theirs.string()));
+    IM_CHECK(h.wait(ctx, 40, [&] { return says(h, ctx, "codings new here: 3"); }));
+    ctx->ItemClick("//###probe.merge.title/###probe.merge.close");
+    IM_CHECK(h.wait(ctx, 10, [&] { return draws(h)[2]->codings.size() == 1; }));
+    IM_CHECK(fs::exists(mine / "files/merge/coder-far"));
+    // A copy that is not there is said.
+    IM_CHECK(h.workbench().command("probes.merge=" + (h.folder() / "no-copy").string()));
+    IM_CHECK(h.wait(ctx, 30, [&] { return says(h, ctx, "no-copy"); }));
+    ctx->ItemClick("//###probe.merge.title/###probe.merge.close");
+    if (was != nullptr) {
+        setenv("XDG_DATA_HOME", before.c_str(), 1);
+    } else {
+        unsetenv("XDG_DATA_HOME");
+    }
+    h.workbench().set_layout("training");
+    IM_CHECK(h.open_session(ctx, h.folder() / "session"));
+}
+
 }  // namespace
 
 void register_merge(Harness& harness) {
     harness.add("answers", "codings of another coder are merged, and a consensus is coded",
                 [&harness](ImGuiTestContext* ctx) { coders_meet(harness, ctx); });
+    harness.add("answers", "codings from here are merged into a session on another machine",
+                [&harness](ImGuiTestContext* ctx) { far_coding(harness, ctx); });
 }
 
 }  // namespace moescope::gui_test

@@ -67,17 +67,48 @@ def wait_for(what, condition, seconds=60):
 
 SMALL = {"name": "small",
          "model": {"layers": 2, "width": 32, "heads": 2, "kv_heads": 1, "head_width": 16, "experts": 4,
-                   "experts_per_token": 2, "expert_width": 16, "context": 32, "vocabulary": 320},
+                   "experts_per_token": 2, "expert_width": 16, "vocabulary": 320},
          "train": {"steps": 30, "batch": 2, "checkpoint_every": 10}}
 
 
-def small_config(folder, text, **train):
+def small_config(folder, text, context=512, **train):
+    """With room for the questions of a probe set."""
     (folder / "text.txt").write_text(text)
     config = json.loads(json.dumps(SMALL))
+    config["model"]["context"] = context
     config["train"].update(train)
     path = folder / "small.json"
     path.write_text(json.dumps(config))
     return str(path)
+
+
+def check_questions(here, address, model, name):
+    """An answer and a probe run of a model there, and the sentences where that can't be."""
+    answer = ["--prompt", "The file", "--max-tokens", "5"]
+    one = here.json("generate", "--node", address, "--model", model, *answer, "--json")[0]
+    check(f"{name}: an answer", one["tokens"] == 5 and one["model"].startswith(model))
+    words = here.run("generate", "--node", address, "--model", model, *answer)
+    check(f"{name}: in words", words.returncode == 0 and words.stdout.rstrip("\n") == one["text"].rstrip("\n"))
+    models = f"{model}:10,{model}:30"
+    ask = ["probe", "--node", address, "--set", "starter", "--models", models, "--limit", "2", "--max-tokens", "4",
+           "--no-chat"]
+    lines = here.json(*ask, "--json")
+    draws, end = lines[:-1], lines[-1]
+    keys = {(d["item"], d["model"], d["language"], d["draw"]) for d in draws}
+    check(f"{name}: a probe run tells each answer once",
+          len(draws) == len(keys) == draws[0]["planned"] == end["answers"] and len({d["item"] for d in draws}) == 2)
+    check(f"{name}: with what was asked and answered",
+          all(d["prompt"] and d["stop"] != "error" and d["delivery"] and d["model"].startswith(model) for d in draws))
+    check(f"{name}: and the rates", end["done"] and any(c["scope"] == "group" for c in end["statistics"]["cells"]))
+    table = here.run(*ask)
+    check(f"{name}: as a table", table.returncode == 0 and "engaged %" in table.stdout and "error" not in table.stdout)
+    unknown = here.run("probe", "--node", address, "--set", "no-such-set", "--models", models)
+    check(f"{name}: a set that is not there", unknown.returncode == 1 and "no-such-set" in unknown.stderr)
+    nobody = here.run("probe", "--node", address, "--set", "starter", "--models", f"{model},no-such-model")
+    check(f"{name}: nor a model", nobody.returncode == 1 and "no-such-model" in nobody.stderr)
+    for option in (["--resume"], ["--device", "cpu"]):
+        both = here.run(*ask, *option)
+        check(f"{name}: {option[0]} does not go with it", both.returncode == 1 and option[0] in both.stderr)
 
 
 TEXT = "".join(f"The file number {n} is opened for reading. A signal ends the process {n % 7}.\n" for n in range(4000))
@@ -120,6 +151,10 @@ def test_listener(root):
         answer = here.json("generate", "--node", tls, "--model", "checkpoint:1", "--prompt", "The file", "--max-tokens",
                            "5", "--json")[0]
         check("an answer from there", answer["tokens"] == 5 and answer["model"] == "checkpoint:1:30")
+        check_questions(here, tls, "checkpoint:1", "tls")
+        set_there = here.run("probe", "--node", tls, "--set", "/etc/passwd", "--models",
+                             "checkpoint:1:10,checkpoint:1:30")
+        check("a probe set by its path is refused", set_there.returncode == 1 and "another machine" in set_there.stderr)
         unknown = here.run("generate", "--node", tls, "--model", "/etc/passwd", "--prompt", "x")
         check("a model by its path is refused", unknown.returncode == 1 and "library" in unknown.stderr)
 
@@ -127,11 +162,15 @@ def test_listener(root):
         check("a viewer may look", other.run("status", "--node", look).returncode == 0)
         forbidden = other.run("train", "--node", tls, "--config", config, "--json")
         check("and start nothing", forbidden.returncode == 1 and "role operator" in forbidden.stderr)
+        asked = other.run("probe", "--node", tls, "--set", "starter", "--models",
+                          "checkpoint:1:10,checkpoint:1:30")
+        check("nor ask anything", asked.returncode == 1 and "role operator" in asked.stderr)
         silent = other.run("notes", "add", "--node", tls, "--text", "x", "--run", "1", "--step", "2")
         check("nor write a note", silent.returncode == 1 and "role operator" in silent.stderr)
         noted = here.json("notes", "add", "--node", tls, "--text", "odd", "--run", "1", "--step", "2", "--json")[0]
         written = there.json("notes", "S", "--json")
         check("an operator's note has their role", noted["note"] == 1 and written[0]["role"] == "operator")
+        check("who may only look reads it", other.json("notes", "--node", tls, "--json") == written)
         viewers = there.json("pair", "--list", "--json")
         check("both are listed", [v["role"] for v in viewers] == ["operator", "viewer"])
         check("one is forgotten", there.run("pair", "--forget", viewers[0]["key"][:12]).returncode == 0)
@@ -140,6 +179,35 @@ def test_listener(root):
     finally:
         node.send_signal(signal.SIGTERM)
         check("the node ends as it is told to", node.wait(30) == 0)
+
+
+def test_socket(root):
+    """A node of this machine, by its socket."""
+    here = Place(root / "alone")
+    socket_path = here.folder / "run/node.socket"
+    address = f"unix:{socket_path}"
+    missing = here.run("generate", "--node", address, "--model", "x", "--prompt", "x")
+    check("a socket that is not there is told", missing.returncode == 1 and str(socket_path) in missing.stderr)
+    node = subprocess.Popen([NODE, "serve", "--socket", str(socket_path), "--session", "S"], env=here.environment,
+                            cwd=here.folder)
+    try:
+        wait_for("a socket", socket_path.exists)
+        config = small_config(here.folder, TEXT)
+        lines = here.json("train", "--node", address, "--config", config, "--data", str(here.folder / "text.txt"),
+                          "--json")
+        check("a run by the socket", lines[-1]["done"])
+        check_questions(here, address, "checkpoint:1", "socket")
+        config = small_config(here.folder, TEXT, context=32)
+        run = here.json("train", "--node", address, "--config", config, "--data", str(here.folder / "text.txt"),
+                        "--json")[-1]["run"]
+        short = here.run("probe", "--node", address, "--set", "starter", "--models",
+                         f"checkpoint:{run}:10,checkpoint:{run}:30",
+                         "--limit", "1", "--no-chat")
+        check("where no question can be answered, that is said",
+              short.returncode == 1 and "no model could answer" in short.stderr)
+    finally:
+        node.send_signal(signal.SIGTERM)
+        check("its node ends", node.wait(30) == 0)
 
 
 def digest(path):
@@ -322,11 +390,15 @@ def test_ssh(root):
         (programs / "moescope-node").symlink_to(NODE)
         first = here.json("status", "--node", address, "--json")[0]
         check("status over ssh", first["session"] == str(there.folder / "data/moescope/sessions/node"))
-        # A run goes on when the command that follows it, and with it ssh, is killed.
-        config = small_config(here.folder, TEXT, steps=40000, checkpoint_every=1000)
         session = pathlib.Path(first["session"])
         (session / "files").mkdir(exist_ok=True)
         (there.folder / "text.txt").write_text(TEXT)
+        short = here.json("train", "--node", address, "--config", small_config(here.folder, TEXT), "--data",
+                          str(there.folder / "text.txt"), "--json")
+        check("a run over ssh", short[-1]["done"])
+        check_questions(here, address, "checkpoint:1", "ssh")
+        # A run goes on when the command that follows it, and with it ssh, is killed.
+        config = small_config(here.folder, TEXT, context=32, steps=40000, checkpoint_every=1000)
         follower = subprocess.Popen([NODE, "train", "--node", address, "--config", config, "--data",
                                      str(there.folder / "text.txt"), "--json"],
                                     env=here.environment, cwd=here.folder, stdout=subprocess.PIPE, text=True)
@@ -406,6 +478,7 @@ def main():
         if len(sys.argv) > 2:
             test_copy(root, sys.argv[2])
         else:
+            test_socket(root)
             test_listener(root)
             test_transfers(root)
             test_ssh(root)

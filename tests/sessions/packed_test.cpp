@@ -8,6 +8,7 @@
 #include <random>
 #include <thread>
 
+#include "base/crc32c.hpp"
 #include "base/file_io.hpp"
 #include "sessions/journal.hpp"
 #include "sessions/packed_records.hpp"
@@ -373,6 +374,65 @@ TEST_F(PackedJournal, KeepsDamageLocal) {
     const auto journal = for_reading();
     EXPECT_EQ(read_all(*journal, 1).size() + read_all(*journal, 2).size() + journal->lost(), kCount);
     EXPECT_GT(journal->lost(), 0U);
+}
+
+/// An index with a right checksum that no packer writes: places that lie outside of the file, and blocks that say more
+/// bytes than their records can have, are refused before anything is read or reserved.
+TEST_F(PackedJournal, AnIndexThatCannotBeIsRefused) {
+    write_packed();
+    const fs::path path = files(".wbp")[2];
+    const Bytes good = read_file(path);
+    constexpr std::size_t kFront = 16, kBlock = kFront + 52;  // where the index and its first block begin
+    constexpr std::size_t kRecords = kBlock + 4, kBytes = kBlock + 24, kOffset = kBlock + 32, kSize = kBlock + 40,
+                          kTails = kBlock + 48, kTailOffset = kBlock + 60, kTailSize = kBlock + 68;
+    const auto number = [&]<class T>(std::size_t at, T) {
+        T value{};
+        std::memcpy(&value, good.data() + at, sizeof value);
+        return value;
+    };
+    const std::uint64_t size = number(8, std::uint32_t{}), room = good.size() - kFront - size;
+    const std::uint64_t records = number(kRecords, std::uint32_t{});
+    ASSERT_GT(number(kTails, std::uint32_t{}) + number(kTails + 4, std::uint32_t{}), 0U);
+    const auto with = [&]<class T>(std::size_t at, T value) {
+        Bytes bytes = good;
+        std::memcpy(bytes.data() + at, &value, sizeof value);
+        const std::uint32_t crc = base::crc32c(std::span(bytes).subspan(kFront, size));
+        std::memcpy(bytes.data() + 12, &crc, sizeof crc);
+        write_file(path, bytes);
+        return read_packed_file(path).index.has_value();
+    };
+    EXPECT_TRUE(with(kBytes, number(kBytes, std::uint64_t{})));
+    const std::uint64_t most = records * (kRecordOverhead + kRecordLimit);
+    EXPECT_TRUE(with(kBytes, most));
+    EXPECT_FALSE(with(kBytes, most + 1));
+    EXPECT_FALSE(with(kRecords, std::uint32_t{0}));
+    const std::uint64_t heads = number(kSize, std::uint32_t{});
+    EXPECT_TRUE(with(kOffset, room - heads));
+    EXPECT_FALSE(with(kOffset, room - heads + 1));
+    EXPECT_FALSE(with(kOffset, room + 1));
+    EXPECT_FALSE(with(kOffset, ~std::uint64_t{0} - heads + 1)) << "their sum wraps";
+    EXPECT_FALSE(with(kSize, static_cast<std::uint32_t>(room - number(kOffset, std::uint64_t{}) + 1)));
+    if (number(kTails, std::uint32_t{}) > 0) {
+        EXPECT_FALSE(with(kTailOffset, room + 1));
+        EXPECT_FALSE(with(kTailSize, ~std::uint32_t{0}));
+    }
+    // One that is larger than any that was packed, in a file that is large enough for it.
+    Bytes large = good;
+    const auto beyond = static_cast<std::uint32_t>(kMostUnpackedBytes + 4097);
+    write_file(path, large);
+    std::memcpy(large.data() + kSize, &beyond, sizeof beyond);
+    const std::uint32_t crc = base::crc32c(std::span(large).subspan(kFront, size));
+    std::memcpy(large.data() + 12, &crc, sizeof crc);
+    write_file(path, large);
+    fs::resize_file(path, good.size() + beyond);
+    EXPECT_FALSE(read_packed_file(path).index.has_value());
+    const auto allowed = beyond - 1;
+    std::memcpy(large.data() + kSize, &allowed, sizeof allowed);
+    const std::uint32_t other = base::crc32c(std::span(large).subspan(kFront, size));
+    std::memcpy(large.data() + 12, &other, sizeof other);
+    write_file(path, large);
+    fs::resize_file(path, good.size() + beyond);
+    EXPECT_TRUE(read_packed_file(path).index.has_value());
 }
 
 /// A segment of today's size: heads and tails in several parts.

@@ -11,6 +11,7 @@
 #include "base/text.hpp"
 #include "engine/model/balancings.hpp"
 #include "engine/model/machine_memory.hpp"
+#include "engine/text/dataset_check.hpp"
 #include "nodes/history/run_figures.hpp"
 #include "nodes/service/cli/console.hpp"
 #include "nodes/service/cli/local_node.hpp"
@@ -58,7 +59,7 @@ ExperimentWish wish_of(const ExperimentOptions& options, const Paths& paths) {
     train.device = options.device.value_or(train.device);
     wish.name = options.name;
     wish.key = options.key;
-    wish.data = options.data;
+    wish.data = engine::whole_path_of_data(options.data);
     wish.values = json::array();
     for (const std::string& value : options.values) {
         wish.values.push_back(value_of(value));

@@ -10,6 +10,7 @@
 #include "nodes/history/journal_reader.hpp"
 #include "nodes/service/cli/console.hpp"
 #include "nodes/service/cli/local_node.hpp"
+#include "nodes/service/cli/remote_jobs.hpp"
 #include "nodes/service/cli/subcommands.hpp"
 #include "nodes/service/jobs/probe_job.hpp"
 #include "nodes/service/jobs/probe_merge.hpp"
@@ -24,7 +25,7 @@ namespace {
 constexpr int kUnsettled = 3;
 
 struct MergeOptions {
-    std::string session, conflicts = "ask", unnamed;
+    std::string node, session, conflicts = "ask", unnamed;
     std::vector<std::string> others;
     std::uint32_t run = 0;
     bool json = false;
@@ -120,6 +121,13 @@ void print_merge(const json& merge) {
     }
 }
 
+void print_unsettled() {
+    fmt::print(stderr, "{}\n",
+               base::say("the same coder's codings differ, and nothing of that session was merged; say --conflicts "
+                         "mine, theirs or newest")
+                   .english());
+}
+
 int show_agreement(const MergeOptions& options, const json& merges, sessions::Session& session) {
     const json runs = agreements_of(read_codings(session));
     bool settled = true;
@@ -139,15 +147,50 @@ int show_agreement(const MergeOptions& options, const json& merges, sessions::Se
         }
     }
     if (!settled) {
-        fmt::print(stderr, "{}\n",
-                   base::say("the same coder's codings differ, and nothing of that session was merged; say --conflicts "
-                             "mine, theirs or newest")
-                       .english());
+        print_unsettled();
+    }
+    return settled ? 0 : kUnsettled;
+}
+
+/// In the session of another node, which gets the copies first.
+int merge_there(const Paths& paths, const MergeOptions& options) {
+    HeldSignals signals;
+    RemoteNode node(paths, options.node, RemoteNode::Follow::no);
+    node.greeted(signals);
+    json merges = json::array();
+    bool settled = true;
+    for (const std::string& other : options.others) {
+        json wanted = {{"path", fs::absolute(other).string()}, {"conflicts", options.conflicts}};
+        if (options.run != 0) {
+            wanted["run"] = options.run;
+        }
+        if (!options.unnamed.empty()) {
+            wanted["unnamed"] = options.unnamed;
+        }
+        const json merge = carry_out(node, signals, "probe.merge", wanted, "there");
+        settled = settled && base::flag_of(merge, "merged");
+        if (!options.json) {
+            fmt::print("{}: {} codings new there, {} known, {} of answers that are not there, {} conflicts{}\n",
+                       for_terminal(base::text_of(merge, "name")), base::count_of(merge, "added"),
+                       base::count_of(merge, "same"), base::count_of(merge, "missing"),
+                       base::count_of(merge, "conflicts_in_all"),
+                       base::flag_of(merge, "merged") ? "" : "; nothing was merged");
+        }
+        merges.push_back(merge);
+    }
+    if (options.json) {
+        print_json({{"merges", merges}});
+    }
+    if (!settled) {
+        print_unsettled();
     }
     return settled ? 0 : kUnsettled;
 }
 
 int merge_command(const Paths& paths, const MergeOptions& options) {
+    if (!options.node.empty()) {
+        return merge_there(paths, options);
+    }
     if (options.others.empty()) {
         const auto session = sessions::Session::open(options.session, sessions::Journal::Mode::read_only);
         return show_agreement(options, json::array(), *session);
@@ -193,7 +236,9 @@ void add_merge(CLI::App& app, Chosen& chosen) {
     const auto options = std::make_shared<MergeOptions>();
     auto* merge = app.add_subcommand(
         "merge", "Bring the codings of a probe run from copies of a session together, and say how far coders agree");
-    merge->add_option("session", options->session, "Session folder that they are merged into")
+    merge
+        ->add_option("session", options->session,
+                     "Session folder that they are merged into; with --node the first of the copies")
         ->required()
         ->check(filled());
     merge
@@ -210,7 +255,11 @@ void add_merge(CLI::App& app, Chosen& chosen) {
         ->check(whole_number(1, std::numeric_limits<std::uint32_t>::max()));
     merge->add_option("--unnamed", options->unnamed, "Name for codings there that have none")->check(filled());
     merge->add_flag("--json", options->json, "JSON on standard output");
+    add_node_option(*merge, options->node, "Into the session on another machine, to which the copies are sent");
     merge->callback([&chosen, options] {
+        if (!options->node.empty()) {
+            options->others.insert(options->others.begin(), options->session);
+        }
         chosen.command = [options](const Paths& paths) { return merge_command(paths, *options); };
     });
 }

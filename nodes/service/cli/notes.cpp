@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "base/foreign_text.hpp"
+#include "base/json_fields.hpp"
 #include "nodes/history/journal_reader.hpp"
 #include "nodes/service/cli/console.hpp"
 #include "nodes/service/cli/local_node.hpp"
@@ -54,17 +55,53 @@ json to_line(const Note& note) {
             {"changed", time_text(note.changed_ns)}};
 }
 
-int list_command(const NotesOptions& options) {
+void print_note(const Note& note, bool as_json) {
+    if (as_json) {
+        print_json(to_line(note));
+        return;
+    }
+    const std::string who = note.author.empty() ? note.role : note.author + " (" + note.role + ")";
+    fmt::print("{}\t{}\t{}\t{}\n{}\n", note.number, base::one_line(history::note_place_sentence(note.on).english()),
+               who, time_text(note.changed_ns), for_terminal(note.text));
+}
+
+/// Of one answer of notes.list; what is no note is left out.
+std::vector<Note> notes_in(const json& answer) {
+    std::vector<Note> notes;
+    for (const json& entry : base::member(answer, "notes")) {
+        history::Notes one;
+        if (!one.apply(entry, base::count_of(entry, "created_ns")) || one.all().empty()) {
+            continue;
+        }
+        notes.push_back(one.all().begin()->second);
+        notes.back().changed_ns = base::count_of(entry, "changed_ns");
+    }
+    return notes;
+}
+
+int list_there(const Paths& paths, const NotesOptions& options) {
+    HeldSignals signals;
+    RemoteNode node(paths, options.node, RemoteNode::Follow::no);
+    std::uint64_t after = 0;
+    do {
+        const json answer = node.ask(signals, "notes.list", {{"after", after}});
+        for (const Note& note : notes_in(answer)) {
+            print_note(note, options.json);
+        }
+        const std::uint64_t next = base::count_of(answer, "next");
+        after = next > after ? next : 0;  // of a node that goes round in circles we stop
+    } while (after != 0);
+    return 0;
+}
+
+int list_command(const Paths& paths, const NotesOptions& options) {
+    if (!options.node.empty()) {
+        return list_there(paths, options);
+    }
     const auto session = sessions::Session::open(options.session, sessions::Journal::Mode::read_only);
     const history::Session history = history::read_runs(session->journal());
     for (const auto& [number, note] : history.notes().all()) {
-        if (options.json) {
-            print_json(to_line(note));
-            continue;
-        }
-        const std::string who = note.author.empty() ? note.role : note.author + " (" + note.role + ")";
-        fmt::print("{}\t{}\t{}\t{}\n{}\n", note.number, base::one_line(history::note_place_sentence(note.on).english()),
-                   who, time_text(note.changed_ns), for_terminal(note.text));
+        print_note(note, options.json);
     }
     print_warnings(session->problems());
     return 0;
@@ -174,6 +211,7 @@ void add_notes(CLI::App& app, Chosen& chosen) {
     const auto options = std::make_shared<NotesOptions>();
     auto* notes = app.add_subcommand("notes", "The notes that people have written on a session");
     notes->add_option("session", options->session, "Session folder")->check(filled());
+    add_node_option(*notes, options->node, "List those of a session on another machine");
     notes->add_flag("--json", options->json, "JSON Lines on standard output, one object for each note");
     auto* add = notes->add_subcommand("add", "Write a note on the session, a step, a token or an answer");
     add->add_option("session", options->session, "Session folder")->check(filled());
@@ -206,10 +244,10 @@ void add_notes(CLI::App& app, Chosen& chosen) {
         if (!notes->get_subcommands().empty()) {
             return;
         }
-        if (options->session.empty()) {
-            throw CLI::RequiredError("session");
+        if (options->session.empty() == options->node.empty()) {
+            throw CLI::ValidationError("notes needs a session folder, or --node: then those of that node's session");
         }
-        chosen.command = [options](const Paths&) { return list_command(*options); };
+        chosen.command = [options](const Paths& paths) { return list_command(paths, *options); };
     });
 }
 

@@ -87,7 +87,9 @@ std::string probe_settings(const ProbeRequest& order) {
 /// --resume must mean the same run: other settings are refused instead of being ignored.
 void check_same_run(const ProbeOptions& options, const ProbeRequest& wanted, const ProbeRequest& earlier) {
     const auto same_item = [](const probes::Item& a, const probes::Item& b) { return a.id == b.id; };
-    const auto same_model = [](const ProbeModel& a, const ProbeModel& b) { return a.name == b.name; };
+    const auto same_model = [](const ProbeModel& a, const ProbeModel& b) {
+        return a.name == b.name || (!b.path.string().empty() && a.path.string() == b.path.string());
+    };
     const bool same = std::equal(wanted.set.items.begin(), wanted.set.items.end(), earlier.set.items.begin(),
                                  earlier.set.items.end(), same_item) &&
                       std::equal(wanted.models.begin(), wanted.models.end(), earlier.models.begin(),
@@ -124,30 +126,13 @@ ProbeRequest order_from(const ProbeOptions& options, ProbeRequest wanted, LocalN
     return wanted;
 }
 
-/// Why there is no answer, when every question of the run failed; empty when one was answered or none was asked.
-base::Sentence failure_of_all(sessions::Session& session, std::uint32_t run) {
-    const history::Session history = history::read_run(session, run);
-    const auto found = history.probes().find(run);
-    if (found == history.probes().end()) {
-        return {};
-    }
-    base::Sentence failure;
-    for (const auto& draw : found->second.value.draws) {
-        if (draw->stop != "error") {
-            return {};
-        }
-        failure = draw->rule;
-    }
-    return failure;
-}
-
 void print_end(RunState state, std::size_t answers, const json& statistics, bool as_json) {
     if (as_json) {
         print_json({{"done", state == RunState::done},
                     {"state", protocol::run_state_name(state)},
                     {"answers", answers},
                     {"statistics", statistics}});
-    } else {
+    } else if (!statistics.is_null()) {
         print_rates(statistics);
     }
 }
@@ -201,14 +186,10 @@ int probe_there(const Paths& paths, const ProbeOptions& options) {
         throw base::Error(base::say("--resume and --device do not go with --node"));
     }
     std::size_t number = 0;
-    json statistics;
-    const int status = probe_on_node(
+    return probe_on_node(
         paths, options.node, parameters_of(options),
-        [&](const json& draw) { print_draw(draw, options.json, ++number); }, statistics);
-    if (!statistics.is_null()) {
-        print_end(RunState::done, number, statistics, options.json);
-    }
-    return status;
+        [&](const json& draw) { print_draw(draw, options.json, ++number); },
+        [&](const history::ProbeRun& run) { print_end(run.state, number, run.statistics, options.json); });
 }
 
 int probe_command(const Paths& paths, const ProbeOptions& options) {
@@ -253,13 +234,15 @@ int probe_command(const Paths& paths, const ProbeOptions& options) {
         result = job.result();
     }
     finish(node, result);
-    const base::Sentence failure = failure_of_all(*node.session, result_run);
     print_end(result.state, result.answers, result.statistics, options.json);
     if (result.state == RunState::stopped) {
         throw Stopped(signals.first(), base::say("after {} answers, which are kept; --resume goes on", result.answers));
     }
-    if (!failure.empty()) {
-        throw base::Error(base::say("no model could answer: {}", failure));
+    const history::Session history = history::read_run(*node.session, result_run);
+    if (const auto run = history.probes().find(result_run); run != history.probes().end()) {
+        if (const base::Sentence failure = failure_of_all(run->second.value); !failure.empty()) {
+            throw base::Error(base::say("no model could answer: {}", failure));
+        }
     }
     return 0;
 }

@@ -1,5 +1,6 @@
 #include "nodes/service/cli/remote_jobs.hpp"
 
+#include <algorithm>
 #include <fmt/format.h>
 
 #include "base/error.hpp"
@@ -168,7 +169,8 @@ int generate_on_node(const Paths& paths, const std::string& address, const json&
 }
 
 int probe_on_node(const Paths& paths, const std::string& address, const json& parameters,
-                  const std::function<void(const json& draw)>& print, json& statistics) {
+                  const std::function<void(const json& draw)>& print,
+                  const std::function<void(const history::ProbeRun&)>& print_end) {
     HeldSignals signals;
     RemoteNode node(paths, address);
     node.greeted(signals);
@@ -201,14 +203,23 @@ int probe_on_node(const Paths& paths, const std::string& address, const json& pa
     };
     const auto end = follow(node, signals, look, "probe.cancel", id);
     const history::ProbeRun& run = *end->probes.at(id);
-    statistics = run.statistics;
     if (run.state == RunState::failed) {
         throw base::Error(run.message);
     }
+    print_end(run);
     if (run.state == RunState::stopped) {
         throw Stopped(signals.first(), say("after {} answers, which are kept there", run.draws.size()));
     }
+    if (const base::Sentence failure = failure_of_all(run); !failure.empty()) {
+        throw base::Error(say("no model could answer: {}", failure));
+    }
     return 0;
+}
+
+base::Sentence failure_of_all(const history::ProbeRun& run) {
+    const bool all =
+        std::all_of(run.draws.begin(), run.draws.end(), [](const auto& draw) { return draw->stop == "error"; });
+    return all && !run.draws.empty() ? run.draws.back()->rule : base::Sentence();
 }
 
 }  // namespace moescope::node

@@ -5,6 +5,8 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "nodes/history/runs.hpp"
+#include "nodes/service/cli/remote_node.hpp"
 #include "nodes/service/cli/replay.hpp"
 
 namespace moescope::node {
@@ -15,9 +17,18 @@ int train_on_node(const Paths& paths, const TrainOptions& options);
 /// generate --node. `parameters`: those of generate.start.
 int generate_on_node(const Paths& paths, const std::string& node, const nlohmann::json& parameters, bool as_json);
 
-/// probe --node. `parameters`: those of probe.start. Gives the run's statistics in `statistics`, null when there are
-/// none; `print` gets each answer as it comes, as the record of a draw has it.
+/// probe --node. `parameters`: those of probe.start. `print` gets each answer as it comes, as the record of a draw has
+/// it, `print_end` the run when it has ended, also one that was stopped.
 int probe_on_node(const Paths& paths, const std::string& node, const nlohmann::json& parameters,
-                  const std::function<void(const nlohmann::json& draw)>& print, nlohmann::json& statistics);
+                  const std::function<void(const nlohmann::json& draw)>& print,
+                  const std::function<void(const history::ProbeRun&)>& print_end);
+
+/// Why there is no answer, when every question of the run failed; empty when one was answered or none was asked.
+base::Sentence failure_of_all(const history::ProbeRun& run);
+
+/// Sends a command with which files move and follows it, with a line of progress. `kept`: where what has come stays
+/// when a signal ends it. Throws base::Error with the node's sentence when it failed.
+nlohmann::json carry_out(RemoteNode& node, HeldSignals& signals, const std::string& command,
+                         const nlohmann::json& parameters, const std::string& kept);
 
 }  // namespace moescope::node

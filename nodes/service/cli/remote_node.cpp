@@ -14,6 +14,7 @@ using client::Link;
 namespace {
 
 constexpr double kPatience = 30;      ///< seconds for a node to answer the first time
+constexpr double kStarting = 5;       ///< seconds for one that can't be reached, which may have been started just now
 constexpr double kLookAtDevices = 5;  ///< seconds that a node that was just started may take for it
 constexpr int kLook = 20;             ///< milliseconds between two looks
 
@@ -50,7 +51,7 @@ std::shared_ptr<const client::Snapshot> RemoteNode::wait(HeldSignals& signals,
         if (done(*now)) {
             return now;
         }
-        if (!seen && client::now_seconds() - since > kPatience) {
+        if (!seen && client::now_seconds() - since > (now->link.message.empty() ? kPatience : kStarting)) {
             throw Error(now->link.message.empty() ? say("no node answers at {}", address_) : now->link.message);
         }
         if (signals.taken(kLook)) {

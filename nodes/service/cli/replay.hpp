@@ -15,6 +15,7 @@ struct TrainOptions {
     std::string init;    ///< weights to start from: library name, checkpoint, session, Hugging Face folder or GGUF file
     std::string replay;  ///< session of which a training run is run again and compared
     std::uint32_t replay_run = 0;  ///< which; 0: the latest
+    std::string replay_data;       ///< where its data lie here; empty: where they were
     std::optional<int> steps, threads;
     std::optional<std::uint64_t> seed;
     int expert_parallel = 1;  ///< ranks of mpirun that share the experts

@@ -20,12 +20,17 @@ void add_reproduce(CLI::App& app, Chosen& chosen) {
     auto* only = command->add_flag("--check", *check,
                                    "Run nothing; say what is other here: program, machine, device, environment, data. "
                                    "3 when anything is");
+    command->add_option("--data", options->replay_data, "Where its data lie here; left out: where they were")
+        ->check(filled());
     command->add_option("--threads", options->threads, "Compute threads; as many as it had when left out")
         ->check(range_of("threads"));
     command->add_option("--device", options->device, "What computes; left out: where the run was")->check(filled());
     command->add_option("--out", options->out, "Session folder for the new run; nothing: it is not kept")
         ->check(filled())
         ->excludes(only);
+    auto* out = command->get_option("--out");
+    command->add_flag("--resume", options->resume, "Go on with the latest run in --out, which repeats this one")
+        ->needs(out);
     command->add_flag("--json", options->json, "One JSON object on standard output");
     command->callback([&chosen, options, check] {
         chosen.command = [options, check](const Paths& paths) {

@@ -13,6 +13,7 @@
 #include "engine/comm/mpi_comm.hpp"
 #include "engine/exchange/open_weights.hpp"
 #include "engine/model/machine_memory.hpp"
+#include "engine/text/dataset_check.hpp"
 #include "engine/train/memory_check.hpp"
 #include "nodes/protocol/run_state.hpp"
 #include "nodes/service/cli/console.hpp"
@@ -142,7 +143,11 @@ void check_same_run(const TrainOptions& options, engine::RunConfig wanted, const
             "with --out to start anew",
             options.out, differences(now, before)));
     }
-    if (options.data != order.data) {
+    const std::string given = engine::whole_path_of_data(options.data),
+                      recorded = engine::whole_path_of_data(order.data);
+    std::error_code error;
+    // Where the recorded ones are gone, the same may lie elsewhere: their hash is compared.
+    if (given != recorded && !fs::equivalent(given, recorded, error) && engine::data_exist(recorded)) {
         throw CommandError(say("the run in {} was trained on {}, not {}; give the same --data to resume it",
                                options.out, order.data, options.data));
     }
@@ -233,6 +238,7 @@ TrainingRequest order_from(const TrainOptions& options, engine::RunConfig config
             print_warnings({damaged_text(earlier)});
         }
         take_processes(earlier.config, order.config);
+        earlier.data = engine::whole_path_of_data(options.data);  // which may have moved; its hash is looked at
         if (known->state != RunState::done) {
             move_to_device(earlier, options.device.value_or(earlier.config.train.device));
             check_device(options, earlier, node);
@@ -245,7 +251,7 @@ TrainingRequest order_from(const TrainOptions& options, engine::RunConfig config
         }
         return earlier;
     }
-    order.data = options.data;
+    order.data = engine::whole_path_of_data(options.data);
     order.init = init;
     order.name = running_name(order.config.name, node.names(protocol::RunKind::train));
     order.run = node.session->new_run(protocol::run_kind_name(protocol::RunKind::train), order.name);

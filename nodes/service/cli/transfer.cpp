@@ -10,6 +10,7 @@
 #include "engine/model/machine_memory.hpp"
 #include "nodes/history/checkpoint_name.hpp"
 #include "nodes/service/cli/console.hpp"
+#include "nodes/service/cli/remote_jobs.hpp"
 #include "nodes/service/cli/remote_node.hpp"
 #include "nodes/service/cli/subcommands.hpp"
 #include "nodes/transport/node_address.hpp"
@@ -81,7 +82,8 @@ class ProgressLine {
     std::size_t width_ = 0;
 };
 
-/// Sends the command of a transfer and follows it. `kept`: where what has come stays when a signal ends it.
+}  // namespace
+
 json carry_out(RemoteNode& node, HeldSignals& signals, const std::string& command, const json& parameters,
                const std::string& kept) {
     using State = client::CommandResult::State;
@@ -112,6 +114,8 @@ json carry_out(RemoteNode& node, HeldSignals& signals, const std::string& comman
     }
     return result.value;
 }
+
+namespace {
 
 int list_command(const client::Snapshot& now, const json& files, bool as_json) {
     json list = json::array();

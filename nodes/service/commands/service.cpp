@@ -68,6 +68,7 @@ const std::map<std::string, Service::Command>& Service::commands() {
         {"notes.add", {&Service::notes_add, slow, true}},
         {"notes.edit", {&Service::notes_edit, slow, true}},
         {"notes.remove", {&Service::notes_remove, slow, true}},
+        {"notes.list", {&Service::notes_list, slow, false, true, viewer}},
         {"models.add", {&Service::models_add, slow, true, true, admin}},
         {"models.remove", {&Service::models_remove, slow, true, true, admin}},
         {"models.ask", {&Service::models_ask, Lane::servers, false, true}},

@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "base/scratch_folder.hpp"
 #include "kernels/devices.hpp"
 #include "nodes/history/checkpoint_name.hpp"
 #include "nodes/history/journal_reader.hpp"
@@ -115,6 +116,10 @@ class Service final : public transport::RequestHandler {
     bool offers_model(const std::string& name);
     /// The folder in which viewers of other machines read and write.
     void make_shared_folder();
+    /// Where an output goes: as it is named, but what lies in that folder of a session that is open for reading only
+    /// goes to a folder of this process, from where files.open takes it.
+    std::filesystem::path output_place(const std::filesystem::path& named);
+    std::filesystem::path output_in_stead(const std::filesystem::path& named);  ///< empty: there is none
     void open_packed_session(const std::string& version, const Reply& reply);
     bool idle();                       ///< no viewer, and nothing goes on
     static Outcome not_carried_out();  ///< of a command whose turn did not come before the node's end
@@ -176,6 +181,7 @@ class Service final : public transport::RequestHandler {
     void notes_add(const nlohmann::json& parameters, Reply reply);
     void notes_edit(const nlohmann::json& parameters, Reply reply);
     void notes_remove(const nlohmann::json& parameters, Reply reply);
+    void notes_list(const nlohmann::json& parameters, Reply reply);
     void models_add(const nlohmann::json& parameters, Reply reply);
     void models_remove(const nlohmann::json& parameters, Reply reply);
     void models_ask(const nlohmann::json& parameters, Reply reply);
@@ -291,6 +297,9 @@ class Service final : public transport::RequestHandler {
     bool writer_ = false;             ///< somebody else writes to the session
     std::chrono::steady_clock::time_point counted_at_;
     std::set<std::uint32_t> counted_;  ///< probe runs whose last statistics are known; of the slow lane
+
+    std::mutex outputs_mutex_;
+    std::optional<base::ScratchFolder> outputs_folder_;  ///< see output_place()
 
     std::mutex jobs_mutex_;
     std::map<std::uint32_t, std::shared_ptr<TrainingJob>> trainings_;

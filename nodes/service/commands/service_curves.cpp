@@ -51,7 +51,7 @@ void Service::curves_export(const json& value, Reply reply) {
     if (format != "csv" && format != "tensorboard") {
         throw CommandError(say("curves can't be written as '{}'; csv and tensorboard are the forms", format));
     }
-    const fs::path path = fs::absolute(parameters.path("path"));
+    const fs::path path = output_place(fs::absolute(parameters.path("path")));
     const auto existing = existing_as(parameters);
     curves::RunCurves curves;
     {

@@ -4,6 +4,7 @@
 #include "base/json_guard.hpp"
 #include "nodes/history/run_title.hpp"
 #include "nodes/service/commands/service.hpp"
+#include "nodes/service/jobs/data_paths.hpp"
 #include "nodes/service/jobs/experiment_queue.hpp"
 #include "nodes/service/jobs/limits.hpp"
 #include "nodes/service/jobs/rank_group.hpp"
@@ -30,7 +31,7 @@ void Service::experiment_start(const json& value, Reply reply) {
     train.steps = static_cast<int>(parameters.integer("steps", train.steps, 1, kMostSteps));
     train.seed = parameters.seed(train.seed);
     train.threads = train.threads == 0 ? threads_of_run(train) : train.threads;
-    wish.data = parameters.path("data", "manpages");
+    wish.data = whole_path_of_data(parameters.path("data", "manpages"));
     wish.name = parameters.text("name", "");
     wish.key = parameters.text("key", "");
     wish.values = parameters.at("values");

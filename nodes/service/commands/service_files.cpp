@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "base/atomic_files.hpp"
+#include "base/input_file.hpp"
 #include "base/json_fields.hpp"
 #include "base/scratch_folder.hpp"
 #include "nodes/service/commands/remote_paths.hpp"
@@ -66,6 +67,32 @@ void Service::make_shared_folder() {
     if (journal_) {
         base::make_private_folders(shared_files(session_->folder()));
     }
+}
+
+fs::path Service::output_place(const fs::path& named) {
+    const fs::path name =
+        journal_ ? fs::path() : named.lexically_normal().lexically_relative(shared_files(session_->folder()));
+    if (name.empty() || *name.begin() == ".." || name == ".") {
+        return named;
+    }
+    const std::lock_guard lock(outputs_mutex_);
+    if (!outputs_folder_) {
+        outputs_folder_.emplace();
+    }
+    const fs::path place = outputs_folder_->path() / name;
+    base::make_private_folders(place.parent_path());
+    return place;
+}
+
+fs::path Service::output_in_stead(const fs::path& named) {
+    {
+        const std::lock_guard lock(outputs_mutex_);
+        if (!outputs_folder_) {
+            return {};
+        }
+    }
+    fs::path place = output_place(named);
+    return place != named && base::is_there(place) ? place : fs::path();
 }
 
 void Service::files_list(const json& value, Reply reply) {
@@ -150,7 +177,8 @@ void Service::files_open(const json& value, Reply reply) {
     }
     if (parameters.has("path")) {
         const auto object = std::make_shared<Object>();
-        object->out = std::make_unique<const transfer::Outgoing>(parameters.path("path"));
+        const fs::path place = parameters.path("path"), instead = output_in_stead(place);
+        object->out = std::make_unique<const transfer::Outgoing>(instead.empty() ? place : instead);
         reply({opened(transfers_.add(object), *object), {}});
         return;
     }

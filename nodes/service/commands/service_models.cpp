@@ -262,7 +262,7 @@ void Service::models_export(const json& value, Reply reply) {
     order.format = parameters.text("format");
     order.precision = parameters.text("precision", order.precision);
     order.router = parameters.text("router", order.router);
-    order.out = std::filesystem::absolute(parameters.path("path"));
+    order.out = output_place(std::filesystem::absolute(parameters.path("path")));
     order.existing = existing_as(parameters);
     check(order);
     if (!order.is_gguf() && (parameters.has("precision") || parameters.has("router"))) {
@@ -309,7 +309,7 @@ json Service::write_model(const ModelExport& order) {
 
 void Service::report_write(const json& value, Reply reply) {
     const Parameters parameters(value, {"path", "language", "replace"});
-    const std::filesystem::path path = std::filesystem::absolute(parameters.path("path"));
+    const std::filesystem::path path = output_place(std::filesystem::absolute(parameters.path("path")));
     const std::string language = parameters.text("language", "en");
     const auto existing = existing_as(parameters);
     {

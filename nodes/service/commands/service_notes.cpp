@@ -1,5 +1,8 @@
 // The notes.* commands.
+#include <iterator>
+
 #include "base/json_fields.hpp"
+#include "nodes/history/journal_reader.hpp"
 #include "nodes/service/commands/service.hpp"
 #include "nodes/service/library/parameters.hpp"
 
@@ -72,6 +75,33 @@ void Service::notes_remove(const json& value, Reply reply) {
     reply({notes_.remove(*journal_, note_number(parameters), revision_in(parameters), parameters.text("author", ""),
                          asker(Lane::slow).right),
            {}});
+}
+
+/// For who does not follow the records. Read from the journal, so that notes of another node that writes the session
+/// are among them.
+void Service::notes_list(const json& value, Reply reply) {
+    const Parameters parameters(value, {"after"});
+    const auto after = static_cast<std::uint32_t>(parameters.integer("after", 0, 0, history::kLastNote));
+    if (journal_) {
+        journal_->flush();
+    }
+    const history::Session history = history::read_runs(session_->journal());
+    constexpr std::size_t kMostBytes = 192 << 10;  // of texts: a quarter of an answer
+    json notes = json::array();
+    std::size_t bytes = 0;
+    const auto& all = history.notes().all();
+    auto note = all.upper_bound(after);
+    for (; note != all.end() && (notes.empty() || bytes + note->second.text.size() <= kMostBytes); ++note) {
+        json entry = history::note_record(note->second);
+        entry.update({{"created_ns", note->second.created_ns}, {"changed_ns", note->second.changed_ns}});
+        bytes += note->second.text.size();
+        notes.push_back(std::move(entry));
+    }
+    json answer = {{"notes", std::move(notes)}};
+    if (note != all.end()) {
+        answer["next"] = std::prev(note)->first;
+    }
+    reply({std::move(answer), {}});
 }
 
 }  // namespace moescope::node

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "base/foreign_text.hpp"
+#include "base/input_file.hpp"
 #include "base/json_fields.hpp"
 #include "base/text.hpp"
 #include "nodes/service/commands/service.hpp"
@@ -122,6 +123,10 @@ void Service::probe_resume(const json& value, Reply reply) {
     std::vector<std::string> names;
     for (const auto& model : order.models) {
         names.push_back(model_alone(model.name, model.routing));  // its changes are those that the run began with
+        const std::string path = model.path.string();
+        if (!path.empty() && !models_.find(names.back()) && !base::is_there(names.back()) && base::is_there(path)) {
+            names.back() = path;  // a relative one, given in another folder
+        }
     }
     with_models(names, reply, [this, order, run, reply](const std::vector<ProbeModel>& models) mutable {
         start_probe(std::move(order), models);

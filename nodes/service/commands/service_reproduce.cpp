@@ -6,6 +6,7 @@
 #include "nodes/history/journal_reader.hpp"
 #include "nodes/protocol/run_state.hpp"
 #include "nodes/service/commands/service.hpp"
+#include "nodes/service/jobs/data_paths.hpp"
 #include "nodes/service/jobs/limits.hpp"
 #include "nodes/service/jobs/recorded_run.hpp"
 #include "nodes/service/jobs/run_names.hpp"
@@ -25,6 +26,9 @@ struct Source {
             other = sessions::Session::open(place, sessions::Journal::Mode::read_only);
             session = other.get();
         }
+        if (parameters.has("data")) {
+            data = whole_path_of_data(parameters.path("data"));
+        }
     }
     std::shared_ptr<RecordedRun> read(std::uint32_t run) const {
         auto recorded = RecordedRun::read(*session, run, place);
@@ -34,12 +38,15 @@ struct Source {
         if (other) {
             recorded->session = place;
         }
+        if (!data.empty()) {
+            recorded->move_data(data);
+        }
         return recorded;
     }
 
     std::unique_ptr<sessions::Session> other;
     sessions::Session* session;
-    std::string place;
+    std::string place, data;  ///< data: where they lie here; empty: where they were
 };
 
 /// Where the run is computed here; nothing: as it was.
@@ -59,7 +66,7 @@ struct Wish {
 }  // namespace
 
 void Service::reproduce_check(const json& value, Reply reply) {
-    const Parameters parameters(value, {"run", "session", "threads", "device"});
+    const Parameters parameters(value, {"run", "session", "data", "threads", "device"});
     const Wish wish(parameters);
     refuse_at_the_end();
     if (journal_) {
@@ -86,7 +93,7 @@ void Service::reproduce_check(const json& value, Reply reply) {
 }
 
 void Service::reproduce_start(const json& value, Reply reply) {
-    const Parameters parameters(value, {"run", "session", "threads", "device", "name"});
+    const Parameters parameters(value, {"run", "session", "data", "threads", "device", "name"});
     const Wish wish(parameters);
     std::string title = parameters.text("name", "");
     refuse_at_the_end();

@@ -174,7 +174,7 @@ void Service::route_export(const json& value, Reply reply) {
     const Parameters parameters(value, {"run", "path", "format", "replace"});
     const std::uint32_t run = parameters.run();
     const std::string format = format_of(parameters);
-    const fs::path path = fs::absolute(parameters.path("path"));
+    const fs::path path = output_place(fs::absolute(parameters.path("path")));
     refuse_while_it_goes_on(run);
     sessions::OutputFile output(path, existing_as(parameters));
     std::uint64_t lost = 0;

@@ -12,8 +12,10 @@
 #include "engine/model/machine_memory.hpp"
 #include "engine/train/plan.hpp"
 #include "nodes/service/commands/service.hpp"
+#include "nodes/service/jobs/data_paths.hpp"
 #include "nodes/service/jobs/limits.hpp"
 #include "nodes/service/jobs/rank_group.hpp"
+#include "nodes/service/jobs/recorded_run.hpp"
 #include "nodes/service/jobs/run_names.hpp"
 #include "nodes/service/library/parameters.hpp"
 
@@ -237,7 +239,7 @@ void Service::train_start(const json& value, Reply reply) {
     auto& train = order.config.train;
     train.steps = static_cast<int>(parameters.integer("steps", train.steps, 1, kMostSteps));
     train.seed = parameters.seed(train.seed);
-    order.data = parameters.path("data", "manpages");
+    order.data = whole_path_of_data(parameters.path("data", "manpages"));
     order.paused = parameters.flag("paused", false);
     const std::string title = parameters.text("name", "");
     where_device_may_be_opened(on_processor(order.config), reply,
@@ -305,12 +307,24 @@ void Service::refuse_at_the_end() const {
 }
 
 void Service::train_continue(const json& value, Reply reply) {
-    const Parameters parameters(value, {"run", "device"});
+    const Parameters parameters(value, {"run", "device", "data"});
     const std::uint32_t run = parameters.run();
     if (const auto job = training(run); job && !job->finished()) {
         throw CommandError(say("run {} is still going on", name_in(board_.run_list(), run)));
     }
     auto order = order_to_continue(*session_, known_run(run), [this] { refuse_at_the_end(); });
+    if (parameters.has("data")) {
+        order.data = whole_path_of_data(parameters.path("data"));
+        require_data(order.data);
+        if (order.recorded) {
+            order.recorded->move_data(order.data);
+        }
+    } else if (!data_exist(order.data)) {
+        throw CommandError(
+            say("run {} was trained on {}, which is not there; bring it back, or go on with the same data "
+                "in another place: moescope-node train --resume --data",
+                title_of(known_run(run)), order.data));
+    }
     move_to_device(order, parameters.text("device", order.config.train.device));
     if (const Sentence why = why_no_processes(); order.config.train.processes > 1 && !why.empty()) {
         go_on_alone(order, why);
@@ -322,6 +336,9 @@ void Service::train_continue(const json& value, Reply reply) {
             throw CommandError(say("{}; choose another device to go on on", error));
         }
         throw;
+    }
+    if (order.recorded) {
+        order.recorded->add(differences_here(order.recorded->run().manifest, order.config, devices_));
     }
     require_disk(order.config);
     const std::lock_guard lock(jobs_mutex_);

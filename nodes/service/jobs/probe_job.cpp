@@ -165,8 +165,9 @@ ProbeRequest probe_order(const history::RunHeader& run) {
                                         "system", "template_date"});
     const json hashes = run.manifest.value("model_sha256", json());
     const json& changes = base::member(run.manifest, "interventions");
+    const json& paths = base::member(run.manifest, "model_paths");
     for (const auto& name : manifest.texts("models")) {
-        ProbeModel model{name, {}, text_of(hashes, name.c_str())};
+        ProbeModel model{name, text_of(paths, name.c_str()), text_of(hashes, name.c_str())};
         if (const json& items = base::member(changes, name.c_str()); items.is_array()) {
             model.routing.interventions = checked_interventions(items);
             model.routing.set = history::model_with_set(name).value_or(history::ModelWithSet{}).set;
@@ -273,11 +274,14 @@ void ProbeJob::event(const std::string& kind) {
 }
 
 void ProbeJob::announce() {
-    auto names = json::array(), hashes = json::object(), titles = json::object(), changes = json::object(),
-         items = json::array();
+    auto names = json::array(), hashes = json::object(), paths = json::object(), titles = json::object(),
+         changes = json::object(), items = json::array();
     for (const auto& model : order_.models) {
         names.push_back(model.name);
         hashes[model.name] = model.sha256;
+        if (!model.path.is_server() && !history::checkpoint_named(model.name)) {
+            paths[model.name] = model.path.string();
+        }
         if (!model.title.empty()) {
             titles[model.name] = model.title;
         }
@@ -302,6 +306,7 @@ void ProbeJob::announce() {
                      {"items", items},
                      {"planned", planned_},
                      {"model_sha256", hashes},
+                     {"model_paths", paths},
                      {"model_title", titles},
                      {"request", request},
                      {"program_version", MOESCOPE_VERSION},

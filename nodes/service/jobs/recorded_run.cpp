@@ -10,7 +10,9 @@
 #include "base/foreign_text.hpp"
 #include "base/json_fields.hpp"
 #include "base/step_values.hpp"
+#include "nodes/history/event_log.hpp"
 #include "nodes/history/journal_reader.hpp"
+#include "nodes/history/run_title.hpp"
 #include "nodes/service/jobs/rank_group.hpp"
 #include "nodes/service/jobs/run_names.hpp"
 
@@ -86,7 +88,7 @@ bool RecordedRun::compare(const protocol::StepRecord& step) {
     while (counted_ < run_.counts.size() && run_.counts[counted_]->step < step.step) {
         ++counted_;
     }
-    if (counted_ < run_.counts.size() && run_.counts[counted_]->step == step.step) {
+    if (!step.counts.empty() && counted_ < run_.counts.size() && run_.counts[counted_]->step == step.step) {
         same = same && run_.counts[counted_]->counts == step.counts;
     }
     if (!same) {
@@ -96,8 +98,47 @@ bool RecordedRun::compare(const protocol::StepRecord& step) {
     return !same;
 }
 
+void RecordedRun::compare(const history::TrainingRun& again, std::uint64_t last) {
+    std::size_t counted = 0;
+    for (std::size_t i = 0; i < again.step.size() && again.step[i] <= static_cast<double>(last); ++i) {
+        protocol::StepRecord step;
+        step.step = static_cast<std::uint64_t>(again.step[i]);
+        for (std::size_t row = 0; row < base::kStepValueCount; ++row) {
+            value_of(step, base::kStepValues[row]) = again.values[row][i];
+        }
+        while (counted < again.counts.size() && again.counts[counted]->step < step.step) {
+            ++counted;
+        }
+        if (counted < again.counts.size() && again.counts[counted]->step == step.step) {
+            step.counts = again.counts[counted]->counts;
+        }
+        compare(step);
+    }
+}
+
 void RecordedRun::add(std::vector<Difference> differences) {
-    std::move(differences.begin(), differences.end(), std::back_inserter(differences_));
+    for (Difference& one : differences) {
+        const bool known = std::any_of(earlier_.begin(), earlier_.end(), [&](const json& entry) {
+            return base::text_of(entry, "text") == one.text.english();
+        });
+        if (!known) {
+            differences_.push_back(std::move(one));
+        }
+    }
+}
+
+void RecordedRun::require(const json& origin) {
+    const std::uint64_t steps = base::count_of(origin, "steps");
+    if (base::text_of(origin, "name") != run_.name || steps == 0 || steps > run_.step.size()) {
+        throw CommandError(say("there is another run {} now, {} with {} steps", run_.id, history::quoted(run_.name),
+                               run_.step.size()));
+    }
+    run_.step.truncate(steps);
+    run_.parameters_sha256 = base::text_of(origin, "parameters_sha256");
+    earlier_ = base::member(origin, "differences");
+    if (!earlier_.is_array()) {
+        earlier_ = json::array();
+    }
 }
 
 std::optional<bool> RecordedRun::same_parameters(const std::string& sha256, std::uint64_t steps) const {
@@ -108,12 +149,16 @@ std::optional<bool> RecordedRun::same_parameters(const std::string& sha256, std:
 }
 
 json RecordedRun::origin() const {
+    json differences = earlier_;
+    for (json& one : to_json(differences_)) {
+        differences.push_back(std::move(one));
+    }
     return {{"run", run_.id},
             {"name", run_.name},
             {"session", session},
             {"steps", run_.step.size()},
             {"parameters_sha256", run_.parameters_sha256},
-            {"differences", to_json(differences_)}};
+            {"differences", std::move(differences)}};
 }
 
 json RecordedRun::outcome(const std::string& sha256, std::uint64_t steps) const {
@@ -169,6 +214,40 @@ TrainingRequest order_to_reproduce(sessions::Session& session, std::shared_ptr<R
     }
     order.recorded = std::move(recorded);
     return order;
+}
+
+void go_on_repeating(sessions::Session& session, const history::RunHeader& run, TrainingRequest& order) {
+    const json& origin = base::member(run.manifest, "replay");
+    if (!origin.is_object()) {
+        return;
+    }
+    const std::uint32_t id = base::run_of(origin);
+    const std::string folder = base::text_of(origin, "session");
+    try {
+        const std::unique_ptr<sessions::Session> other =
+            folder.empty() ? nullptr : sessions::Session::open(folder, sessions::Journal::Mode::read_only);
+        sessions::Session& source = other ? *other : session;
+        const auto recorded = RecordedRun::read(source, id, source.folder().string());
+        recorded->session = folder;
+        recorded->require(origin);
+        recorded->move_data(order.data);
+        if (order.checkpoint.empty()) {
+            const TrainingRequest anew = order_to_reproduce(source, recorded, {}, {});
+            order.checkpoint = anew.checkpoint;
+            order.checkpoint_step = anew.checkpoint_step;
+        } else {
+            const history::Session history = history::read_run(session, run.id);
+            recorded->compare(history.trainings().at(run.id).value, order.checkpoint_step);
+        }
+        order.changes = changes_of(recorded->run());
+        order.last_step = static_cast<std::uint64_t>(recorded->run().step.back());
+        order.recorded = recorded;
+    } catch (const base::Error& error) {
+        throw CommandError(
+            say("run {} repeats run {} of {}, and can't go on without it: {}; bring it back, or fork run "
+                "{} from its checkpoint, which is compared with nothing",
+                title_of(run), id, folder.empty() ? session.folder().string() : folder, error.sentence(), run.id));
+    }
 }
 
 std::vector<Difference> all_differences(const history::TrainingRun& run, const engine::RunConfig& config,

@@ -26,13 +26,20 @@ class RecordedRun {
     static std::shared_ptr<RecordedRun> read(sessions::Session& session, std::uint32_t run, const std::string& place);
 
     const history::TrainingRun& run() const { return run_; }
+    /// The same data lie elsewhere here; that they are the same, their hash says.
+    void move_data(const std::string& data) { run_.manifest["data"] = data; }
 
     /// Called for every new step, in order. All values that are the same in every run of the same settings are
     /// compared, and the counts; what only one of them knows (a session of an older program has fewer) says nothing.
     /// True for the first step that is another.
     bool compare(const protocol::StepRecord& step);
-    /// What is other here than where it was recorded.
+    /// The same of the steps up to `last` that the new run has already.
+    void compare(const history::TrainingRun& again, std::uint64_t last);
+    /// What is other here than where it was recorded; what is known already is left out.
     void add(std::vector<Difference> differences);
+    /// It is the run that `origin` (see origin()) told of, as far as it had come then, and what was other then stays
+    /// said. Throws CommandError: it is another one.
+    void require(const nlohmann::json& origin);
     const std::vector<Difference>& differences() const { return differences_; }
 
     std::uint64_t compared() const { return compared_; }
@@ -54,7 +61,8 @@ class RecordedRun {
  private:
     history::TrainingRun run_;
     std::vector<Difference> differences_;
-    std::size_t row_ = 0, counted_ = 0;  ///< how far the recorded columns and counts have been compared
+    nlohmann::json earlier_ = nlohmann::json::array();  ///< what was other before the new run was interrupted
+    std::size_t row_ = 0, counted_ = 0;                 ///< how far the recorded columns and counts have been compared
     std::uint64_t compared_ = 0;
     std::optional<protocol::StepRecord> difference_;
     double recorded_loss_ = 0;
@@ -65,6 +73,10 @@ class RecordedRun {
 /// recorded one did. Throws CommandError: it can't be done again.
 TrainingRequest order_to_reproduce(sessions::Session& session, std::shared_ptr<RecordedRun> recorded,
                                    std::optional<int> threads, const std::optional<std::string>& device);
+/// A run that repeats another one goes on as such: compared with it from its first step, with what was changed while
+/// that one ran, and to the same end. `order`: as order_to_continue() has it. Nothing changes for a run that repeats
+/// none. Throws CommandError: what it repeats can't be read.
+void go_on_repeating(sessions::Session& session, const history::RunHeader& run, TrainingRequest& order);
 /// What the run is computed with here.
 engine::RunConfig config_to_reproduce(const history::TrainingRun& run, std::optional<int> threads,
                                       const std::optional<std::string>& device);

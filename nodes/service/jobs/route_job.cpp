@@ -118,7 +118,7 @@ void take_source(const Parameters& parameters, bool corpus, RouteRequest& order)
                 say("the text has {} bytes; at most {} are sent to a model", order.text.size(), kLongestPrompt));
         }
     } else if (given == "data") {
-        order.data = parameters.path("data");
+        order.data = engine::whole_path_of_data(parameters.path("data"));
         order.tokens = tokens;
         if (engine::holds_tokens(order.data)) {
             throw CommandError(say("{} holds token ids; give texts, which every model reads with its own tokenizer",

@@ -153,6 +153,7 @@ TrainingRequest order_to_continue(sessions::Session& session, const history::Run
                 "would replace its steps; bring back an undamaged copy of the session, or start a new run",
                 title_of(run), steps_text(order.damaged)));
     }
+    go_on_repeating(session, run, order);
     for (const auto& checkpoint : checkpoints) {
         if (!checkpoint.complete) {
             session.remove_checkpoint(checkpoint);

@@ -170,6 +170,38 @@ TEST_F(Merge, ReadsAnArchiveAndLeavesTheOtherAsItIs) {
     expect_refused({archive.string()}, "b.moescope");
 }
 
+/// A session on another machine: the copy lies here, and goes there first.
+TEST_F(Merge, IntoASessionElsewhereTheCopyIsSentFirst) {
+    code_both();
+    const fs::path ssh = folder / "ssh";
+    write_text(ssh,
+               "#!/bin/sh\nexec '" + node_program().string() + "' serve --stdio --session '" + mine.string() + "'\n");
+    fs::permissions(ssh, fs::perms::owner_all);
+    const Variable program("MOESCOPE_SSH", ssh.string());
+    write_text(mine / "files" / "theirs", "another file of that name");
+    const auto merge_there = [](const fs::path& other, const Arguments& more = {}) {
+        Arguments list{"merge", "--node", "ssh://there", other.string(), "--json"};
+        list.insert(list.end(), more.begin(), more.end());
+        return run_node(list);
+    };
+    const Output merged = merge_there(theirs);
+    ASSERT_EQ(merged.status, 0) << merged.error;
+    EXPECT_EQ(merged.lines().at(0)["merges"][0]["added"], kAnswers);
+    EXPECT_EQ(merge({theirs.string()})["merges"][0]["same"], kAnswers) << "they are there";
+    EXPECT_EQ(read_text(mine / "files" / "theirs"), "another file of that name");
+    // An archive, in which that coder says something else now.
+    code(theirs, 0, "B", "blocked", 20'000);
+    const fs::path archive = folder / "theirs.moescope";
+    ASSERT_EQ(run_node({"archive", theirs.string(), "--out", archive.string()}).status, 0);
+    const Output asked = merge_there(archive);
+    EXPECT_EQ(asked.status, 3) << asked.error;
+    EXPECT_EQ(asked.lines().at(0)["merges"][0]["conflicts"].size(), 1u);
+    EXPECT_EQ(merge_there(archive, {"--conflicts", "newest"}).status, 0);
+    const Output none = merge_there(folder / "nothing");
+    EXPECT_EQ(none.status, 1);
+    EXPECT_NE(none.error.find("nothing"), std::string::npos) << none.error;
+}
+
 TEST_F(Merge, OfMoreThanTwoThereIsAlpha) {
     code_both();
     for (int i = 0; i < 4; ++i) {

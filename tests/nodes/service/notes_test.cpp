@@ -118,7 +118,36 @@ TEST_F(NodeNotes, TheCommandLineWritesListsAndRemoves) {
     EXPECT_EQ(notes({"remove", session.string(), "--note", "2"}).status, 1);
     EXPECT_EQ(notes({"add", session.string(), "--text", "x", "--step", "2"}).status, 1) << "of which run?";
     EXPECT_EQ(notes({}).status, 2);
+    EXPECT_EQ(notes({session.string(), "--node", "unix:/x"}).status, 2) << "one of the two";
     EXPECT_EQ(notes({(folder / "nothing").string()}).status, 1);
+}
+
+TEST_F(NodeNotes, TheCommandLineListsThoseOfANode) {
+    const std::string long_text = std::string(history::kNoteBytes - 10, 'x');
+    const auto socket = (folder / "socket").string(), address = "unix:" + socket;
+    Running node({"serve", "--socket", socket, "--session", session.string()});
+    const Output none = notes({"--node", address, "--json"});  // waits for the node
+    EXPECT_EQ(none.status, 0) << none.error;
+    EXPECT_EQ(none.out, "");
+    {
+        Workbench bench(client::ClientOptions{{}, {}, {}, socket});
+        for (int i = 1; i <= 120; ++i) {  // more than one answer holds
+            bench.done("notes.add", {{"on", on_step(3)}, {"text", long_text + std::to_string(i)}, {"author", "AB"}});
+        }
+        bench.done("notes.remove", {{"note", 7}});
+        const json first = bench.done("notes.list", json::object());
+        EXPECT_LT(first.at("notes").size(), 119u);
+        EXPECT_EQ(first.at("next"), first.at("notes").back().at("note"));
+        EXPECT_TRUE(bench.done("notes.list", {{"after", 120}}).at("notes").empty());
+        EXPECT_TRUE(has(bench.failed("notes.list", {{"after", -1}}), "after"));
+    }
+    const Output there = notes({"--node", address, "--json"}), here = notes({session.string(), "--json"});
+    ASSERT_EQ(there.status, 0) << there.error;
+    EXPECT_EQ(there.lines().size(), 119u);
+    EXPECT_EQ(there.out, here.out);
+    EXPECT_EQ(notes({"--node", address}).out, notes({session.string()}).out);
+    node.signal(SIGTERM);
+    EXPECT_EQ(node.finish().status, 0);
 }
 
 TEST_F(NodeNotes, TravelWithAnArchiveAndStandInTheReport) {

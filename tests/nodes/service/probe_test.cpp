@@ -6,6 +6,7 @@
 
 #include "nodes/history/journal_reader.hpp"
 #include "tests/nodes/service/program.hpp"
+#include "tests/nodes/service/workbench.hpp"
 #include "tests/paths.hpp"
 
 namespace moescope::test {
@@ -31,6 +32,37 @@ class ProbeCommand : public testing::Test {
     std::vector<std::string> models = train_tiny_models(folder);
     std::filesystem::path session = folder / "probe";
 };
+
+/// Models that were named by relative paths are found again by a node and a command in other folders.
+TEST_F(ProbeCommand, RelativeModelsAreFoundFromAnotherFolder) {
+    const auto elsewhere = folder / "elsewhere";
+    std::filesystem::create_directory(elsewhere);
+    const auto name = [](const std::string& path) { return std::filesystem::path(path).filename().string(); };
+    Arguments relative = arguments();
+    relative[4] = name(models[0]) + "," + name(models[1]);
+    {
+        const WorkingFolder here(std::filesystem::path(models[0]).parent_path());
+        Running running(relative);
+        for (int line = 0; line < 5; ++line) {
+            ASSERT_TRUE(running.line());
+        }
+        running.signal(SIGINT);
+        ASSERT_EQ(running.finish().status, 130);
+    }
+    const WorkingFolder there(elsewhere);
+    {
+        Workbench bench(session);
+        bench.done("probe.resume", {{"run", 1}});
+        bench.wait("more answers", [](const Snapshot& s) { return s.probes.at(1)->draws.size() > 20; });
+        bench.done("probe.cancel", {{"run", 1}});
+        bench.wait("its end", [](const Snapshot& s) { return protocol::ended(s.probes.at(1)->state); });
+    }
+    relative = arguments({"--resume"});
+    relative[4] = "../" + name(models[0]) + ",../" + name(models[1]);
+    const Output output = run_node(relative);
+    ASSERT_EQ(output.status, 0) << output.error;
+    EXPECT_EQ(output.lines().back()["answers"], 128);
+}
 
 TEST_F(ProbeCommand, AKilledOneGoesOnAndAsksNothingTwice) {
     {

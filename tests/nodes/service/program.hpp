@@ -25,6 +25,18 @@ class Variable {
     std::optional<std::string> before_;
 };
 
+/// The working directory, also of the programs that are started, while this lives.
+class WorkingFolder {
+ public:
+    explicit WorkingFolder(const std::filesystem::path& folder) { std::filesystem::current_path(folder); }
+    ~WorkingFolder() { std::filesystem::current_path(before_); }
+    WorkingFolder(const WorkingFolder&) = delete;
+    WorkingFolder& operator=(const WorkingFolder&) = delete;
+
+ private:
+    std::filesystem::path before_ = std::filesystem::current_path();
+};
+
 struct Output {
     int status = -1;  ///< exit status, or 128 + signal
     std::string out, error;

@@ -232,5 +232,170 @@ TEST_F(Reproduction, ANodeRunsTheRunOfAnotherSessionAgain) {
     EXPECT_EQ(std::count_if(events.begin(), events.end(), [](const auto& one) { return one.kind == "difference"; }), 1);
 }
 
+std::function<bool(const Snapshot&)> ended_after(std::uint32_t run, std::size_t steps) {
+    return [run, steps](const Snapshot& now) {
+        return protocol::ended(training(now, run)->state) && training(now, run)->step.size() == steps;
+    };
+}
+
+std::function<bool(const Snapshot&)> paused_at(std::uint32_t run, std::size_t steps) {
+    return [run, steps](const Snapshot& now) {
+        const auto* one = training(now, run);
+        return one != nullptr && one->state == RunState::paused && one->step.size() == steps;
+    };
+}
+
+/// Begins to run it again, and stops that after about so many steps; where a busy machine was too late for that, once
+/// more.
+std::uint32_t interrupted(Workbench& bench, const json& from, std::uint64_t steps) {
+    for (int attempt = 0; attempt < 5; ++attempt) {
+        const auto run = base::run_of(bench.done("reproduce.start", from));
+        bench.wait("its beginning", [run](const Snapshot& s) { return training(s, run) != nullptr; });
+        bench.client().send("train.pause", {{"run", run}});
+        auto now = bench.wait("a pause or the end", [run](const Snapshot& s) {
+            return training(s, run)->state == RunState::paused || protocol::ended(training(s, run)->state);
+        });
+        const std::size_t done = training(*now, run)->step.size();
+        if (training(*now, run)->state != RunState::paused) {
+            continue;
+        }
+        if (done < steps) {
+            bench.done("train.step", {{"run", run}, {"count", steps - done}});
+            bench.wait("steps", paused_at(run, steps));
+        }
+        bench.done("train.stop", {{"run", run}});
+        bench.wait("the stop", ended(run));
+        return run;
+    }
+    ADD_FAILURE() << "it was never stopped in time";
+    return 0;
+}
+
+/// A repeated run that was stopped goes on as one: with the knobs of the run that it repeats, compared with all of it.
+TEST_F(Reproduction, ARunThatRepeatsAnotherGoesOnAsOne) {
+    constexpr std::size_t kSteps = 4000;
+    Workbench bench(folder / "session");
+    bench.done("train.start",
+               {{"config", tiny_config(kSteps, 0)}, {"data", corpus.string()}, {"name", "first"}, {"paused", true}});
+    bench.wait("a pause", paused_at(1, 0));
+    bench.done("train.step", {{"run", 1}, {"count", kSteps - 5}});
+    bench.wait("steps", paused_at(1, kSteps - 5));
+    bench.done("train.set", {{"run", 1}, {"learning_rate", 0.0001}});
+    bench.done("train.resume", {{"run", 1}});
+    bench.wait("the end", ended(1));
+
+    const auto run = interrupted(bench, {{"run", 1}}, 20);
+    const auto stopped = bench.client().snapshot();
+    const history::TrainingRun before = *training(*stopped, run);
+    ASSERT_EQ(before.state, RunState::stopped) << before.message.english();
+    ASSERT_LT(before.step.size(), kSteps);
+    EXPECT_EQ(before.replay["steps"], before.step.size());
+    bench.done("train.continue", {{"run", run}});
+    const auto now = bench.wait("the end", ended_after(run, kSteps));
+    const history::TrainingRun& again = *training(*now, run);
+    EXPECT_EQ(again.state, RunState::done) << again.message.english();
+    EXPECT_EQ(again.manifest["replay"]["run"], 1);
+    EXPECT_EQ(again.manifest["replay"]["differences"], before.manifest["replay"]["differences"]);
+    EXPECT_EQ(again.replay["equal"], true) << again.replay;
+    EXPECT_EQ(again.replay["steps"], kSteps) << "those of before among them";
+    EXPECT_EQ(again.replay["parameters_equal"], true) << again.replay;
+}
+
+/// Of another session, without which it does not go on. What it has already is compared as well.
+TEST_F(Reproduction, ARunThatRepeatsOneOfAnotherSessionGoesOnWithIt) {
+    const fs::path session = folder / "session";
+    ASSERT_EQ(run_node({"train", "--config", write_config(folder, tiny_config(4000, 0)).string(), "--data",
+                        corpus.string(), "--out", session.string()})
+                  .status,
+              0);
+    Workbench bench(folder / "other");
+    const auto run = interrupted(bench, {{"run", 1}, {"session", session.string()}}, 20);
+    fs::rename(session, folder / "away");
+    const std::string refused = bench.failed("train.continue", {{"run", run}});
+    EXPECT_NE(refused.find(session.string()), std::string::npos) << refused;
+    EXPECT_NE(refused.find("fork"), std::string::npos) << refused;
+    // Another run in its place, with as many steps and the same name: the first one that differs is among the old
+    // steps.
+    json other = tiny_config(4000, 0);
+    other["train"]["learning_rate"] = 0.01;
+    const auto train = [&] {
+        return run_node({"train", "--config", write_config(folder, other).string(), "--data", corpus.string(), "--out",
+                         session.string()})
+            .status;
+    };
+    ASSERT_EQ(train(), 0);
+    bench.done("train.continue", {{"run", run}});
+    const auto now = bench.wait("the end", ended_after(run, 4000));
+    const json& replay = training(*now, run)->replay;
+    EXPECT_EQ(replay["equal"], false);
+    EXPECT_LT(replay["first_difference"], 20u) << replay;
+    EXPECT_EQ(replay["parameters_equal"], true) << "as the run had them that it began to repeat";
+    // One that can't be the same is refused.
+    const auto third = interrupted(bench, {{"run", 1}, {"session", session.string()}}, 20);
+    fs::remove_all(session);
+    other["train"]["steps"] = 30;
+    ASSERT_EQ(train(), 0);
+    EXPECT_NE(bench.failed("train.continue", {{"run", third}}).find("there is another run 1 now"), std::string::npos);
+}
+
+TEST_F(Reproduction, TheCommandGoesOnWithAnInterruptedOne) {
+    const fs::path session = folder / "session", out = folder / "out";
+    ASSERT_EQ(run_node({"train", "--config", write_config(folder, tiny_config(4000, 0)).string(), "--data",
+                        corpus.string(), "--out", session.string()})
+                  .status,
+              0);
+    const Arguments command = {"reproduce", session.string(), "--out", out.string(), "--json"};
+    Arguments again = command;
+    again.push_back("--resume");
+    EXPECT_EQ(run_node(again).status, 1) << "there is nothing to go on with";
+    {
+        Running first(command);
+        const fs::path segments = out / "segments";
+        for (int i = 0; i < 1000 && !fs::exists(segments); ++i) {
+            usleep(10'000);
+        }
+        usleep(300'000);
+        first.signal(SIGINT);
+        const Output stopped = first.finish();
+        ASSERT_EQ(stopped.status, 130) << stopped.error;
+        EXPECT_NE(stopped.error.find("--resume goes on"), std::string::npos) << stopped.error;
+    }
+    const Output done = run_node(again);
+    ASSERT_EQ(done.status, 0) << done.error;
+    EXPECT_EQ(done.lines().at(0)["equal"], true);
+    EXPECT_EQ(done.lines().at(0)["steps"], 4000);
+    EXPECT_EQ(done.lines().at(0)["parameters_equal"], true);
+    const Output nothing = run_node(again);
+    EXPECT_EQ(nothing.status, 0) << nothing.error;
+    EXPECT_EQ(nothing.lines().at(0)["steps"], 4000) << "nothing is left to do";
+    EXPECT_EQ(run_node({"reproduce", out.string(), "--out", out.string(), "--resume"}).status, 1)
+        << "which repeats another one";
+}
+
+/// A session whose data lie elsewhere now, as after it was copied to another machine.
+TEST_F(Reproduction, DataThatHaveMovedAreNamedAndTakenFromTheirNewPlace) {
+    Workbench bench(folder / "session");
+    bench.done("train.start", {{"config", tiny_config(8, 4)}, {"data", corpus.string()}, {"paused", true}});
+    bench.wait("a pause", paused_at(1, 0));
+    bench.done("train.step", {{"run", 1}, {"count", 4}});
+    bench.wait("4 steps", paused_at(1, 4));
+    bench.done("train.stop", {{"run", 1}});
+    bench.wait("the stop", ended(1));
+    const std::string moved = (folder / "moved").string();
+    fs::rename(corpus, moved);
+    EXPECT_NE(bench.failed("train.continue", {{"run", 1}}).find(corpus.string()), std::string::npos);
+    EXPECT_NE(bench.failed("reproduce.start", {{"run", 1}}).find(corpus.string()), std::string::npos);
+    EXPECT_NE(bench.failed("train.continue", {{"run", 1}, {"data", (folder / "none").string()}}).find("none"),
+              std::string::npos);
+    bench.done("train.continue", {{"run", 1}, {"data", moved}});
+    auto now = bench.wait("the end", ended_after(1, 8));
+    EXPECT_EQ(training(*now, 1)->state, RunState::done) << training(*now, 1)->message.english();
+    const json checked = bench.done("reproduce.check", {{"run", 1}, {"data", moved}});
+    EXPECT_EQ(checked["differences"].dump().find("\"data\""), std::string::npos) << checked;
+    const auto run = base::run_of(bench.done("reproduce.start", {{"run", 1}, {"data", moved}}));
+    now = bench.wait("the end", ended_after(run, 8));
+    EXPECT_EQ(training(*now, run)->replay["equal"], true) << training(*now, run)->replay;
+}
+
 }  // namespace
 }  // namespace moescope::test

@@ -106,7 +106,7 @@ TEST(Protocol, ThePageHasEveryCommand) {
 
 TEST_F(Rights, EveryCommandWithEveryRole) {
     const auto rights = rights_of_the_page();
-    ASSERT_EQ(rights.size(), 9u);
+    ASSERT_EQ(rights.size(), 10u);
     for (const std::string& command : commands_of_the_page()) {
         const auto named = rights.find(command);
         const Right needed = named == rights.end() ? Right::operator_ : named->second;

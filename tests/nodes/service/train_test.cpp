@@ -255,5 +255,43 @@ TEST(Train, ResumeRefusesOtherSettings) {
     EXPECT_NE(other.error.find("other settings"), std::string::npos) << other.error;
 }
 
+/// What is given by a relative path is found again from another folder, and elsewhere when it has moved.
+TEST(Train, DataOfARelativePathAreFoundFromAnotherFolder) {
+    const Training training(4, 2);
+    const auto elsewhere = training.folder / "elsewhere";
+    std::filesystem::create_directory(elsewhere);
+    const std::string out = (training.folder / "out").string();
+    const auto train = [&](const std::string& data, const Arguments& more = {}) {
+        Arguments list = training.arguments("out", more);
+        list[4] = data;
+        return run_node(list);
+    };
+    {
+        const WorkingFolder here(training.folder.path());
+        ASSERT_EQ(train("./corpus/").status, 0);
+    }
+    const WorkingFolder there(elsewhere);
+    const auto session = sessions::Session::open(out, sessions::Journal::Mode::read_only);
+    EXPECT_EQ(history::read_run(*session, 1).trainings().at(1).value.manifest["data"], training.corpus.string());
+    for (const char* data : {"../corpus", training.corpus.c_str()}) {
+        const Output again = train(data, {"--resume"});
+        EXPECT_EQ(again.status, 0) << again.error;
+        EXPECT_EQ(again.lines().back()["nothing_left"], true);
+    }
+    EXPECT_EQ(run_node({"reproduce", out}).status, 0);
+    const Output other = train(training.config.string(), {"--resume"});
+    EXPECT_EQ(other.status, 1) << "other data while the recorded ones are there";
+    EXPECT_NE(other.error.find(training.corpus.string()), std::string::npos) << other.error;
+    std::filesystem::rename(training.corpus, elsewhere / "moved");
+    const Output gone = run_node({"reproduce", out});
+    EXPECT_EQ(gone.status, 1);
+    EXPECT_NE(gone.error.find(training.corpus.string()), std::string::npos) << gone.error;
+    const Output moved = run_node({"reproduce", out, "--data", "moved", "--json"});
+    ASSERT_EQ(moved.status, 0) << moved.error;
+    EXPECT_EQ(moved.lines().back()["equal"], true);
+    EXPECT_EQ(moved.lines().back()["differences"].dump().find("data"), std::string::npos) << moved.lines().back();
+    EXPECT_EQ(train("moved", {"--resume"}).status, 0);
+}
+
 }  // namespace
 }  // namespace moescope::test

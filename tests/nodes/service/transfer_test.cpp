@@ -123,6 +123,30 @@ TEST_F(Transfers, WhatANodeElsewhereWritesComesHere) {
     EXPECT_TRUE(read_text(folder / "here/report.html").starts_with("<!"));
 }
 
+/// Where the session may not be written there, its node puts it elsewhere until it was fetched.
+TEST_F(Transfers, WhatIsSavedOfASessionForReadingComesHereToo) {
+    const auto corpus = write_corpus(folder);
+    ASSERT_EQ(run_node({"train", "--config", write_config(folder, tiny_config(3, 0)).string(), "--data",
+                        corpus.string(), "--out", session.string()})
+                  .status,
+              0);
+    client::ClientOptions options;
+    options.node = "ssh://there";
+    options.ssh = folder / "ssh";
+    write_text(options.ssh, "#!/bin/sh\nexec '" + node_program().string() + "' serve --stdio --read-only --session '" +
+                                session.string() + "'\n");
+    fs::permissions(options.ssh, fs::perms::owner_all);
+    Workbench bench(options);
+    bench.wait("the node", [](const Snapshot& s) { return s.node.cores > 0 && s.node.read_only; });
+    fs::create_directories(folder / "here");
+    const fs::path report = folder / "here/report.html", table = folder / "here/curves.csv";
+    bench.done("report.write", {{"path", report.string()}, {"language", "en"}});
+    EXPECT_TRUE(read_text(report).starts_with("<!"));
+    bench.done("curves.export", {{"run", 1}, {"path", table.string()}, {"format", "csv"}});
+    EXPECT_FALSE(read_text(table).empty());
+    EXPECT_FALSE(fs::exists(session / "files")) << "nothing is written there";
+}
+
 /// A node that is killed in the middle is started again by hand, and the transfer goes on by itself.
 TEST_F(Transfers, ANodeThatIsKilledIsWaitedFor) {
     Workbench bench(session);
