@@ -316,8 +316,8 @@ void LoadRows::update(const TrainingRun& run, std::size_t layer, LoadMode mode, 
     rows_.clear();
     const std::size_t first = steps.up_to(static_cast<std::uint64_t>(std::max(0.0, std::ceil(range.from))));
     std::size_t last = steps.up_to(static_cast<std::uint64_t>(std::max(0.0, range.to))) + 1;
-    if (with_old && static_cast<double>(steps[last - 1]->step) >= range.to) {
-        last = std::min(last - 1, steps.olds());  // all that is there is after the range
+    if (with_old && static_cast<double>(steps[last - 1]->step) > range.to) {
+        last = 0;  // all that is there is after the range
     }
     const std::uint64_t stride =
         std::bit_ceil(std::max<std::uint64_t>(1, (last - first + missing.size() + limit - 1) / limit));
