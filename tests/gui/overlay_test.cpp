@@ -290,9 +290,9 @@ void notes_on_runs(Harness& h, ImGuiTestContext* ctx) {
     ctx->Yield(2);
     ctx->ItemClick("//$FOCUSED/###overlay.notes");
     ctx->Yield(2);
-    ctx->ItemClick(("//$FOCUSED/###note.of." + std::to_string(run)).c_str());
+    ctx->ItemClick(("//###Menu_00/###note.of." + std::to_string(run)).c_str());
     ctx->Yield(2);
-    ctx->ItemClick("//$FOCUSED/notes/###note.write");
+    ctx->ItemClick("//###Menu_01/notes/###note.write");
     IM_CHECK(h.wait(ctx, 10, [&] { return ctx->ItemExists("//###notes.form/###note.text"); }));
     ctx->ItemInput("//###notes.form/###note.text");
     ctx->KeyCharsReplace("both turn");
