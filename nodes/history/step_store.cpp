@@ -46,6 +46,7 @@ void StepStore::add(const nlohmann::json& answer, std::uint32_t run, std::uint64
                 bytes_ -= step.bytes;
                 step.bytes = record->counts.size() * sizeof(std::uint32_t) + bytes->size() / 8;
                 bytes_ += step.bytes;
+                step.router_entropy = std::make_shared<const std::vector<float>>(std::move(record->router_entropy));
                 step.counts = std::make_shared<const StepCounts>(StepCounts{record->step, std::move(record->counts)});
             }
         } else if (type == static_cast<std::uint64_t>(RecordType::ranks)) {
@@ -84,6 +85,11 @@ StepStore::Counts StepStore::counts(std::uint64_t step) const {
 StepStore::Ranks StepStore::ranks(std::uint64_t step) const {
     const auto found = steps_.find(step);
     return found == steps_.end() ? nullptr : found->second.ranks;
+}
+
+StepStore::Entropies StepStore::router_entropy(std::uint64_t step) const {
+    const auto found = steps_.find(step);
+    return found == steps_.end() ? nullptr : found->second.router_entropy;
 }
 
 StepStore::Counts StepStore::nearest(std::uint64_t step) const {

@@ -8,6 +8,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <vector>
 
 #include "nodes/history/runs.hpp"
 
@@ -18,6 +19,7 @@ class StepStore {
  public:
     using Counts = std::shared_ptr<const StepCounts>;
     using Ranks = std::shared_ptr<const protocol::RankRecord>;
+    using Entropies = std::shared_ptr<const std::vector<float>>;
     static constexpr std::size_t kMostBytes = std::size_t{32} << 20;
 
     /// Steps in one question, at most: an answer about more says nothing.
@@ -32,6 +34,8 @@ class StepStore {
     bool knows(std::uint64_t step) const { return steps_.contains(step) || absent_.contains(step); }
     Counts counts(std::uint64_t step) const;
     Ranks ranks(std::uint64_t step) const;
+    /// [layers], nats; null while the step is not there.
+    Entropies router_entropy(std::uint64_t step) const;
     /// The nearest step that has counts; null when none has.
     Counts nearest(std::uint64_t step) const;
     std::size_t bytes() const { return bytes_; }
@@ -40,6 +44,7 @@ class StepStore {
     struct Step {
         Counts counts;
         Ranks ranks;
+        Entropies router_entropy;
         std::size_t bytes = 0;
     };
     std::map<std::uint64_t, Step> steps_;

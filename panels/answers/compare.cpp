@@ -198,6 +198,7 @@ bool ComparePanel::act(const std::string& action, ui::Context& ctx) {
         cancel(ctx);
     } else if (action == "compare.swap_language") {
         refresh(ctx);
+        watch_.touch(edited(ctx));
         swap_language(ctx);
     } else if (const char* tokens = ui::action_value(action, "compare.max_tokens")) {
         settings_.max_tokens = std::clamp(std::atoi(tokens), 1, kMostTokens);
@@ -325,8 +326,9 @@ void ComparePanel::hand_over(ui::Context& ctx, std::uint64_t session) const {
     }
     ctx.sessions.hand_over(
         session, "compare",
-        [prompt = prompt_, models = std::move(picks), settings = settings_](ui::Panel& panel, ui::Context&) {
+        [prompt = prompt_, models = std::move(picks), settings = settings_](ui::Panel& panel, ui::Context& its) {
             auto& there = dynamic_cast<ComparePanel&>(panel);
+            there.watch_.touch(there.edited(its));
             there.keep_draft();
             there.prompt_ = prompt;
             there.prompt_touched_ = true;
@@ -632,6 +634,7 @@ void ComparePanel::draw(ui::Context& ctx) {
     draw_prompt(ctx);
     draw_models(ctx);
     draw_settings(ctx);
+    watch(ctx);
     ImGui::Spacing();
     if (columns_.empty()) {
         if (ui::empty_state(ctx, ui::icon::scales, "compare.empty", "compare.run")) {
@@ -643,6 +646,57 @@ void ComparePanel::draw(ui::Context& ctx) {
         draw_columns(ctx);
         draw_alternatives(ctx);
     }
+}
+
+json ComparePanel::edited(const ui::Context& ctx) const {
+    json models = json::array();
+    for (const Pick& pick : models_) {
+        const std::string node = pick.session == 0 ? std::string() : name_of(ctx, pick.session);
+        models.push_back({{"model", pick.model}, {"node", node}, {"session", pick.session}});
+    }
+    return {{"prompt", prompt_},
+            {"models", std::move(models)},
+            {"max_tokens", settings_.max_tokens},
+            {"sampled", settings_.sampled},
+            {"temperature", settings_.temperature},
+            {"top_k", settings_.top_k},
+            {"top_p", settings_.top_p},
+            {"min_p", settings_.min_p},
+            {"seed", settings_.seed},
+            {"alternatives", settings_.alternatives},
+            {"chat", settings_.chat},
+            {"system", settings_.system},
+            {"routing", settings_.routing}};
+}
+
+void ComparePanel::set_edited(const json& state) {
+    prompt_ = state.at("prompt");
+    prompt_touched_ = models_chosen_ = true;
+    models_.clear();
+    for (const json& pick : state.at("models")) {
+        models_.push_back({pick.at("session"), pick.at("model")});
+    }
+    state.at("max_tokens").get_to(settings_.max_tokens);
+    state.at("sampled").get_to(settings_.sampled);
+    state.at("temperature").get_to(settings_.temperature);
+    state.at("top_k").get_to(settings_.top_k);
+    state.at("top_p").get_to(settings_.top_p);
+    state.at("min_p").get_to(settings_.min_p);
+    state.at("seed").get_to(settings_.seed);
+    state.at("alternatives").get_to(settings_.alternatives);
+    state.at("chat").get_to(settings_.chat);
+    state.at("system").get_to(settings_.system);
+    state.at("routing").get_to(settings_.routing);
+}
+
+void ComparePanel::watch(ui::Context& ctx) {
+    const auto name = [](const ui::Language& text, const std::string& place) -> std::string {
+        if (place.ends_with("/session")) {
+            return {};  // its name is told
+        }
+        return place.ends_with("/node") ? std::string(text("undo.form.node")) : ui::form_field(text, place);
+    };
+    watch_.follow(ctx, edited(ctx), name, [this](ui::Context&, const json& state) { set_edited(state); });
 }
 
 void ComparePanel::draw_prompt(ui::Context& ctx) {

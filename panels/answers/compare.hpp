@@ -17,6 +17,7 @@
 #include "panels/ui/panel.hpp"
 #include "panels/ui/text_tools.hpp"
 #include "panels/ui/text_view.hpp"
+#include "panels/ui/undo.hpp"
 
 namespace moescope::panels {
 
@@ -126,6 +127,10 @@ class ComparePanel : public ui::Panel {
     void cancel(ui::Context& ctx);
     void cancel_what_has_a_number(ui::Context& ctx);
     void swap_language(ui::Context& ctx);
+    /// What a person edits: prompt, models and settings; see ui::FieldWatch.
+    nlohmann::json edited(const ui::Context& ctx) const;
+    void set_edited(const nlohmann::json& state);
+    void watch(ui::Context& ctx);
     /// Where in history_ the prompt comes from; none while it is no earlier one.
     std::optional<std::size_t> history_position() const;
     bool can_step_history(int by) const;
@@ -154,6 +159,7 @@ class ComparePanel : public ui::Panel {
     void build_difference(View& view, std::size_t index, const Alignment* alignment);
     void build_probability(View& view, const history::Generation& answer);
 
+    ui::FieldWatch watch_;
     std::uint64_t seen_version_ = ~std::uint64_t{0};
     std::vector<std::pair<std::uint64_t, std::uint64_t>> seen_elsewhere_;  ///< other open sessions: id, version
     std::vector<Group> groups_;  ///< all comparisons of the session, oldest first: number i + 1

@@ -476,12 +476,11 @@ void ProbePanel::draw_settings(ui::Context& ctx) {
 
 /// Each finished edit of a setting is a step that can be taken back.
 void ProbePanel::watch(ui::Context& ctx) {
-    json state = {{"set", set_},   {"model", models_}, {"draws", draws_}, {"max_tokens", max_tokens_},
-                  {"chat", chat_}, {"system", system_}};
-    const auto name = [](const ui::Language& text, const std::string& place) {
-        return std::string(text("undo.form." + place.substr(1, place.find('/', 1) - 1)));
-    };
-    watch_.follow(ctx, std::move(state), name, [this](ui::Context&, const json& now) {
+    json state = {{"set", set_},   {"model", models_},  {"draws", draws_},    {"max_tokens", max_tokens_},
+                  {"chat", chat_}, {"system", system_}, {"coder", ctx.coder}, {"consensus", consensus_}};
+    watch_.follow(ctx, std::move(state), ui::form_field, [this](ui::Context& there, const json& now) {
+        there.coder = now.at("coder");
+        consensus_ = now.at("consensus");
         set_ = now.at("set");
         models_ = now.at("model");
         draws_ = now.at("draws");

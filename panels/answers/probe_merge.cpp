@@ -105,6 +105,7 @@ void MergeForm::draw(ui::Context& ctx) {
     }
     take_answer(ctx);
     if (!open_) {
+        watch_.reset(ctx);
         return;
     }
     const bool conflicts = found_.is_object() && !base::flag_of(found_, "merged");
@@ -226,6 +227,10 @@ void MergeForm::draw_conflicts(ui::Context& ctx) {
         }
         ImGui::EndTable();
     }
+    watch_.follow(
+        ctx, {{"theirs", theirs_}},
+        [](const ui::Language& text, const std::string&) { return std::string(text("undo.form.theirs")); },
+        [this](ui::Context&, const json& now) { theirs_ = now.at("theirs").get<std::map<std::string, bool>>(); });
     if (const std::uint64_t more = count_of(found_, "conflicts_in_all"); more > conflicts.size()) {
         ui::text_dim(ctx, ctx.text.format("probe.merge.more", {{"n", ctx.text.number(more - conflicts.size())}}));
     }

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "panels/ui/context.hpp"
+#include "panels/ui/undo.hpp"
 
 namespace moescope::panels {
 
@@ -36,7 +37,8 @@ class MergeForm {
     std::shared_ptr<Chosen> chosen_ = std::make_shared<Chosen>();
     std::string path_;
     client::CommandId sending_ = 0;
-    nlohmann::json found_;                ///< the node's latest answer; null: none
+    nlohmann::json found_;  ///< the node's latest answer; null: none
+    ui::FieldWatch watch_;
     std::map<std::string, bool> theirs_;  ///< by the conflict's id: what was decided here
     base::Sentence problem_;
     bool open_ = false;

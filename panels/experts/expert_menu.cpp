@@ -38,6 +38,14 @@ const char* opposite(std::string_view action) {
                                 : nullptr;
 }
 
+/// Whether the run has the record of an action that acts from `step` on.
+bool was_told(const history::TrainingRun& run, ExpertCell cell, std::string_view action, std::uint64_t step) {
+    return std::any_of(run.events.rbegin(), run.events.rend(), [&](const history::RunEvent& event) {
+        return event.kind == "expert" && event.step == step && event.name == action &&
+               event.layer == static_cast<int>(cell.layer) && event.expert == static_cast<int>(cell.expert);
+    });
+}
+
 void send_action(ui::Context& ctx, std::uint32_t run, ExpertCell cell, const char* action) {
     const auto command = [&](const char* what) {
         return ui::CommandEdit::Command{
@@ -74,7 +82,14 @@ void send_action(ui::Context& ctx, std::uint32_t run, ExpertCell cell, const cha
             const bool is = freezes ? states[index].frozen : states[index].disabled;
             const bool wanted = (way == ui::Edit::Way::redone) == made;  // as it will be
             return is != wanted ? std::string() : std::string(there.text("undo.expert.changed"));
-        }};
+        },
+        .arrived =
+            [run, cell, action, back](const ui::Context& there, ui::Edit::Way way, const nlohmann::json& answer) {
+                const auto found = there.snapshot.training.find(run);
+                return found != there.snapshot.training.end() &&
+                       was_told(*found->second, cell, way == ui::Edit::Way::undone ? back : action,
+                                base::count_of(answer, "step"));
+            }};
     ctx.shared.get<ui::UndoHistory>().add(ui::make_edit(std::move(edit)), {sent});
 }
 

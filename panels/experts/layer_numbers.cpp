@@ -6,6 +6,7 @@
 #include <optional>
 #include <vector>
 
+#include "panels/experts/old_steps.hpp"
 #include "panels/ui/plot_tools.hpp"
 #include "panels/ui/text_layout.hpp"
 #include "panels/ui/widgets.hpp"
@@ -41,8 +42,12 @@ Number error_of(const LoadView& view) {
 }
 
 std::vector<Number> numbers_of(const LoadView& view) {
-    const LoadModel::Balance balance =
-        view.model.balance(view.run, view.layer, !view.ctx.selection.pinned_step.has_value());
+    const bool newest = !view.ctx.selection.pinned_step.has_value();
+    const history::StepStore::Entropies entropies =
+        newest || view.model.is_difference()
+            ? nullptr
+            : view.ctx.shared.get<OldSteps>().router_entropy_at(view.ctx, view.run, view.model.loads().last_step);
+    const LoadModel::Balance balance = view.model.balance(view.run, view.layer, newest, entropies.get());
     const auto& [here, other, entropy, entropy_mean] = balance;
     const auto shown = [&](double value) {
         return std::isnan(value) ? std::string("-") : view.ctx.text.number(value, 3);

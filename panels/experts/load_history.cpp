@@ -4,7 +4,10 @@
 #include <cmath>
 
 #include "base/axis.hpp"
+#include "panels/experts/old_steps.hpp"
 #include "panels/training/step_plot.hpp"
+#include "panels/ui/icons.hpp"
+#include "panels/ui/notes.hpp"
 #include "panels/ui/plot_tools.hpp"
 #include "panels/ui/text_layout.hpp"
 #include "panels/ui/widgets.hpp"
@@ -100,12 +103,71 @@ void LoadHistory::draw_marks(const LoadView& view, const Area& area) const {
     if (ctx.selection.hovered_step) {
         mark(*ctx.selection.hovered_step, ctx.theme.text);
     }
+    draw_notes(view, area);
     draw.AddRect(area.min, area.max, ImGui::GetColorU32(ctx.theme.border));
     const int expert = ctx.selection.expert;
     if (expert >= 0 && expert < static_cast<int>(view.model.experts())) {
         const float w = area.width() / static_cast<float>(view.model.experts());
         const float left = area.min.x + static_cast<float>(expert) * w;
         draw.AddRect({left - 1, area.min.y}, {left + w + 1, area.max.y}, ImGui::GetColorU32(ctx.theme.accent), 0, 1.5f);
+    }
+}
+
+/// Where steps are not there yet, or will not be: no colour of the map, and a sentence.
+void LoadHistory::draw_missing(const LoadView& view, const Area& area, const OldRange& old) const {
+    const auto [from, to] = rows_.shown();
+    const double oldest = static_cast<double>(view.run.counts.front()->step);
+    const bool wide = old.state == OldRange::State::wide;
+    if (from >= oldest || (old.missing.empty() && !wide)) {
+        return;
+    }
+    const ui::Context& ctx = view.ctx;
+    const double first = wide ? from : static_cast<double>(old.missing.front()),
+                 last = wide ? std::min(to, oldest) : static_cast<double>(old.missing.back() + 1);
+    const float top = y_of(first, area), bottom = std::max(y_of(last, area), top + 1);
+    const std::string text =
+        wide
+            ? ctx.text.format("load.history.wide", {{"n", ctx.text.number(old.most)}})
+            : std::string(ctx.text(old.state == OldRange::State::coming ? "load.history.coming" : "load.history.lost"));
+    ImDrawList& draw = *ImGui::GetWindowDrawList();
+    const float room = area.width() - ctx.em;
+    const ImVec2 size = ImGui::CalcTextSize(text.c_str(), nullptr, false, room);
+    const float y = std::clamp((top + bottom - size.y) / 2, area.min.y, std::max(area.min.y, area.max.y - size.y));
+    const ImVec2 low{area.min.x + (area.width() - std::min(room, size.x)) / 2, y};
+    draw.PushClipRect(area.min, area.max, true);
+    draw.AddRectFilled({low.x - 0.3f * ctx.em, low.y - 2}, {low.x + size.x + 0.3f * ctx.em, low.y + size.y + 2},
+                       ImGui::GetColorU32(ctx.theme.panel), 3);
+    draw.AddText(ImGui::GetFont(), ImGui::GetFontSize(), low, ImGui::GetColorU32(ctx.theme.text_dim), text.c_str(),
+                 nullptr, room);
+    draw.PopClipRect();
+}
+
+/// At the right edge, where the rows of steps with a note are.
+void LoadHistory::draw_notes(const LoadView& view, const Area& area) const {
+    const ui::Context& ctx = view.ctx;
+    ImDrawList& draw = *ImGui::GetWindowDrawList();
+    const float letters = 0.8f * ctx.em, width = ImGui::CalcTextSize(ui::icon::note).x * letters / ImGui::GetFontSize();
+    const ImU32 ink = ImGui::GetColorU32(ctx.theme.accent);
+    const auto [from, to] = rows_.shown();
+    std::vector<float> heights;
+    for (const auto& [number, note] : *ctx.snapshot.notes) {
+        const double middle = static_cast<double>(note.on.step) + 0.5;
+        if (note.on.kind == history::NotePlace::Kind::step && note.on.run == view.run.id && middle >= from &&
+            middle <= to) {
+            heights.push_back(y_of(middle, area));
+        }
+    }
+    std::sort(heights.begin(), heights.end());
+    float free_y = -1e30f;  // one that would cover the one before is a line alone
+    for (const float y : heights) {
+        draw.AddLine({area.max.x - 1.6f * ctx.em, y}, {area.max.x, y}, ink, std::max(1.0f, ctx.em / 12));
+        if (y - letters / 2 > free_y) {
+            const ImVec2 low{area.max.x - width - 0.3f * ctx.em, y - letters / 2};
+            draw.AddRectFilled({low.x - 2, low.y - 1}, {low.x + width + 2, low.y + letters + 1},
+                               ImGui::GetColorU32(ctx.theme.panel), 2);
+            draw.AddText(ImGui::GetFont(), letters, low, ink, ui::icon::note);
+            free_y = y + letters / 2;
+        }
     }
 }
 
@@ -132,6 +194,12 @@ void LoadHistory::hover(const LoadView& view, const Area& area) const {
     }
     ImGui::TextUnformatted(row_title(ctx.text, *row).c_str());
     ui::text_dim(ctx, row_counts(view, *row, part_at(mouse.x, area.min.x, area.width(), view.model.experts()), step));
+    // A mark is as high as some steps.
+    const double reach = std::max(0.5, 0.4 * ctx.em * (to - from) / std::max(1.0f, area.height()));
+    if (const std::string notes = ui::step_notes_text(ctx, view.run.id, step - 0.5 - reach, step - 0.5 + reach);
+        !notes.empty()) {
+        ImGui::TextUnformatted(notes.c_str());
+    }
     ui::text_dim(ctx, ctx.text("load.history.help"));
     ImGui::EndTooltip();
 }
@@ -150,12 +218,14 @@ void LoadHistory::draw(const LoadView& view, ImVec2 size) {
     if (area.width() >= ctx.em && area.height() >= ctx.em) {
         const std::size_t limit = std::max<std::size_t>(
             1, std::min(static_cast<std::size_t>(area.height() / 2), kMostCells / view.model.experts()));
-        rows_.update(view.run, view.layer, view.model.mode,
-                     LoadRows::range(view.run, ctx.selection.step_min, ctx.selection.step_max), limit);
+        const double from = ctx.selection.step_min, to = ctx.selection.step_max;
+        const OldRange& old = view.ctx.shared.get<OldSteps>().in(view.ctx, view.run, from, to);
+        rows_.update(view.run, view.layer, view.model.mode, LoadRows::range(view.run, from, to, old), limit, &old);
         refresh_colors(view);
         ImGui::SetCursorScreenPos(area.min);
         ImGui::InvisibleButton("###load.rows", {area.width(), area.height()});
         draw_rows(view, area);
+        draw_missing(view, area, old);
         draw_step_axis(view, area);
         draw_marks(view, area);
         draw_expert_axis(view, area);

@@ -24,6 +24,8 @@ class LoadHistory {
     void draw_rows(const LoadView& view, const Area& area) const;
     void draw_step_axis(const LoadView& view, const Area& area) const;
     void draw_marks(const LoadView& view, const Area& area) const;
+    void draw_missing(const LoadView& view, const Area& area, const OldRange& old) const;
+    void draw_notes(const LoadView& view, const Area& area) const;
     void hover(const LoadView& view, const Area& area) const;
     float y_of(double step, const Area& area) const;
 

@@ -9,6 +9,8 @@
 #include <numeric>
 #include <span>
 
+#include "panels/ui/plot_tools.hpp"
+
 namespace moescope::panels {
 namespace {
 
@@ -55,19 +57,41 @@ LoadMetrics mean_of(const std::vector<LoadMetrics>& layers) {
     return mean;
 }
 
-/// Values of the experts of one layer, from the steps [begin, end) of the run.
-std::vector<CellValue> row_values(const TrainingRun& run, std::size_t begin, std::size_t end, std::size_t layer,
+/// The steps that a history is made of: those that were read again, and behind them those that the run has.
+struct Steps {
+    const std::vector<history::LoadSums::Step>* old;  ///< null: none
+    const TrainingRun& run;
+
+    std::size_t olds() const { return old == nullptr ? 0 : old->size(); }
+    std::size_t size() const { return olds() + run.counts.size(); }
+    const history::LoadSums::Step& operator[](std::size_t i) const {
+        return i < olds() ? (*old)[i] : run.counts[i - olds()];
+    }
+    /// Index of the last one that is not after `step`; 0 where all are.
+    std::size_t up_to(std::uint64_t step) const {
+        if (olds() == 0 || step >= run.counts.front()->step) {
+            return olds() + counts_index(run, step);
+        }
+        const auto after = std::upper_bound(old->begin(), old->end(), step,
+                                            [](std::uint64_t s, const auto& counts) { return s < counts->step; });
+        return after == old->begin() ? 0 : static_cast<std::size_t>(after - old->begin()) - 1;
+    }
+};
+
+/// Values of the experts of one layer, from the steps [begin, end).
+std::vector<CellValue> row_values(const Steps& steps, std::size_t begin, std::size_t end, std::size_t layer,
                                   LoadMode mode) {
+    const TrainingRun& run = steps.run;
     const std::size_t cells = std::size_t{run.layers} * run.experts, offset = layer * run.experts;
     std::vector<ByLanguage> counts(run.experts, ByLanguage{});
     ByLanguage total{};
     for (std::size_t step = begin; step < end; ++step) {
-        if (!counts_fit(*run.counts[step], run)) {
+        if (!counts_fit(*steps[step], run)) {
             continue;
         }
         for (std::size_t language = 0; language < kTextLanguages; ++language) {
             for (std::size_t e = 0; e < run.experts; ++e) {
-                const double count = run.counts[step]->counts[language * cells + offset + e];
+                const double count = steps[step]->counts[language * cells + offset + e];
                 counts[e][language] += count;
                 total[language] += count;
             }
@@ -207,13 +231,23 @@ ByLanguage LoadModel::total(std::size_t layer) const {
     return {loads().totals[0][layer], loads().totals[1][layer]};
 }
 
-LoadModel::Balance LoadModel::balance(const TrainingRun& run, std::size_t layer, bool newest) const {
+LoadModel::Balance LoadModel::balance(const TrainingRun& run, std::size_t layer, bool newest,
+                                      const std::vector<float>* entropies) const {
     Balance balance{cells_.layers[layer], is_difference() ? cells_.layers_chinese[layer] : mean_of(cells_.layers),
                     kNone, kNone};
-    // The router's entropy is kept for the newest step only.
+    // Of each layer the entropy is kept for the newest step only; the mean of all of them for every step.
     if (newest && !is_difference() && run.router_entropy.size() == layers() && !run.step.empty()) {
         balance.router_entropy = run.router_entropy[layer];
         balance.router_entropy_mean = run[&base::StepValues::router_entropy_mean].back();
+    } else if (!newest && !is_difference()) {
+        const auto row = value_at(run.step, static_cast<double>(loads().last_step), 0);
+        const history::Column& means = run[&base::StepValues::router_entropy_mean];
+        if (row && *row < means.size()) {
+            balance.router_entropy_mean = means[*row];
+        }
+        if (entropies != nullptr && entropies->size() == layers()) {
+            balance.router_entropy = (*entropies)[layer];
+        }
     }
     return balance;
 }
@@ -236,7 +270,8 @@ std::string loads_csv(const history::Loads& loads) {
 
 bool LoadRows::Key::operator==(const Key& other) const {
     return run == other.run && newest == other.newest && size == other.size && layer == other.layer &&
-           limit == other.limit && range.from == other.range.from && range.to == other.range.to && mode == other.mode;
+           limit == other.limit && old == other.old && range.from == other.range.from && range.to == other.range.to &&
+           mode == other.mode;
 }
 
 LoadRows::Range LoadRows::range(const TrainingRun& run, double from, double to) {
@@ -246,8 +281,23 @@ LoadRows::Range LoadRows::range(const TrainingRun& run, double from, double to) 
     return wanted.to - wanted.from < 1 ? Range{oldest, newest} : wanted;
 }
 
-void LoadRows::update(const TrainingRun& run, std::size_t layer, LoadMode mode, Range range, std::size_t limit) {
-    const Key key{run.id, run.counts.back()->step, run.counts.size(), layer, limit, range, mode};
+LoadRows::Range LoadRows::range(const TrainingRun& run, double from, double to, const OldRange& old) {
+    const double oldest = static_cast<double>(run.counts.front()->step);
+    if (from >= oldest || run.step.empty() || run.step[0] >= oldest ||
+        (old.state == OldRange::State::wide && to > oldest)) {
+        return range(run, from, to);
+    }
+    const Range wanted{std::max(from, run.step[0]), std::min(to, static_cast<double>(run.counts.back()->step) + 1)};
+    return wanted.to - wanted.from < 1 ? range(run, from, to) : wanted;
+}
+
+void LoadRows::update(const TrainingRun& run, std::size_t layer, LoadMode mode, Range range, std::size_t limit,
+                      const OldRange* old_steps) {
+    const bool with_old = old_steps != nullptr && range.from < static_cast<double>(run.counts.front()->step);
+    const Key key{run.id, run.counts.back()->step,          run.counts.size(), layer, limit, range,
+                  mode,   with_old ? old_steps->version : 0};
+    const Steps steps{with_old ? &old_steps->counts : nullptr, run};
+    const std::vector<std::uint64_t> none, &missing = with_old ? old_steps->missing : none;
     if (key == key_) {
         return;
     }
@@ -255,6 +305,7 @@ void LoadRows::update(const TrainingRun& run, std::size_t layer, LoadMode mode, 
     grown.newest = key.newest;
     grown.size = key.size;
     grown.range = key.range;
+    grown.old = key.old;
     std::vector<LoadRow> old;
     if (grown == key) {
         old.swap(rows_);
@@ -263,25 +314,34 @@ void LoadRows::update(const TrainingRun& run, std::size_t layer, LoadMode mode, 
     key_ = key;
     ++version_;
     rows_.clear();
-    const std::size_t first = counts_index(run, static_cast<std::uint64_t>(std::max(0.0, std::ceil(range.from))));
-    const std::size_t last = counts_index(run, static_cast<std::uint64_t>(std::max(0.0, range.to))) + 1;
-    const std::uint64_t stride = std::bit_ceil(std::max<std::uint64_t>(1, (last - first + limit - 1) / limit));
+    const std::size_t first = steps.up_to(static_cast<std::uint64_t>(std::max(0.0, std::ceil(range.from))));
+    std::size_t last = steps.up_to(static_cast<std::uint64_t>(std::max(0.0, range.to))) + 1;
+    if (with_old && static_cast<double>(steps[last - 1]->step) > range.to) {
+        last = 0;  // all that is there is after the range
+    }
+    const std::uint64_t stride =
+        std::bit_ceil(std::max<std::uint64_t>(1, (last - first + missing.size() + limit - 1) / limit));
     for (std::size_t i = first; i < last;) {
-        LoadRow row{run.counts[i]->step, run.counts[i]->step, {}, nullptr};
+        LoadRow row{steps[i]->step, steps[i]->step, 0, {}, nullptr};
         const std::uint64_t group = row.first / stride;
         const std::size_t begin = i;
-        for (; i < last && run.counts[i]->step / stride == group; ++i) {
-            row.last = run.counts[i]->step;
+        for (; i < last && steps[i]->step / stride == group; ++i) {
+            row.last = steps[i]->step;
         }
-        row.end = run.counts[i - 1];
+        row.steps = i - begin;
+        row.end = steps[i - 1];
+        if (const auto lacks = std::lower_bound(missing.begin(), missing.end(), group * stride);
+            lacks != missing.end() && *lacks / stride == group) {
+            continue;
+        }
         while (reuse != old.end() && reuse->first < row.first) {
             ++reuse;
         }
-        if (reuse != old.end() && reuse->first == row.first && reuse->end == row.end) {
+        if (reuse != old.end() && reuse->first == row.first && reuse->steps == row.steps && reuse->end == row.end) {
             rows_.push_back(std::move(*reuse));
             continue;
         }
-        row.experts = row_values(run, begin, i, layer, mode);
+        row.experts = row_values(steps, begin, i, layer, mode);
         ++made_;
         rows_.push_back(std::move(row));
     }

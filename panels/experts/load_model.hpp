@@ -72,7 +72,7 @@ class LoadModel {
         routing::LoadMetrics here;
         routing::LoadMetrics
             other;  ///< mean over the layers that have experts (dead: their sum); in a difference: Chinese
-        double router_entropy = 0, router_entropy_mean = 0;  ///< nats; NaN but for the newest step, and in a difference
+        double router_entropy = 0, router_entropy_mean = 0;  ///< nats; NaN where not known, and in a difference
     };
 
     LoadMode mode = LoadMode::all;
@@ -113,7 +113,9 @@ class LoadModel {
     /// Per language, of one expert and of its layer.
     ByLanguage count(std::size_t layer, std::size_t expert) const;
     ByLanguage total(std::size_t layer) const;
-    Balance balance(const history::TrainingRun& run, std::size_t layer, bool newest) const;
+    /// `entropies`: of the routers at the step on show, [layers]; null: they are not known, but at the newest step.
+    Balance balance(const history::TrainingRun& run, std::size_t layer, bool newest,
+                    const std::vector<float>* entropies = nullptr) const;
     /// Cells that would be beyond two standard deviations if both languages were treated alike.
     double beyond_by_chance() const;
 
@@ -139,9 +141,25 @@ class LoadModel {
 /// The counts behind the map as comma-separated values, one row per layer and expert.
 std::string loads_csv(const history::Loads& loads);
 
+/// Of a range of steps, those that the run holds no more.
+struct OldRange {
+    std::vector<history::LoadSums::Step> counts{};  ///< that are there, oldest first
+    std::vector<std::uint64_t> missing{};           ///< steps that have not been read yet, rising
+    enum class State {
+        whole,   ///< all that the node has
+        coming,  ///< the missing ones are being read
+        lost,    ///< they can't be read: no connection, or a node that does not know the question
+        wide,    ///< more than `most` of them: nothing is asked for
+    };
+    State state = State::whole;
+    std::uint64_t most = 0;
+    std::uint64_t version = 0;  ///< rises when the above changes
+};
+
 /// One row of the history of a layer: a step, or several next to each other.
 struct LoadRow {
     std::uint64_t first = 0, last = 0;
+    std::size_t steps = 0;           ///< that it is the sum of
     std::vector<CellValue> experts;  ///< value NaN: no tokens
     history::LoadSums::Step
         end;  ///< its last step: a run that went back to a checkpoint has others under the same numbers
@@ -164,11 +182,17 @@ class LoadRows {
         std::size_t limit = 0;  ///< most rows
         Range range;
         LoadMode mode = LoadMode::all;
+        std::uint64_t old = 0;  ///< version of the steps before those that are kept
         bool operator==(const Key& other) const;
     };
+    /// The same where steps before those that are kept were read again.
+    static Range range(const history::TrainingRun& run, double from, double to, const OldRange& old);
     /// Rows are cut at multiples of a power of two of the step number, so that a growing run keeps its picture; of a
     /// run that has grown only the rows at the ends are made.
-    void update(const history::TrainingRun& run, std::size_t layer, LoadMode mode, Range range, std::size_t limit);
+    /// `old`: steps before those that are kept; a row of which one is missing is none: a sum of some would pass for
+    /// that of all.
+    void update(const history::TrainingRun& run, std::size_t layer, LoadMode mode, Range range, std::size_t limit,
+                const OldRange* old = nullptr);
     const std::vector<LoadRow>& rows() const { return rows_; }
     Range shown() const { return key_.range; }
     std::uint64_t version() const { return version_; }  ///< rises when the rows change

@@ -25,6 +25,7 @@
 #include "panels/ui/panel.hpp"
 #include "panels/ui/table_view.hpp"
 #include "panels/ui/text_layout.hpp"
+#include "panels/ui/undo.hpp"
 #include "panels/ui/widgets.hpp"
 
 namespace moescope::panels {
@@ -63,8 +64,10 @@ class PlacementPanel final : public ui::Panel {
     void draw_charts(Context& ctx, const TrainingRun& run, const PlacementShown& shown, ImVec2 size, bool beside);
     void draw_table(Context& ctx, const TrainingRun& run, const PlacementShown& shown, ImVec2 size);
     void copy(Context& ctx) const;
+    void watch(Context& ctx);
 
     // Of the person:
+    ui::FieldWatch watch_;
     PlacementChoice choice_;
     int table_ = 0;  ///< 0 layers, 1 devices
     // Of the run on show:
@@ -273,6 +276,7 @@ void PlacementPanel::draw(Context& ctx) {
     auto& old_steps = ctx.shared.get<OldSteps>();
     ShownSteps shown_steps = old_steps.up_to(ctx, *run, ctx.selection.pinned_step, kLoadWindows[choice_.window]);
     draw_toolbar(ctx, *run, shown_steps);
+    watch(ctx);
     if (draw_problem(ctx, *run)) {
         if (shown_.shown()) {
             shown_.clear();  // nothing of what was chosen before is copied now
@@ -289,6 +293,25 @@ void PlacementPanel::draw(Context& ctx) {
         draw_sentences(ctx, *run, *shown);
         draw_views(ctx, *run, *shown);
     }
+}
+
+void PlacementPanel::watch(Context& ctx) {
+    const auto number = [](const std::optional<std::size_t>& value) {
+        return value ? nlohmann::json(*value) : nlohmann::json();
+    };
+    nlohmann::json state = {{"devices", choice_.devices},
+                            {"nodes", choice_.nodes},
+                            {"groups", number(choice_.groups)},
+                            {"extra", number(choice_.extra)}};
+    watch_.follow(ctx, std::move(state), ui::form_field, [this](Context&, const nlohmann::json& now) {
+        const auto chosen = [&](const char* key) {
+            return now.at(key).is_null() ? std::nullopt : std::optional(now.at(key).get<std::size_t>());
+        };
+        choice_.devices = now.at("devices");
+        choice_.nodes = now.at("nodes");
+        choice_.groups = chosen("groups");
+        choice_.extra = chosen("extra");
+    });
 }
 
 void PlacementPanel::take_over(ui::Panel& before) {

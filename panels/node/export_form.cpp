@@ -191,17 +191,33 @@ std::string ExportForm::draw(ui::Context& ctx) {
         problem_ = added.problem;
     }
     if (!open_) {
+        watch_.reset(ctx);
         return added.name;
     }
     if (ui::begin_floating(ctx, ctx.text.label("models.export.form"), open_, {.size = {34, 0}, .least = {16, 8}})) {
         ui::text_wrapped(ctx.text("models.export.what"), ctx.theme.text_dim);
         draw_fields(ctx);
+        watch(ctx);
         draw_progress(ctx);
         draw_result(ctx);
         draw_buttons(ctx);
     }
     ImGui::End();
     return added.name;
+}
+
+void ExportForm::watch(ui::Context& ctx) {
+    json state = {{"model", model_}, {"format", kFormats[static_cast<std::size_t>(format_)]},
+                  {"name", name_},   {"precision", precision_},
+                  {"add", add_},     {"router", kRouters[static_cast<std::size_t>(router_)]}};
+    watch_.follow(ctx, std::move(state), ui::form_field, [this](ui::Context&, const json& now) {
+        model_ = now.at("model");
+        name_ = now.at("name");
+        precision_ = now.at("precision");
+        add_ = now.at("add");
+        format_ = place_of(kFormats, now.at("format").get<std::string>(), format_);
+        router_ = place_of(kRouters, now.at("router").get<std::string>(), router_);
+    });
 }
 
 void ExportForm::draw_fields(ui::Context& ctx) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "panels/ui/context.hpp"
+#include "panels/ui/undo.hpp"
 
 namespace moescope::panels {
 
@@ -35,11 +36,13 @@ class ExportForm {
     void send(client::NodeClient& client, nlohmann::json order, const std::string& path, bool add);
     void take_exported(const ui::Context& ctx);
     void draw_fields(ui::Context& ctx);
+    void watch(ui::Context& ctx);
     void draw_precision(ui::Context& ctx);
     void draw_progress(ui::Context& ctx);
     void draw_result(const ui::Context& ctx);
     void draw_buttons(ui::Context& ctx);
 
+    ui::FieldWatch watch_;
     bool open_ = false;
     std::string model_, precision_, name_;
     int format_ = 0, router_ = 0;  ///< places in the rows of buttons

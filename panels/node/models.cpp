@@ -20,6 +20,7 @@
 #include "panels/ui/text_layout.hpp"
 #include "panels/ui/text_tools.hpp"
 #include "panels/ui/text_view.hpp"
+#include "panels/ui/undo.hpp"
 #include "panels/ui/units.hpp"
 #include "panels/ui/widgets.hpp"
 
@@ -48,6 +49,7 @@ class ModelsPanel : public ui::Panel {
     void draw_server(ui::Context& ctx, const client::ModelEntry& model);
     std::vector<std::size_t> sorted(const ui::Context& ctx) const;
 
+    ui::FieldWatch watch_;  ///< of the path
     std::string path_, selected_;
     base::Sentence problem_;
     client::CommandId adding_ = 0;
@@ -241,9 +243,14 @@ void ModelsPanel::draw_add(ui::Context& ctx) {
     const bool entered = ImGui::InputTextWithHint(
         "###models.path", ctx.text("models.path_hint"), &path_,
         ImGuiInputTextFlags_EnterReturnsTrue | (path_.empty() ? 0 : ImGuiInputTextFlags_ElideLeft));
+    watch_.follow(ctx, {{"path", path_}}, ui::form_field,
+                  [this](ui::Context&, const nlohmann::json& now) { path_ = now.at("path"); });
     ui::flow(ui::button_width(choose));
     if (ui::button(choose)) {
-        ctx.choose_file(ctx.text("models.choose_title"), "model", [this](const std::string& path) { path_ = path; });
+        ctx.choose_file(ctx.text("models.choose_title"), "model", [this](const std::string& path) {
+            watch_.touch({{"path", path_}});
+            path_ = path;
+        });
     }
     ui::flow(ui::button_width(add_label));
     if (ui::button(add_label, adding_ == 0, ctx.text("models.adding")) || (entered && adding_ == 0)) {

@@ -111,11 +111,13 @@ std::string ServerForm::draw(ui::Context& ctx) {
         }
     }
     if (!open_) {
+        watch_.reset(ctx);
         return added;
     }
     if (ui::begin_floating(ctx, ctx.text.label("servers.form"), open_, {.size = {34, 0}, .least = {16, 8}})) {
         ui::text_wrapped(ctx.text("servers.what"), ctx.theme.text_dim);
         draw_fields(ctx);
+        watch(ctx);
         if (!problem_.empty()) {
             ui::text_wrapped(ctx.text.message(problem_), ctx.theme.error);
         }
@@ -123,6 +125,26 @@ std::string ServerForm::draw(ui::Context& ctx) {
     }
     ImGui::End();
     return added;
+}
+
+nlohmann::json ServerForm::fields() const {
+    return {{"address", address_}, {"model", model_},     {"key_variable", key_variable_},
+            {"config", config_},   {"dialect", dialect_}, {"remote", remote_}};
+}
+
+void ServerForm::watch(ui::Context& ctx) {
+    watch_.follow(ctx, fields(), ui::form_field, [this](ui::Context&, const nlohmann::json& now) {
+        if (now.at("address") != address_) {
+            models_.clear();  // as when it is typed
+            asking_ = 0;
+        }
+        address_ = now.at("address");
+        model_ = now.at("model");
+        key_variable_ = now.at("key_variable");
+        config_ = now.at("config");
+        dialect_ = now.at("dialect");
+        remote_ = now.at("remote");
+    });
 }
 
 void ServerForm::draw_fields(ui::Context& ctx) {
@@ -187,8 +209,10 @@ void ServerForm::draw_config(ui::Context& ctx) {
     text_field(ctx, "servers.config", "config.json", config_);
     ui::tooltip(ctx.text("servers.config_help"));
     if (ui::button(ctx.text.label("servers.choose_config"))) {
-        ctx.choose_file(ctx.text("servers.choose_config_title"), "config",
-                        [this](const std::string& path) { config_ = path; });
+        ctx.choose_file(ctx.text("servers.choose_config_title"), "config", [this](const std::string& path) {
+            watch_.touch(fields());
+            config_ = path;
+        });
     }
 }
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "panels/ui/context.hpp"
+#include "panels/ui/undo.hpp"
 
 namespace moescope::panels {
 
@@ -23,10 +24,13 @@ class ServerForm {
     void add(ui::Context& ctx);
     void take_models(const ui::Context& ctx);
     void draw_fields(ui::Context& ctx);
+    nlohmann::json fields() const;
+    void watch(ui::Context& ctx);
     void draw_model(ui::Context& ctx);
     void draw_config(ui::Context& ctx);
     void draw_buttons(ui::Context& ctx);
 
+    ui::FieldWatch watch_;
     bool open_ = false;
     std::string address_, model_, key_variable_, config_;
     int dialect_ = 0;

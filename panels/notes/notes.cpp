@@ -16,6 +16,7 @@
 #include "panels/ui/panel.hpp"
 #include "panels/ui/text_layout.hpp"
 #include "panels/ui/text_tools.hpp"
+#include "panels/ui/undo.hpp"
 #include "panels/ui/units.hpp"
 #include "panels/ui/widgets.hpp"
 
@@ -43,9 +44,13 @@ class NotesPanel final : public ui::Panel {
     void filter(const Context& ctx);
     void draw_rows(Context& ctx);
     void draw_row(Context& ctx, const Note& note);
+    void watch(Context& ctx, const ui::NoteDraft& draft);
     static void draw_fields(Context& ctx, ui::NoteDraft& draft);
     static void draw_buttons(Context& ctx, ui::NoteDraft& draft);
 
+    ui::FieldWatch watch_;  ///< of the form
+    NotePlace watched_{};   ///< and what it is about
+    std::uint32_t watched_number_ = 0;
     int kind_ = 0;  ///< 0 all, then those on 1 + Kind
     std::string search_, filtered_by_;
     std::shared_ptr<const std::map<std::uint32_t, Note>> filtered_;
@@ -231,6 +236,7 @@ void NotesPanel::draw_above(Context& ctx) {
         }
     }
     if (!draft.open) {
+        watch_.reset(ctx);
         return;
     }
     if (ui::begin_floating(ctx, ctx.text.label("notes.form"), draft.open, {.size = {32, 0}, .least = {16, 8}})) {
@@ -238,12 +244,26 @@ void NotesPanel::draw_above(Context& ctx) {
             ImGui::SetWindowFocus();
         }
         draw_fields(ctx, draft);
+        watch(ctx, draft);
         draw_buttons(ctx, draft);
     }
     ImGui::End();
     if (!draft.open) {
         draft = {};  // closed by its cross or a button: what was typed is given up
     }
+}
+
+void NotesPanel::watch(Context& ctx, const ui::NoteDraft& draft) {
+    if (!(watched_ == draft.on) || watched_number_ != draft.number) {
+        watch_.reset(ctx);  // another note under the same form
+        watched_ = draft.on;
+        watched_number_ = draft.number;
+    }
+    watch_.follow(ctx, {{"text", draft.text}, {"author", ctx.coder}}, ui::form_field,
+                  [](Context& there, const nlohmann::json& now) {
+                      there.shared.get<ui::NoteDraft>().text = now.at("text");
+                      there.coder = now.at("author");
+                  });
 }
 
 void NotesPanel::draw_fields(Context& ctx, ui::NoteDraft& draft) {

@@ -23,9 +23,10 @@ struct ShownRun {
     std::string session;  ///< the other session's name; empty: this one
     std::shared_ptr<const history::TrainingRun> run;
     std::shared_ptr<const history::LoadSeries> loads;
-    std::size_t look = 0;  ///< number of its colour and sign, see ui::line_look()
-    bool hidden = false;   ///< switched off in the legend
-    bool beside = false;   ///< of a session in another tab: it is called by that, too
+    std::size_t look = 0;       ///< number of its colour and sign, see ui::line_look()
+    bool hidden = false;        ///< switched off in the legend
+    bool beside = false;        ///< of a session in another tab: it is called by that, too
+    std::uint64_t reading = 0;  ///< Snapshot::session of the open session that has it; 0: read from a folder
 };
 
 /// Short names that differ: runs of one experiment are called by their values, all others by their names, with the

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "panels/training/step_plot.hpp"
+#include "panels/ui/notes.hpp"
 #include "panels/ui/plot_marks.hpp"
 #include "panels/ui/plot_parts.hpp"
 #include "panels/ui/text_layout.hpp"
@@ -286,11 +287,13 @@ void OverlayPlot::draw(Context& ctx, RunFigure figure, const std::vector<ShownRu
         }
         ImPlot::SetupFinish();
         draw_lines(ctx, drawn);
+        draw_notes(ctx, drawn);
         ui::draw_step_cursor(ctx);
         const bool hovered = ImPlot::IsPlotHovered();
         if (hovered && !ImGui::IsMouseDown(ImGuiMouseButton_Left) && !drawn.empty()) {
             draw_tooltip(ctx, figure, drawn, ImPlot::GetPlotMousePos().x);
         }
+        const double pointed = ImPlot::GetPlotMousePos().x;
         const ImVec2 low = ImPlot::GetPlotPos(), extent = ImPlot::GetPlotSize();
         ui::draw_axis_name(ctx, low, extent, ctx.text("training.axis.step"));
         ImPlot::EndPlot();
@@ -305,6 +308,7 @@ void OverlayPlot::draw(Context& ctx, RunFigure figure, const std::vector<ShownRu
         }
         if (hovered && ImGui::IsMouseReleased(ImGuiMouseButton_Right) &&
             ImGui::GetMouseDragDelta(ImGuiMouseButton_Right).x == 0) {
+            menu_step_ = pointed;
             ImGui::OpenPopup("menu");
         }
     }
@@ -312,6 +316,56 @@ void OverlayPlot::draw(Context& ctx, RunFigure figure, const std::vector<ShownRu
     input.Fit = fit;
     draw_menu(ctx, figure, drawn, axis, settings, corner, {corner.x + size.x, corner.y + title + plot.y});
     ImGui::PopID();
+}
+
+/// Of all sessions that are open, each in the colour of its run.
+void OverlayPlot::draw_notes(const Context& ctx, const std::vector<const ShownRun*>& drawn) const {
+    std::vector<ui::NotedRun> noted;
+    for (const ShownRun* run : drawn) {
+        const client::Snapshot* there = run->reading == ctx.snapshot.session ? &ctx.snapshot : nullptr;
+        for (const ui::OpenedSession& session : ctx.sessions.open) {
+            if (run->reading != 0 && session.snapshot->session == run->reading) {
+                there = session.snapshot.get();
+            }
+        }
+        if (there != nullptr && !there->notes->empty()) {
+            const ui::LineLook look = ui::line_look(ctx.theme, run->look);
+            noted.push_back({there->notes.get(), run->run->id, ImGui::GetColorU32(look.color), run->label});
+        }
+    }
+    if (!noted.empty()) {
+        ui::draw_step_notes(ctx, noted);
+    }
+}
+
+/// A note is written in the session that has the run: of other tabs' runs they are read here.
+void OverlayPlot::draw_note_items(Context& ctx, const std::vector<const ShownRun*>& drawn, double reach) const {
+    std::vector<const ShownRun*> own;
+    for (const ShownRun* run : drawn) {
+        if (run->reading == ctx.snapshot.session && !run->run->step.empty()) {
+            own.push_back(run);
+        }
+    }
+    const auto items = [&](const ShownRun& run) {
+        const double step = std::clamp(std::round(menu_step_), 0.0, std::max(0.0, run.run->step.back()));
+        ui::note_menu(
+            ctx, {.kind = history::NotePlace::Kind::step, .run = run.run->id, .step = static_cast<std::uint64_t>(step)},
+            reach);
+    };
+    if (own.size() == 1) {
+        items(*own.front());
+        return;
+    }
+    if (ImGui::BeginMenu(ctx.text.label("overlay.notes"), !own.empty())) {
+        for (const ShownRun* run : own) {
+            if (ImGui::BeginMenu((run->label + "###note.of." + std::to_string(run->run->id)).c_str())) {
+                items(*run);
+                ImGui::EndMenu();
+            }
+        }
+        ImGui::EndMenu();
+    }
+    ui::tooltip(ctx.text(own.empty() ? "overlay.notes.none" : "overlay.notes.help"));
 }
 
 void OverlayPlot::draw_menu(Context& ctx, RunFigure figure, const std::vector<const ShownRun*>& drawn, StepAxis& axis,
@@ -331,6 +385,8 @@ void OverlayPlot::draw_menu(Context& ctx, RunFigure figure, const std::vector<co
             settings.window = steps;
         }
     }
+    ImGui::Separator();
+    draw_note_items(ctx, drawn, 0.4 * ctx.em * (axis.max - axis.min) / std::max(1.0f, max.x - min.x));
     ImGui::Separator();
     const std::string name = std::string("runs-") + history::row_of(figure).key;
     const auto csv = [&] {

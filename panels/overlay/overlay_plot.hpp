@@ -57,6 +57,8 @@ class OverlayPlot {
                      float width) const;
     void draw_tooltip(const ui::Context& ctx, history::RunFigure figure, const std::vector<const ShownRun*>& drawn,
                       double step) const;
+    void draw_notes(const ui::Context& ctx, const std::vector<const ShownRun*>& drawn) const;
+    void draw_note_items(ui::Context& ctx, const std::vector<const ShownRun*>& drawn, double reach) const;
     void draw_menu(ui::Context& ctx, history::RunFigure figure, const std::vector<const ShownRun*>& drawn,
                    StepAxis& axis, OverlaySettings& settings, ImVec2 min, ImVec2 max);
 
@@ -65,6 +67,7 @@ class OverlayPlot {
     std::vector<Shape> shapes_;
     std::vector<float> ends_;  ///< pixels from the upper edge, of each line
     AxisRange y_;
+    double menu_step_ = 0;  ///< under the mouse when the menu was opened
 };
 
 /// The name of a figure, its unit and what it means, in the language of the window.

@@ -130,7 +130,15 @@ void RunChoice::add_open_runs(Context& ctx, std::vector<ShownRun>& runs) {
             const OpenRun which{session.snapshot->session, number};
             if (ctx.sessions.beside.count(which) != 0 && !run->step.empty()) {
                 const std::string id = id_of(which.first, number);
-                runs.push_back({id, {}, session.name, run, loads_of(ctx, which, run), 0, hidden_.count(id) != 0, true});
+                runs.push_back({id,
+                                {},
+                                session.name,
+                                run,
+                                loads_of(ctx, which, run),
+                                0,
+                                hidden_.count(id) != 0,
+                                true,
+                                which.first});
             }
         }
     }
@@ -172,14 +180,28 @@ std::vector<ShownRun> RunChoice::shown(Context& ctx) {
     std::vector<ShownRun> runs;
     for (const auto& [number, run] : ctx.snapshot.training) {
         if (const std::string id = id_of(number); is_chosen(ctx.snapshot, id)) {
-            runs.push_back(
-                {id, {}, {}, run, loads_of(ctx, {ctx.snapshot.session, number}, run), 0, hidden_.count(id) != 0});
+            runs.push_back({id,
+                            {},
+                            {},
+                            run,
+                            loads_of(ctx, {ctx.snapshot.session, number}, run),
+                            0,
+                            hidden_.count(id) != 0,
+                            false,
+                            ctx.snapshot.session});
         }
     }
     for (const auto& [number, run] : ctx.snapshot.imports) {
         if (const std::string id = id_of(number); is_chosen(ctx.snapshot, id) && !run->step.empty()) {
-            runs.push_back(
-                {id, {}, {}, run, loads_of(ctx, {ctx.snapshot.session, number}, run), 0, hidden_.count(id) != 0});
+            runs.push_back({id,
+                            {},
+                            {},
+                            run,
+                            loads_of(ctx, {ctx.snapshot.session, number}, run),
+                            0,
+                            hidden_.count(id) != 0,
+                            false,
+                            ctx.snapshot.session});
         }
     }
     add_open_runs(ctx, runs);

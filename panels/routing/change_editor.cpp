@@ -303,12 +303,36 @@ void ChangeEditor::check(const ui::Context& ctx, const EditedChanges& edited, co
     }
 }
 
+/// A set that is loaded brings its name along: that is one step, the list's (ChangeUndo).
+void ChangeEditor::watch(ui::Context& ctx, EditedChanges& edited) {
+    nlohmann::json state = {{"name", edited.name}, {"kind", change_kind_name(kind_)},
+                            {"layers", layers_},   {"experts", experts_},
+                            {"bias", bias_},       {"limit", limit_},
+                            {"replay", replayed_}};
+    if (std::exchange(with_version_, edited.list.version()) != edited.list.version()) {
+        watch_.absorb(state);
+    }
+    watch_.follow(ctx, std::move(state), ui::form_field, [this](ui::Context& there, const nlohmann::json& now) {
+        there.shared.get<EditedChanges>().name = now.at("name");
+        for (int i = 0; i < kChangeKinds; ++i) {
+            const auto kind = static_cast<Kind>(i);
+            kind_ = now.at("kind") == change_kind_name(kind) ? kind : kind_;
+        }
+        layers_ = now.at("layers");
+        experts_ = now.at("experts");
+        bias_ = now.at("bias");
+        limit_ = now.at("limit");
+        replayed_ = now.at("replay");
+    });
+}
+
 void ChangeEditor::draw(ui::Context& ctx, const std::string& model) {
     auto& edited = ctx.shared.get<EditedChanges>();
     ImGui::PushID("editor");
     draw_sets(ctx, edited);
     draw_list(ctx, edited);
     draw_form(ctx, edited);
+    watch(ctx, edited);
     check(ctx, edited, model);
     if (!problem_.empty()) {
         ui::banner(ctx, ui::Tone::warning, problem_);

@@ -7,6 +7,7 @@
 #include "base/sentence.hpp"
 #include "panels/routing/change_list.hpp"
 #include "panels/ui/context.hpp"
+#include "panels/ui/undo.hpp"
 #include "routing/decision.hpp"
 
 namespace moescope::panels {
@@ -28,8 +29,11 @@ class ChangeEditor {
     bool draw_value(const ui::Context& ctx, const Change& change, Change& other);
     void draw_form(ui::Context& ctx, EditedChanges& edited);
     void draw_replays(ui::Context& ctx);
+    void watch(ui::Context& ctx, EditedChanges& edited);
     void check(const ui::Context& ctx, const EditedChanges& edited, const std::string& model);
 
+    ui::FieldWatch watch_;            ///< of the form for more, and of the set's name
+    std::uint64_t with_version_ = 0;  ///< of the list, in the last frame
     Change::Kind kind_ = Change::Kind::knock_out;
     std::string layers_ = "0", experts_ = "0";
     float bias_ = -1;

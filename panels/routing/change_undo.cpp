@@ -16,28 +16,38 @@ struct ListInHistory {
     bool skip = false;
 };
 
+/// A list, and the name that it had.
+struct NamedList {
+    std::vector<Change> changes;
+    std::string name;
+};
+
 /// One list in the place of another.
 class ListEdit final : public ui::Edit {
  public:
-    ListEdit(std::vector<Change> before, std::vector<Change> after)
-        : before_(std::move(before)), after_(std::move(after)) {}
+    ListEdit(NamedList before, NamedList after) : before_(std::move(before)), after_(std::move(after)) {}
 
     std::string name(const ui::Language& text) const override {
-        return text.format("undo.changes",
-                           {{"before", changes_text(text, before_)}, {"after", changes_text(text, after_)}});
+        return text.format("undo.changes", {{"before", changes_text(text, before_.changes)},
+                                            {"after", changes_text(text, after_.changes)}});
     }
-    Outcome undo(ui::Context& ctx) override { return set(ctx, before_); }
-    Outcome redo(ui::Context& ctx) override { return set(ctx, after_); }
+    Outcome undo(ui::Context& ctx) override { return set(ctx, after_, before_); }
+    Outcome redo(ui::Context& ctx) override { return set(ctx, before_, after_); }
 
  private:
-    static Outcome set(ui::Context& ctx, const std::vector<Change>& changes) {
-        ctx.shared.get<EditedChanges>().list.set(changes);
+    /// A name that this step has not changed stays as it has become.
+    static Outcome set(ui::Context& ctx, const NamedList& from, const NamedList& to) {
+        auto& edited = ctx.shared.get<EditedChanges>();
+        edited.list.set(to.changes);
+        if (from.name != to.name) {
+            edited.name = to.name;
+        }
         // It comes from the history, and is none of its steps.
         ctx.shared.get<ListInHistory>().skip = true;
         return {};
     }
 
-    std::vector<Change> before_, after_;
+    NamedList before_, after_;
 };
 
 ui::CommandEdit::Command command_for(const std::string& name, const std::optional<json>& items) {
@@ -77,7 +87,8 @@ void change_set(ui::Context& ctx, const std::string& name, const std::optional<j
 }  // namespace
 
 void ChangeUndo::follow(ui::Context& ctx) {
-    const ChangeList& list = ctx.shared.get<EditedChanges>().list;
+    const auto& [list, name, model] = ctx.shared.get<EditedChanges>();
+    std::string name_before = std::exchange(name_, name);
     const bool skip = std::exchange(ctx.shared.get<ListInHistory>().skip, false);
     if (list.version() == version_) {
         return;
@@ -85,7 +96,8 @@ void ChangeUndo::follow(ui::Context& ctx) {
     version_ = list.version();
     std::vector<Change> before = std::exchange(last_, list.changes());
     if (!skip && before != last_) {
-        ctx.shared.get<ui::UndoHistory>().add(std::make_unique<ListEdit>(std::move(before), last_));
+        ctx.shared.get<ui::UndoHistory>().add(
+            std::make_unique<ListEdit>(NamedList{std::move(before), std::move(name_before)}, NamedList{last_, name_}));
     }
 }
 

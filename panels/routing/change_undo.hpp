@@ -20,6 +20,7 @@ class ChangeUndo {
  private:
     std::uint64_t version_ = 0;
     std::vector<Change> last_;
+    std::string name_;  ///< of the set, in the last frame
 };
 
 /// Saves the list under its name, or removes the saved set of that name; both can be taken back.

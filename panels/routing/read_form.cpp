@@ -97,7 +97,20 @@ bool ReadForm::draw(ui::Context& ctx) {
         ui::text_wrapped(sentence, ctx.theme.text_dim);
     }
     ImGui::PopID();
+    watch(ctx);
     return sent;
+}
+
+void ReadForm::watch(ui::Context& ctx) {
+    nlohmann::json state = {
+        {"model", model_}, {"text", text_}, {"chat", chat_}, {"scores", scores_}, {"tokens", tokens_}};
+    watch_.follow(ctx, std::move(state), ui::form_field, [this](ui::Context&, const nlohmann::json& now) {
+        model_ = now.at("model");
+        text_ = now.at("text");
+        chat_ = now.at("chat");
+        scores_ = now.at("scores");
+        tokens_ = now.at("tokens");
+    });
 }
 
 std::string ReadForm::model(const ui::Context& ctx) const {

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "panels/ui/context.hpp"
+#include "panels/ui/undo.hpp"
 
 namespace moescope::panels {
 
@@ -28,10 +29,12 @@ class ReadForm {
 
  private:
     std::string model(const ui::Context& ctx) const;
+    void watch(ui::Context& ctx);
     /// "scores" or "weights": how much a reading of so many tokens of the built-in text records, and a sentence on what
     /// that takes; none without the wish for scores.
     std::pair<const char*, std::string> corpus_detail(const ui::Context& ctx, int tokens) const;
 
+    ui::FieldWatch watch_;
     std::string model_, text_;
     bool scores_ = true;
     bool chat_ = false;

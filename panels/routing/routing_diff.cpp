@@ -23,6 +23,7 @@
 #include "panels/ui/panel.hpp"
 #include "panels/ui/table_view.hpp"
 #include "panels/ui/text_layout.hpp"
+#include "panels/ui/undo.hpp"
 #include "panels/ui/widgets.hpp"
 
 namespace moescope::panels {
@@ -64,8 +65,9 @@ class RoutingDiffPanel final : public ui::Panel {
     void draw_load(const View& view, const DiffShown& shown);
     void draw_tokens(const View& view, const DiffShown& shown);
 
-    int tab_ = kLayers;              ///< of the person
-    std::uint32_t second_ = 0;       ///< run; 0: the one that fits the first best
+    int tab_ = kLayers;         ///< of the person
+    std::uint32_t second_ = 0;  ///< run; 0: the one that fits the first best
+    ui::FieldWatch watch_;
     std::string model_;              ///< to read the text of the first with
     bool asked_ = false;             ///< to be read by a command
     client::CommandId reading_ = 0;  ///< the route.start that has no answer yet
@@ -456,6 +458,8 @@ void RoutingDiffPanel::draw(Context& ctx) {
     const RoutedRun* second = found == runs.end() ? nullptr : &*found;
     draw_second(ctx, runs, *first, second);
     draw_reading(ctx, *first);
+    watch_.follow(ctx, {{"model", model_}}, ui::form_field,
+                  [this](Context&, const nlohmann::json& now) { model_ = now.at("model"); });
     if (second == nullptr) {
         const bool coming = second_ != 0 && second_ != first->run();
         const auto read = ctx.snapshot.routes.find(second_);

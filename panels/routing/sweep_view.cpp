@@ -164,6 +164,17 @@ void SweepView::draw_question(ui::Context& ctx) {
     ui::flow(8 * ctx.em);
     ImGui::AlignTextToFramePadding();
     ui::text_dim(ctx, text.format("sweep.count", {{"n", text.number(std::uint64_t{count})}}));
+    watch(ctx);
+}
+
+void SweepView::watch(ui::Context& ctx) {
+    json state = {{"model", model_}, {"layer", layer_}, {"built_in", built_in_ != 0}, {"texts", texts_}};
+    watch_.follow(ctx, std::move(state), ui::form_field, [this](ui::Context&, const json& now) {
+        model_ = now.at("model");
+        layer_ = now.at("layer");
+        built_in_ = now.at("built_in").get<bool>() ? 1 : 0;
+        texts_ = now.at("texts");
+    });
 }
 
 void SweepView::draw_choice(ui::Context& ctx) {

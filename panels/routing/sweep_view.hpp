@@ -9,6 +9,7 @@
 #include "panels/routing/bar_picture.hpp"
 #include "panels/routing/effect_result.hpp"
 #include "panels/ui/context.hpp"
+#include "panels/ui/undo.hpp"
 
 namespace moescope::panels {
 
@@ -32,6 +33,7 @@ class SweepView {
     const history::RouteRun* shown(const ui::Context& ctx) const;
     void draw_question(ui::Context& ctx);
     void draw_layer(ui::Context& ctx);
+    void watch(ui::Context& ctx);
     void draw_choice(ui::Context& ctx);
     void draw_progress(ui::Context& ctx, const history::RouteRun& run);
     void refresh(const ui::Context& ctx, const history::RouteRun& run);
@@ -39,6 +41,7 @@ class SweepView {
     void draw_table(ui::Context& ctx);
     void draw_menu(ui::Context& ctx, const history::RouteRun& run);
 
+    ui::FieldWatch watch_;  ///< of what is asked
     std::string model_, texts_;
     int layer_ = 0, built_in_ = 1;
     int figure_ = 0;  ///< 0: KL, 1: loss

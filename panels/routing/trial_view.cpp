@@ -369,6 +369,22 @@ void TrialView::draw_question(ui::Context& ctx, const std::string& problem) {
     ui::tooltip(ctx.text("change.prompt.help"));
     draw_settings(ctx);
     draw_buttons(ctx, problem);
+    watch(ctx);
+}
+
+void TrialView::watch(ui::Context& ctx) {
+    json state = {{"prompt", prompt_}, {"model", model_},       {"max_tokens", max_tokens_}, {"seed", seed_},
+                  {"chat", chat_},     {"controls", controls_}, {"system", system_}};
+    watch_.follow(ctx, std::move(state), ui::form_field, [this](ui::Context&, const json& now) {
+        prompt_ = now.at("prompt");
+        model_ = now.at("model");
+        max_tokens_ = now.at("max_tokens");
+        seed_ = now.at("seed");
+        controls_ = now.at("controls");
+        chat_ = now.at("chat");
+        system_ = now.at("system");
+        touched_ = true;
+    });
 }
 
 void TrialView::draw_choice(ui::Context& ctx) {

@@ -15,6 +15,7 @@
 #include "panels/ui/context.hpp"
 #include "panels/ui/plot_tools.hpp"
 #include "panels/ui/text_view.hpp"
+#include "panels/ui/undo.hpp"
 #include "routing/figures/figure_job.hpp"
 
 namespace moescope::panels {
@@ -77,6 +78,7 @@ class TrialView {
     const Trial* shown() const;
     void measure(ui::Context& ctx, const Trial* trial);
     void draw_settings(ui::Context& ctx);
+    void watch(ui::Context& ctx);
     void draw_buttons(ui::Context& ctx, const std::string& problem);
     void draw_choice(ui::Context& ctx);
     void draw_modes(ui::Context& ctx, const Trial& trial);
@@ -98,6 +100,7 @@ class TrialView {
     const std::vector<std::shared_ptr<const TokenPage>>& pages() const;
     double tint(std::uint64_t token) const;
 
+    ui::FieldWatch watch_;  ///< of the question and its settings
     std::string model_, prompt_, system_;
     bool touched_ = false, chat_ = true;
     int max_tokens_ = 120, controls_ = 8;

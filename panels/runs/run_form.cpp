@@ -180,10 +180,10 @@ void RunForm::learn_fields(Context& ctx) {
     }
 }
 
-void RunForm::take_over(const RunForm& other) {
+void RunForm::take_over(Handed held) {
     open_ = true;
     search_.clear();
-    handed_ = Handed{other.preset_, other.name_, other.data_, other.config_, other.experiment_};
+    handed_ = std::move(held);
 }
 
 void RunForm::take_handed(Context& ctx) {
@@ -526,7 +526,10 @@ void RunForm::draw_data(Context& ctx) {
     ui::tooltip(ctx.text("runs.data.help"));
     ImGui::SameLine();
     if (ImGui::Button(folder.c_str())) {
-        ctx.choose_file(ctx.text("runs.data.choose"), "data", [this](const std::string& path) { data_ = path; });
+        ctx.choose_file(ctx.text("runs.data.choose"), "data", [this](const std::string& path) {
+            watch_.touch(fields());
+            data_ = path;
+        });
     }
     ui::tooltip(ctx.text("runs.data.choose"));
 }
@@ -967,10 +970,18 @@ void RunForm::draw(Context& ctx) {
     ImGui::End();
 }
 
+json RunForm::fields() const {
+    return {{"preset", preset_},
+            {"name", name_},
+            {"data", data_},
+            {"base", base_},
+            {"config", config_},
+            {"experiment", experiment_.state()},
+            {"checkpoint", fork_ ? json(fork_->step) : json()}};
+}
+
 /// Each finished edit of a field is a step that can be taken back, as long as the form is open.
 void RunForm::watch(Context& ctx) {
-    json state = {{"preset", preset_}, {"name", name_},     {"data", data_},
-                  {"base", base_},     {"config", config_}, {"experiment", experiment_.state()}};
     const auto name = [](const ui::Language& text, const std::string& place) -> std::string {
         if (place.starts_with("/base")) {
             return {};  // follows from the preset
@@ -980,12 +991,20 @@ void RunForm::watch(Context& ctx) {
         }
         return text(place.starts_with("/experiment") ? std::string("runs.experiment") : "undo.form." + place.substr(1));
     };
-    watch_.follow(ctx, std::move(state), name, [this](Context& there, const json& now) {
+    watch_.follow(ctx, fields(), name, [this](Context& there, const json& now) {
         preset_ = now.at("preset");
         name_ = now.at("name");
         data_ = now.at("data");
         experiment_.set_state(now.at("experiment"));
         base_ = now.at("base");
+        const json& step = now.at("checkpoint");
+        if (fork_ && step.is_number() && step != fork_->step) {
+            fork_->step = step;
+            fork_->chosen = true;
+            if (const auto parent = there.snapshot.training.find(fork_->run); parent != there.snapshot.training.end()) {
+                fork_->turned = history::turned_settings(*parent->second, fork_->step);
+            }
+        }
         if (config_ != now.at("config")) {
             config_ = now.at("config");
             refused_.clear();

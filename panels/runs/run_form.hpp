@@ -31,8 +31,15 @@ class RunForm {
     /// The session that a person has chosen to start the run in, once: this form is closed, and what it holds is to be
     /// handed over to that session's form.
     std::optional<std::uint64_t> take_chosen_session() { return std::exchange(chosen_session_, std::nullopt); }
+    /// What a form holds, for another session's.
+    struct Handed {
+        std::string preset, name, data;
+        nlohmann::json config;
+        ExperimentPart experiment;
+    };
+    Handed held() const { return {preset_, name_, data_, config_, experiment_}; }
     /// Opens with what another session's form holds, as far as this node has it: preset, settings, devices.
-    void take_over(const RunForm& other);
+    void take_over(Handed held);
 
  private:
     /// Where a fork comes from.
@@ -46,13 +53,6 @@ class RunForm {
         std::uint64_t proposed = 0;   ///< number of steps that stands in the form until a person changes it
         std::size_t events = 0;       ///< of the parent, when its settings in force were last taken
         std::vector<history::TurnedSetting> turned;  ///< those that differ from the parent's configuration
-    };
-
-    /// What another session's form held, until this node has told what it offers.
-    struct Handed {
-        std::string preset, name, data;
-        nlohmann::json config;
-        ExperimentPart experiment;
     };
 
     void collect(ui::Context& ctx);
@@ -115,12 +115,13 @@ class RunForm {
 
     bool experiment() const { return experiment_.on && !fork_; }
 
+    nlohmann::json fields() const;
     void watch(ui::Context& ctx);
 
     ui::FieldWatch watch_;
     bool open_ = false;
     std::optional<std::uint64_t> chosen_session_;
-    std::optional<Handed> handed_;
+    std::optional<Handed> handed_;  ///< until this node has told what it offers
     ExperimentPart experiment_;
     float foot_height_ = 0;  ///< in the last frame
     std::optional<Fork> fork_;

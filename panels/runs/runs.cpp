@@ -142,8 +142,8 @@ bool row(const Context& ctx, const char* id, RunState state, const std::string& 
 void RunsPanel::draw_above(Context& ctx) {
     form_.draw(ctx);
     if (const auto session = form_.take_chosen_session()) {
-        ctx.sessions.hand_over(*session, "runs", [form = form_](ui::Panel& there, Context&) {
-            dynamic_cast<RunsPanel&>(there).form_.take_over(form);
+        ctx.sessions.hand_over(*session, "runs", [held = form_.held()](ui::Panel& there, Context&) {
+            dynamic_cast<RunsPanel&>(there).form_.take_over(held);
         });
     }
     again_.draw(ctx);

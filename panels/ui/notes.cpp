@@ -58,7 +58,8 @@ std::string run_name(const Context& ctx, std::uint32_t run) {
         return found == runs.end() ? std::string() : found->second->name;
     };
     const client::Snapshot& now = ctx.snapshot;
-    for (const std::string& name : {name_in(now.training), name_in(now.routes), name_in(now.probes)}) {
+    for (const std::string& name :
+         {name_in(now.training), name_in(now.imports), name_in(now.routes), name_in(now.probes)}) {
         if (!name.empty()) {
             return name;
         }
@@ -255,6 +256,9 @@ void show_noted(Context& ctx, const NotePlace& on) {
         case Kind::session:
             return;
         case Kind::step: {
+            if (ctx.snapshot.imports.contains(on.run)) {
+                return ctx.show_panel("overlay");  // the only place where it is drawn by itself
+            }
             const auto step = static_cast<double>(on.step);
             selection.training_run = on.run;
             selection.pinned_step = on.step;
@@ -346,37 +350,48 @@ void note_button(Context& ctx, const char* id, const NotePlace& on) {
     ImGui::PopID();
 }
 
-void draw_step_notes(const Context& ctx, std::uint32_t run) {
-    if (ctx.snapshot.notes->empty()) {
-        return;
-    }
+void draw_step_notes(const Context& ctx, std::span<const NotedRun> runs) {
+    struct Mark {
+        float x;
+        const Note* note;
+        const NotedRun* run;
+    };
     const ImVec2 origin = ImPlot::GetPlotPos(), size = ImPlot::GetPlotSize(), mouse = ImGui::GetMousePos();
     const ImPlotRect limits = ImPlot::GetPlotLimits();
     const bool hovered = ImPlot::IsPlotHovered();
     const float letters = 0.8f * ctx.em, reach = 0.4f * ctx.em;
     const float half = ImGui::CalcTextSize(icon::note).x * letters / ImGui::GetFontSize() / 2;
-    const ImU32 ink = ImGui::GetColorU32(ctx.theme.accent);
-    std::vector<std::pair<float, const Note*>> seen;
-    for (const auto& [number, note] : *ctx.snapshot.notes) {
-        const auto step = static_cast<double>(note.on.step);
-        if (note.on.kind == Kind::step && note.on.run == run && step >= limits.X.Min && step <= limits.X.Max) {
-            seen.emplace_back(ImPlot::PlotToPixels(step, limits.Y.Min).x, &note);
+    std::vector<Mark> seen;
+    for (const NotedRun& run : runs) {
+        for (const auto& [number, note] : *run.notes) {
+            const auto step = static_cast<double>(note.on.step);
+            if (note.on.kind == Kind::step && note.on.run == run.run && step >= limits.X.Min && step <= limits.X.Max) {
+                seen.push_back({ImPlot::PlotToPixels(step, limits.Y.Min).x, &note, &run});
+            }
         }
     }
-    std::stable_sort(seen.begin(), seen.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+    if (seen.empty()) {
+        return;
+    }
+    std::stable_sort(seen.begin(), seen.end(), [](const Mark& a, const Mark& b) { return a.x < b.x; });
     std::string hint;
     std::size_t hints = 0;
     float free_x = -1e30f;  // a mark is left out where it would cover the one before
     ImPlot::PushPlotClipRect();
     ImDrawList& draw = *ImPlot::GetPlotDrawList();
-    for (const auto& [x, note] : seen) {
+    for (const auto& [x, note, run] : seen) {
         if (hovered && std::abs(mouse.x - x) < reach) {
-            add_hint(ctx, hint, hints++, *note);
+            if (!run->label.empty() && hints < kMostHints) {
+                hint += (hint.empty() ? "" : "\n\n") + run->label + "\n" + note_text(ctx, *note);
+                ++hints;
+            } else {
+                add_hint(ctx, hint, hints++, *note);
+            }
         }
         const float bottom = origin.y + size.y;
-        draw.AddLine({x, bottom - 1.3f * ctx.em}, {x, bottom}, ink, std::max(1.0f, ctx.em / 12));
+        draw.AddLine({x, bottom - 1.3f * ctx.em}, {x, bottom}, run->ink, std::max(1.0f, ctx.em / 12));
         if (x - half > free_x) {
-            draw.AddText(ImGui::GetFont(), letters, {x - half, bottom - 2.2f * ctx.em}, ink, icon::note);
+            draw.AddText(ImGui::GetFont(), letters, {x - half, bottom - 2.2f * ctx.em}, run->ink, icon::note);
             free_x = x + half;
         }
     }
@@ -385,6 +400,23 @@ void draw_step_notes(const Context& ctx, std::uint32_t run) {
         ImGui::TextUnformatted(hint.c_str());
         ImGui::EndTooltip();
     }
+}
+
+void draw_step_notes(const Context& ctx, std::uint32_t run) {
+    const NotedRun alone{.notes = ctx.snapshot.notes.get(), .run = run, .ink = ImGui::GetColorU32(ctx.theme.accent)};
+    draw_step_notes(ctx, {&alone, 1});
+}
+
+std::string step_notes_text(const Context& ctx, std::uint32_t run, double first, double last) {
+    std::string texts;
+    std::size_t count = 0;
+    for (const auto& [number, note] : *ctx.snapshot.notes) {
+        const auto step = static_cast<double>(note.on.step);
+        if (note.on.kind == Kind::step && note.on.run == run && step >= first && step <= last) {
+            add_hint(ctx, texts, count++, note);
+        }
+    }
+    return texts;
 }
 
 }  // namespace moescope::ui

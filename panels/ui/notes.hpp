@@ -3,6 +3,8 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -51,7 +53,17 @@ void note_menu(Context& ctx, const history::NotePlace& on, double reach = 0);
 void note_button(Context& ctx, const char* id, const history::NotePlace& on);
 float note_button_width();
 
-/// Inside BeginPlot with a step x axis: a mark at the lower end where a step of the run has a note; hover reads it.
+/// A run whose notes stand in a picture with others.
+struct NotedRun {
+    const std::map<std::uint32_t, history::Note>* notes = nullptr;  ///< of its session; valid for the frame
+    std::uint32_t run = 0;
+    ImU32 ink = 0;
+    std::string label{};  ///< before its notes; empty: it is the only one
+};
+/// Inside BeginPlot with a step x axis: a mark at the lower end where a step of a run has a note; hover reads it.
+void draw_step_notes(const Context& ctx, std::span<const NotedRun> runs);
 void draw_step_notes(const Context& ctx, std::uint32_t run);
+/// The texts of the notes on steps of the run from `first` to `last`; empty: there are none.
+std::string step_notes_text(const Context& ctx, std::uint32_t run, double first, double last);
 
 }  // namespace moescope::ui

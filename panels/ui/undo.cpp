@@ -1,6 +1,7 @@
 #include "panels/ui/undo.hpp"
 
 #include <algorithm>
+#include <imgui_internal.h>
 #include <utility>
 
 #include "panels/ui/context.hpp"
@@ -16,13 +17,23 @@ class SentEdit final : public Edit {
     std::string name(const Language& text) const override { return edit_.name(text); }
     Outcome undo(Context& ctx) override { return send(ctx, Way::undone, edit_.undo); }
     Outcome redo(Context& ctx) override { return send(ctx, Way::redone, edit_.redo); }
+    void answered(Way way, const nlohmann::json& value) override {
+        way_ = way;
+        answer_ = value;
+        answered_at_ = client::now_seconds();
+    }
 
  private:
+    bool is_late(const Context& ctx) const {
+        return edit_.arrived && !answer_.is_null() && ctx.now - answered_at_ < CommandEdit::kLate &&
+               !edit_.arrived(ctx, way_, answer_);
+    }
+
     Outcome send(Context& ctx, Way way, const std::vector<CommandEdit::Command>& commands) const {
         if (!ctx.connected()) {
             return {.refused = ctx.text("runs.offline")};
         }
-        if (edit_.why_not) {
+        if (edit_.why_not && !is_late(ctx)) {
             if (std::string why = edit_.why_not(ctx, way); !why.empty()) {
                 return {.refused = std::move(why)};
             }
@@ -35,6 +46,9 @@ class SentEdit final : public Edit {
     }
 
     CommandEdit edit_;
+    Way way_ = Way::done;  ///< that answer_ is of
+    nlohmann::json answer_;
+    double answered_at_ = 0;  ///< client::now_seconds()
 };
 
 }  // namespace
@@ -112,42 +126,69 @@ namespace {
 
 constexpr std::size_t kShownOfValue = 40;  // bytes
 
+std::string value_text(const Language& text, const nlohmann::json& value) {
+    if (value.is_boolean()) {
+        return text(value.get<bool>() ? "runs.flag.on" : "runs.flag.off");
+    }
+    const std::string shown = value.is_string() ? value.get<std::string>() : value.is_null() ? "" : value.dump();
+    return panels::in_one_line(shown, kShownOfValue);
+}
+
+}  // namespace
+
 class FieldEdit final : public Edit {
  public:
-    FieldEdit(FieldWatch& watch, nlohmann::json& last, nlohmann::json before, nlohmann::json after,
-              FieldWatch::Name name, FieldWatch::Apply apply)
+    FieldEdit(FieldWatch& watch, nlohmann::json before, nlohmann::json after, FieldWatch::Name name,
+              FieldWatch::Apply apply)
         : watch_(watch),
-          last_(last),
           before_(std::move(before)),
           after_(std::move(after)),
           name_(std::move(name)),
           apply_(std::move(apply)) {}
 
     std::string name(const Language& text) const override { return changed_fields(text, before_, after_, name_); }
-    Outcome undo(Context& ctx) override { return put(ctx, before_); }
-    Outcome redo(Context& ctx) override { return put(ctx, after_); }
+    Outcome undo(Context& ctx) override { return put(ctx, after_, before_, "undo.unseen"); }
+    Outcome redo(Context& ctx) override { return put(ctx, before_, after_, "redo.unseen"); }
     const void* owner() const override { return &watch_; }
 
  private:
-    Outcome put(Context& ctx, const nlohmann::json& state) {
-        apply_(ctx, state);
-        last_ = state;  // comes from the history, and is none of its steps
+    Outcome put(Context& ctx, const nlohmann::json& from, const nlohmann::json& to, const char* unseen) {
+        watch_.last_ = with_change(std::move(watch_.last_), from, to);  // from the history, and none of its steps
+        apply_(ctx, watch_.last_);
+        if (watch_.drawn_ < ImGui::GetFrameCount() - 1) {
+            ctx.notify(ctx.text.format(unseen, {{"what", name(ctx.text)}}), false);
+        }
         return {};
     }
 
     FieldWatch& watch_;
-    nlohmann::json& last_;  ///< of the watch
     const nlohmann::json before_, after_;
     const FieldWatch::Name name_;
     const FieldWatch::Apply apply_;
 };
 
-std::string value_text(const nlohmann::json& value) {
-    const std::string text = value.is_string() ? value.get<std::string>() : value.is_null() ? "" : value.dump();
-    return panels::in_one_line(text, kShownOfValue);
+std::string form_field(const Language& text, const std::string& place) {
+    return text("undo.form." + place.substr(1, place.find('/', 1) - 1));
 }
 
-}  // namespace
+nlohmann::json with_change(nlohmann::json state, const nlohmann::json& before, const nlohmann::json& after) {
+    if (!state.is_object() || !before.is_object() || !after.is_object()) {
+        return after;
+    }
+    for (const auto& [key, value] : after.items()) {
+        const auto was = before.find(key);
+        if (was == before.end() || *was != value) {
+            nlohmann::json& now = state[key];
+            now = with_change(std::move(now), was == before.end() ? nlohmann::json() : *was, value);
+        }
+    }
+    for (const auto& [key, value] : before.items()) {
+        if (!after.contains(key)) {
+            state.erase(key);
+        }
+    }
+    return state;
+}
 
 std::string changed_fields(const Language& text, const nlohmann::json& before, const nlohmann::json& after,
                            const FieldWatch::Name& name) {
@@ -160,7 +201,8 @@ std::string changed_fields(const Language& text, const nlohmann::json& before, c
             return;
         }
         if (count++ == 0) {
-            first = text.format("undo.field", {{"field", field}, {"old", value_text(from)}, {"new", value_text(to)}});
+            first = text.format("undo.field",
+                                {{"field", field}, {"old", value_text(text, from)}, {"new", value_text(text, to)}});
         }
     };
     for (const auto& [place, value] : is.items()) {
@@ -175,25 +217,48 @@ std::string changed_fields(const Language& text, const nlohmann::json& before, c
 }
 
 void FieldWatch::follow(Context& ctx, nlohmann::json state, Name name, Apply apply) {
-    const bool active = ImGui::IsAnyItemActive();
+    const ImGuiID item = ImGui::GetActiveID();
+    const bool other = item != item_, handed = other && item != 0 && item_ != 0;
+    item_ = item;
+    // What a field takes when it is left comes in the frame of the click or in the next one. What was clicked acts when
+    // the button is let go, which is later.
+    const bool left = item == 0 || handed || handed_;
+    handed_ = handed;
+    drawn_ = ImGui::GetFrameCount();
     if (last_.is_null()) {
         last_ = std::move(state);
-        touched_ = false;
+        touched_ = told_ = false;
         return;
     }
-    const bool held = active && ImGui::IsWindowFocused(ImGuiFocusedFlags_RootAndChildWindows);
+    const bool held = item != 0 && ImGui::IsWindowFocused(ImGuiFocusedFlags_RootAndChildWindows);
     if (state == last_) {
-        touched_ = active && (touched_ || held);
+        told_ = false;
+        touched_ = item != 0 && (touched_ || held);
         return;
     }
     touched_ = touched_ || held;
-    if (active) {
+    if (!left && !told_) {
         return;  // it is still being edited
     }
     nlohmann::json before = std::exchange(last_, std::move(state));
-    if (std::exchange(touched_, false) && !changed_fields(ctx.text, before, last_, name).empty()) {
+    const bool done = std::exchange(touched_, held) || told_;
+    told_ = false;
+    if (done && !changed_fields(ctx.text, before, last_, name).empty()) {
         ctx.shared.get<UndoHistory>().add(
-            std::make_unique<FieldEdit>(*this, last_, std::move(before), last_, std::move(name), std::move(apply)));
+            std::make_unique<FieldEdit>(*this, std::move(before), last_, std::move(name), std::move(apply)));
+    }
+}
+
+void FieldWatch::touch(nlohmann::json state) {
+    if (last_.is_null()) {
+        last_ = std::move(state);
+    }
+    told_ = true;
+}
+
+void FieldWatch::absorb(nlohmann::json state) {
+    if (!last_.is_null()) {
+        last_ = std::move(state);
     }
 }
 

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <imgui.h>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -59,6 +60,11 @@ struct CommandEdit {
     /// Why it can't be taken back, or done again (`way` says which): somebody else has changed it since, its run has
     /// ended; empty when it can. May be empty.
     std::function<std::string(const Context& ctx, Edit::Way way)> why_not{};
+    /// Whether the record of what `way` did is in the snapshot. Answers and records come on two channels: until it is,
+    /// for kLate seconds at most, what the snapshot shows is older than the edit and says nothing of other people, and
+    /// why_not is not asked. `answer`: of the node to the latest command. May be empty.
+    std::function<bool(const Context& ctx, Edit::Way way, const nlohmann::json& answer)> arrived{};
+    static constexpr double kLate = 10;
 };
 std::unique_ptr<Edit> make_edit(CommandEdit edit);
 
@@ -103,7 +109,9 @@ class UndoHistory {
 };
 
 /// The fields of a form that lives in the window: each finished edit of a person is one step of the history. What the
-/// program writes into them (a preset, what the node proposes) is none.
+/// program writes into them (a preset, what the node proposes) is none. An edit is finished when the item in which it
+/// is made has neither keyboard nor mouse any more: what is typed into a field is one step, the button pressed behind
+/// it another one.
 class FieldWatch {
  public:
     /// What a field is called, by its place in the state ("/config/train/steps"); empty: it follows from others, and a
@@ -111,15 +119,34 @@ class FieldWatch {
     using Name = std::function<std::string(const Language& text, const std::string& place)>;
     using Apply = std::function<void(Context& ctx, const nlohmann::json& state)>;
     /// In the form's window, behind its fields, in every frame in which it is drawn. `state`: all fields, an object.
-    /// `apply` puts a state into them; it is kept, and must be valid until reset() or the end of the session.
+    /// `apply` puts a state into them; it is kept, and must be valid until reset() or the end of the session. It gets
+    /// the fields as they are but for those that the step has changed.
     void follow(Context& ctx, nlohmann::json state, Name name, Apply apply);
+    /// Before a person changes fields from elsewhere: a command of a menu, another session's panel. `state`: as they
+    /// are. The next change is a step then.
+    void touch(nlohmann::json state);
+    /// What has become of the fields belongs to a step of somebody else.
+    void absorb(nlohmann::json state);
     /// The form is closed, or another one: what was done in it can't be taken back any more.
     void reset(Context& ctx);
 
+    FieldWatch() = default;
+    FieldWatch(const FieldWatch&) = delete;  // the steps know it by its place
+    FieldWatch& operator=(const FieldWatch&) = delete;
+
  private:
+    friend class FieldEdit;
     nlohmann::json last_;
     bool touched_ = false;  ///< a person has had hold of a field since last_
+    bool told_ = false;     ///< touch() said so
+    ImGuiID item_ = 0;      ///< that had keyboard or mouse in the last frame
+    bool handed_ = false;   ///< it had come straight from another one in that frame
+    int drawn_ = -1;        ///< the last frame
 };
+/// "undo.form." and the first part of the place: the Name of forms whose fields have all one text there.
+std::string form_field(const Language& text, const std::string& place);
+/// `state` with what has changed from `before` to `after` as in `after`; lists are taken whole.
+nlohmann::json with_change(nlohmann::json state, const nlohmann::json& before, const nlohmann::json& after);
 /// "steps: 200 → 400", or the first of several and that there are others.
 std::string changed_fields(const Language& text, const nlohmann::json& before, const nlohmann::json& after,
                            const FieldWatch::Name& name);

@@ -27,6 +27,7 @@ void register_servers(Harness& harness);
 void register_export(Harness& harness);
 void register_curves(Harness& harness);
 void register_notes(Harness& harness);
+void register_undo(Harness& harness);
 void register_reproduce(Harness& harness);
 void register_window(Harness& harness);
 void register_whole_text(Harness& harness);
@@ -84,6 +85,7 @@ Harness::Harness(std::filesystem::path folder) : folder_(std::move(folder)) {
     register_export(*this);
     register_curves(*this);
     register_notes(*this);
+    register_undo(*this);
     register_reproduce(*this);
     register_window(*this);
     register_whole_text(*this);

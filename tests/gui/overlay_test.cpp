@@ -263,6 +263,57 @@ void form_makes_an_experiment(Harness& h, ImGuiTestContext* ctx) {
     leave(h, ctx);
 }
 
+/// Notes on steps stand in the plots of several runs, and are written there: on the run that a person means.
+void notes_on_runs(Harness& h, ImGuiTestContext* ctx) {
+    const fs::path folder = h.folder() / "overlay-notes";
+    WrittenSession(folder, "Ravo", 21).write("TT");
+    IM_CHECK(h.open_session(ctx, folder,
+                            [&] { return h.snapshot().training.size() == 2 && h.training().step.size() == 40; }));
+    h.workbench().set_layout("compare");
+    ctx->Yield(4);
+    h.workbench().show_panel("overlay");
+    ctx->Yield(8);
+    const std::uint32_t run = h.training().id;
+    // The letters of the first title; the plot is below.
+    const auto in_plot = [&](float right, float below) {
+        for (const ScreenLine& line : h.screen(ctx)) {
+            if (line.window == "panel.overlay" && line.text.starts_with("Loss")) {
+                const float letter = ImGui::GetFontSize();
+                ctx->MouseMoveToPos({line.min.x + right * letter, line.max.y + below * letter});
+                return true;
+            }
+        }
+        return false;
+    };
+    IM_CHECK(in_plot(9, 3));
+    ctx->MouseClick(ImGuiMouseButton_Right);
+    ctx->Yield(2);
+    ctx->ItemClick("//$FOCUSED/###overlay.notes");
+    ctx->Yield(2);
+    ctx->ItemClick(("//###Menu_00/###note.of." + std::to_string(run)).c_str());
+    ctx->Yield(2);
+    ctx->ItemClick("//###Menu_01/notes/###note.write");
+    IM_CHECK(h.wait(ctx, 10, [&] { return ctx->ItemExists("//###notes.form/###note.text"); }));
+    ctx->ItemInput("//###notes.form/###note.text");
+    ctx->KeyCharsReplace("both turn");
+    ctx->ItemClick("//###notes.form/###notes.save");
+    IM_CHECK(h.wait(ctx, 20, [&] { return h.snapshot().notes->size() == 1; }));
+    const history::NotePlace on = h.snapshot().notes->begin()->second.on;
+    IM_CHECK_EQ(on.run, run);
+    IM_CHECK(on.step > 0 && on.step <= 40);
+    ctx->MouseMoveToPos({2, 2});
+    ctx->Yield(3);
+    IM_CHECK(says(h, ctx, "\uf249"));
+    IM_CHECK(in_plot(9, 3));
+    ctx->Yield(3);
+    std::string tip;
+    for (const ScreenLine& line : h.screen(ctx)) {
+        tip += line.window.starts_with("panel.") ? "" : squeezed(line.text);
+    }
+    IM_CHECK(tip.find("bothturn") != std::string::npos);
+    leave(h, ctx);
+}
+
 }  // namespace
 
 void register_overlay(Harness& harness) {
@@ -273,6 +324,7 @@ void register_overlay(Harness& harness) {
     add("runs are ticked and unticked", choose_runs);
     add("runs of another session stand beside them", another_session);
     add("the form makes an experiment, which is cancelled", form_makes_an_experiment);
+    add("notes stand in the plots of several runs and are written there", notes_on_runs);
 }
 
 }  // namespace moescope::gui_test

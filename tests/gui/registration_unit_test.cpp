@@ -139,9 +139,9 @@ TEST(Menus, OfThePanelsAreAsPeopleKnowThem) {
         menus[menu.title_key] = menu.commands;
     }
     using Keys = std::vector<std::string>;
-    EXPECT_EQ(menus.at("menu.run"),
-              Keys({"run.start", "runs.new", "run.experiment", "overlay.example", "-", "run.pause", "run.step",
-                    "run.stop", "run.checkpoint", "run.continue", "run.continue_on", "run.fork", "run.reproduce", "-", "node.restart"}));
+    EXPECT_EQ(menus.at("menu.run"), Keys({"run.start", "runs.new", "run.experiment", "overlay.example", "-",
+                                          "run.pause", "run.step", "run.stop", "run.checkpoint", "run.continue",
+                                          "run.continue_on", "run.fork", "run.reproduce", "-", "node.restart"}));
     EXPECT_EQ(menus.at("menu.file"),
               Keys({"curves.import", "curves.import_folder", "routing.import"}));  // beside those of the window itself
     EXPECT_EQ(menus.at("menu.edit"), Keys({"notes.token", "notes.step", "notes.session"}));

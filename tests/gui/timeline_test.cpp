@@ -254,6 +254,59 @@ void another_run(Harness& h, ImGuiTestContext* ctx) {
     IM_CHECK(h.open_session(ctx, before));
 }
 
+/// The line of the position in a plot is taken with the mouse and moved; all panels follow while it is held.
+void drag_in_a_plot(Harness& h, ImGuiTestContext* ctx) {
+    h.settle(ctx);
+    const fs::path before = h.workbench().session(), folder = h.folder() / "dragged";
+    WrittenSession(folder, "Miro", 15).write("T");
+    IM_CHECK(h.open_session(ctx, folder, [&] { return h.snapshot().training.size() == 1; }));
+    IM_CHECK(h.wait(ctx, 10, [&] { return h.training().step.size() == 40 && is_there(ctx); }));
+    ui::Selection& selection = h.workbench().selection();
+    position(h) = 10;
+    ctx->Yield(4);
+    // Where a step is: under the mouse, as the plots themselves say it.
+    const ImRect title = ctx->ItemInfo("//###panel.training/**/training.loss/###title").RectFull;
+    const float letter = ImGui::GetFontSize(), y = title.Max.y + 4 * letter;
+    const auto step_at = [&](float x) {
+        ctx->MouseMoveToPos({x, y});
+        ctx->Yield(2);
+        return selection.hovered_step;
+    };
+    const float left = title.Min.x + 8 * letter, right = left + 6 * letter;
+    const auto low = step_at(left), high = step_at(right);
+    IM_CHECK(low && high && *high > *low);
+    const auto x_of = [&](double step) {
+        return left + static_cast<float>((step - *low) / (*high - *low)) * (right - left);
+    };
+    const double min = selection.step_min, max = selection.step_max;
+    ctx->MouseMoveToPos({x_of(10), y});
+    ctx->Yield(2);
+    ctx->MouseDown(0);
+    ctx->Yield(2);
+    ctx->MouseMoveToPos({x_of(16), y});
+    ctx->Yield(2);
+    IM_CHECK(position(h) == Position(16));
+    IM_CHECK(comes_to_say(h, ctx, "panel.timeline", "step 16 / 40"));
+    ctx->MouseMoveToPos({x_of(5), y});
+    ctx->Yield(2);
+    ctx->MouseUp(0);
+    ctx->Yield(2);
+    IM_CHECK(position(h) == Position(5));
+    IM_CHECK(comes_to_say(h, ctx, "panel.expert_load", "step 5"));
+    // The plot itself has not moved, and beside the line the mouse moves the plot and not the position.
+    IM_CHECK_EQ(selection.step_min, min);
+    IM_CHECK_EQ(selection.step_max, max);
+    ctx->MouseMoveToPos({x_of(14), y});
+    ctx->MouseDown(0);
+    ctx->Yield(2);
+    ctx->MouseMoveToPos({x_of(18), y});
+    ctx->Yield(2);
+    ctx->MouseUp(0);
+    ctx->Yield(2);
+    IM_CHECK(position(h) == Position(5));
+    IM_CHECK(h.open_session(ctx, before));
+}
+
 constexpr std::uint64_t kLong = 4400;  ///< steps: more than the window keeps counts of (history::kCountHistory)
 
 /// In step n the first expert of layer 0 gets n tokens more than each of the others.
@@ -276,11 +329,48 @@ void write_long_run(const fs::path& folder) {
         step.layers = 1;
         step.experts = 4;
         step.top_k = 1;
+        step.router_entropy = {n == 52 ? 0.777f : 0.5f};
         step.counts = {static_cast<std::uint32_t>(1000 + n), 1000, 1000, 1000, 0, 0, 0, 0};
         put(protocol::RecordType::step, protocol::encode_step(step));
     }
     put(protocol::RecordType::run_ended,
         protocol::encode_json({{"run", run}, {"state", "done"}, {"message", ""}, {"step", kLong}}));
+}
+
+/// Zoomed in to steps that are not kept, the history reads them; a note on one of them stands there, too.
+void old_history(Harness& h, ImGuiTestContext* ctx) {
+    ui::Selection& selection = h.workbench().selection();
+    const double min = selection.step_min, max = selection.step_max;
+    selection.follow = false;
+    selection.step_min = 40;
+    selection.step_max = 60;
+    h.workbench().client().send(
+        "notes.add",
+        {{"on", {{"kind", "step"}, {"run", h.training().id}, {"step", 56}}}, {"text", "an old step"}, {"author", ""}});
+    IM_CHECK(h.wait(ctx, 10, [&] { return h.snapshot().notes->size() == 1; }));
+    const auto hover = [&](double step) {
+        const ImRect rows = ctx->ItemInfo("//###panel.expert_load/**/###load.rows").RectFull;
+        ctx->MouseMoveToPos({rows.Min.x + 0.1f * rows.GetWidth(),
+                             rows.Min.y + static_cast<float>((step + 0.5 - 40) / 20) * rows.GetHeight()});
+        ctx->Yield(3);
+    };
+    const auto tip = [&] {
+        std::string all;
+        for (const ScreenLine& line : h.screen(ctx)) {
+            all += line.window.find("panel.") == std::string::npos ? squeezed(line.text) : "";
+        }
+        return all;
+    };
+    hover(45);
+    IM_CHECK(h.wait(ctx, 20, [&] { return tip().find("1,045") != std::string::npos; }));
+    IM_CHECK(tip().find("anoldstep") == std::string::npos);
+    hover(56);
+    IM_CHECK(h.wait(ctx, 10, [&] { return tip().find("1,056") != std::string::npos; }));
+    IM_CHECK(tip().find("anoldstep") != std::string::npos);
+    ctx->MouseMoveToPos({2, 2});
+    selection.step_min = min;
+    selection.step_max = max;
+    selection.follow = true;
 }
 
 void old_counts(Harness& h, ImGuiTestContext* ctx) {
@@ -298,6 +388,8 @@ void old_counts(Harness& h, ImGuiTestContext* ctx) {
     IM_CHECK(!says(h, ctx, "panel.expert_load", "nearest"));
     h.workbench().selection().layer = 0;
     IM_CHECK(comes_to_say(h, ctx, "panel.expert_load", "0.0385"));  // 4 * 1052 / 4052 - 1: its MaxVio
+    IM_CHECK(comes_to_say(h, ctx, "panel.expert_load", "0.777"));   // its router's entropy
+    old_history(h, ctx);
     ctx->KeyPress(ImGuiKey_F9);
     IM_CHECK(comes_to_say(h, ctx, "panel.expert_load", "step 53"));
     position(h) = 4390;
@@ -316,6 +408,8 @@ void register_timeline(Harness& harness) {
     harness.add("timeline", "each session keeps its place",
                 [&harness](ImGuiTestContext* ctx) { sessions(harness, ctx); });
     harness.add("timeline", "another run is chosen", [&harness](ImGuiTestContext* ctx) { another_run(harness, ctx); });
+    harness.add("timeline", "the position is dragged in a plot",
+                [&harness](ImGuiTestContext* ctx) { drag_in_a_plot(harness, ctx); });
     harness.add("timeline", "old counts come from the node",
                 [&harness](ImGuiTestContext* ctx) { old_counts(harness, ctx); });
 }

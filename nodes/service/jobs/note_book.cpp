@@ -113,7 +113,7 @@ void check_note_place(sessions::Session& session, const NotePlace& place) {
         throw CommandError(say("this session has no run {}", place.run));
     }
     const RunKind kind = found->second->kind;
-    if (place.kind == NotePlace::Kind::step && kind != RunKind::train) {
+    if (place.kind == NotePlace::Kind::step && kind != RunKind::train && kind != RunKind::imported) {
         throw CommandError(say("run {} is no training", place.run));
     }
     if (place.kind == NotePlace::Kind::token && kind != RunKind::generate && kind != RunKind::route) {

@@ -46,6 +46,10 @@ TEST_F(NodeCurves, AreImportedShownAndExported) {
     EXPECT_EQ(run->source, (folder / "logs/run").string());
     EXPECT_EQ(run->kind, history::RunKind::imported);
     ASSERT_EQ(run->step.size(), 2u);
+    // Its steps can have notes like those of a training here.
+    EXPECT_EQ(bench.done("notes.add", {{"on", {{"kind", "step"}, {"run", answer["runs"][0]["run"]}, {"step", 2}}},
+                                       {"text", "x"}})["note"],
+              1);
     EXPECT_EQ((*run)[&base::StepValues::loss][0], 4);
     ASSERT_EQ(run->curves.size(), 2u);
     EXPECT_EQ(run->curves[0].name, "accuracy");

@@ -5,6 +5,8 @@
 #include <gtest/gtest.h>
 #include <random>
 
+#include "nodes/history/run_table.hpp"
+
 namespace {
 
 using namespace moescope;
@@ -281,6 +283,82 @@ TEST(LoadRows, OfAGrowingRunOnlyNewRowsAreMade) {
     EXPECT_EQ(rows.made(), 201u);
     EXPECT_EQ(rows.rows().size(), 201u);
     EXPECT_GT(rows.version(), version);
+}
+
+TEST(LoadRows, StepsReadAgainStandBeforeThoseThatAreKept) {
+    const TrainingRun all = run_of(60);
+    TrainingRun run = run_of(60);
+    run.counts = {};
+    for (std::size_t i = 40; i < 60; ++i) {
+        run.counts.push_back(all.counts[i]);
+    }
+    for (std::uint64_t n = 1; n <= 60; ++n) {
+        protocol::StepRecord record;
+        record.step = n;
+        record.loss = 1;
+        std::vector<history::TableRow> rows;
+        history::steps_of(run, rows).add(history::row_of(record), {{1, n}});
+    }
+    panels::OldRange old{.most = 100, .version = 1};
+    for (std::size_t i = 8; i < 40; ++i) {
+        if (i == 21) {
+            old.missing.push_back(all.counts[i]->step);  // on its way
+        } else {
+            old.counts.push_back(all.counts[i]);
+        }
+    }
+    const LoadRows::Range range = LoadRows::range(run, 9, 50, old);
+    EXPECT_EQ(range.from, 9);
+    EXPECT_EQ(range.to, 50);
+    LoadRows rows, whole;
+    rows.update(run, 1, LoadMode::all, range, 12, &old);
+    whole.update(all, 1, LoadMode::all, range, 12);
+    // The row with the missing step is none: a sum of the others would pass for that of all.
+    ASSERT_EQ(rows.rows().size() + 1, whole.rows().size());
+    for (const LoadRow& row : rows.rows()) {
+        const LoadRow* same = whole.at(static_cast<double>(row.first));
+        ASSERT_NE(same, nullptr);
+        EXPECT_EQ(row.first, same->first);
+        EXPECT_EQ(row.last, same->last);
+        for (std::size_t e = 0; e < kExperts; ++e) {
+            EXPECT_DOUBLE_EQ(row.experts[e].value, same->experts[e].value);
+        }
+        EXPECT_FALSE(row.first <= 22 && 22 <= row.last);
+    }
+    // It comes: the rows of the others are not made anew.
+    old.counts.insert(old.counts.begin() + 13, all.counts[21]);
+    old.missing.clear();
+    old.version = 2;
+    const std::uint64_t made = rows.made();
+    rows.update(run, 1, LoadMode::all, range, 12, &old);
+    EXPECT_EQ(rows.rows().size(), whole.rows().size());
+    EXPECT_LE(rows.made(), made + 1);
+    // Too many to be read: as before, what is kept; alone in sight, nothing.
+    old = {.state = panels::OldRange::State::wide, .most = 5, .version = 3};
+    EXPECT_EQ(LoadRows::range(run, 1, 1e9, old).from, 41);
+    rows.update(run, 1, LoadMode::all, LoadRows::range(run, 5, 30, old), 12, &old);
+    EXPECT_TRUE(rows.rows().empty());
+}
+
+TEST(LoadModel, RoutersEntropyOfAnOlderStep) {
+    TrainingRun run = run_of(3);
+    for (std::uint64_t n = 1; n <= 3; ++n) {
+        protocol::StepRecord record;
+        record.step = n;
+        record.loss = 1;
+        record.router_entropy_mean = static_cast<double>(n);
+        std::vector<history::TableRow> rows;
+        history::steps_of(run, rows).add(history::row_of(record), {{1, n}});
+    }
+    LoadModel model;
+    model.update(run, 2);
+    EXPECT_DOUBLE_EQ(model.balance(run, 1, false).router_entropy_mean, 2);
+    EXPECT_TRUE(std::isnan(model.balance(run, 1, false).router_entropy));
+    const std::vector<float> entropies = {0.25f, 0.5f, 0.75f};
+    EXPECT_DOUBLE_EQ(model.balance(run, 1, false, &entropies).router_entropy, 0.5);
+    model.mode = LoadMode::difference;
+    model.update(run, 2);
+    EXPECT_TRUE(std::isnan(model.balance(run, 1, false, &entropies).router_entropy));
 }
 
 TEST(LoadRows, StepsDoneAgainAreOtherRows) {

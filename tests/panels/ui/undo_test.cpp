@@ -3,6 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include "nodes/client/client.hpp"
+#include "panels/ui/context.hpp"
+
 namespace {
 
 using namespace moescope;
@@ -174,6 +177,58 @@ TEST(ChangedFields, AreNamedByTheFirst) {
     EXPECT_NE(ui::changed_fields(text, before, after, name), "");
     after["list"] = {1};
     EXPECT_NE(ui::changed_fields(text, before, after, name), "");
+}
+
+TEST(FieldSteps, ChangeTheirOwnFieldsAndNoOthers) {
+    const nlohmann::json before = {{"a", 1}, {"list", {1, 2}}, {"in", {{"b", 1}, {"c", 1}}}, {"gone", true}};
+    const nlohmann::json after = {{"a", 1}, {"list", {1}}, {"in", {{"b", 2}, {"c", 1}}}, {"new", "x"}};
+    // The program has written a and c since.
+    const nlohmann::json now = {{"a", 9}, {"list", {1}}, {"in", {{"b", 2}, {"c", 9}}}, {"new", "x"}};
+    EXPECT_EQ(ui::with_change(now, after, before),
+              (nlohmann::json{{"a", 9}, {"list", {1, 2}}, {"in", {{"b", 1}, {"c", 9}}}, {"gone", true}}));
+    EXPECT_EQ(ui::with_change(ui::with_change(now, after, before), before, after), now);
+    EXPECT_EQ(ui::with_change(nullptr, before, after), after);
+}
+
+/// A node's answer and the record of what it did come on two channels.
+TEST(SentEdits, DoNotTakeAnOldSnapshotForSomebodyElse) {
+    client::Snapshot snapshot;
+    snapshot.link.state = client::Link::State::connected;
+    client::NodeClient node({.node_program = {}, .session = {}, .node_arguments = {}, .socket = "/no/such/socket"},
+                            [] {});
+    const ui::Language text;
+    const ui::Theme theme{};
+    ui::Selection selection;
+    ui::Floating floating{};
+    ui::Shared shared;
+    ui::Sessions sessions;
+    std::string coder;
+    ui::Context ctx{snapshot, node,    text, theme, selection, floating, coder, shared, sessions, {}, {}, {}, 16, 0,
+                    nullptr,  nullptr, {},   {},    {},        {},       {},    {},     {},       {}, {}, {}, {}};
+    ctx.now = client::now_seconds();
+    bool arrived = false;
+    Edit::Way asked = Edit::Way::redone;
+    const std::unique_ptr<Edit> edit =
+        ui::make_edit({.name = [](const ui::Language&) { return std::string(); },
+                       .undo = {{"x", {}}},
+                       .redo = {{"x", {}}},
+                       .why_not = [](const ui::Context&, Edit::Way) { return std::string("somebody"); },
+                       .arrived =
+                           [&](const ui::Context&, Edit::Way way, const nlohmann::json& answer) {
+                               asked = way;
+                               return arrived && answer.at("step") == 7;
+                           }});
+    EXPECT_EQ(edit->undo(ctx).refused, "somebody") << "the node has answered nothing";
+    edit->answered(Edit::Way::done, {{"step", 7}});
+    const Edit::Outcome outcome = edit->undo(ctx);
+    EXPECT_EQ(outcome.refused, "");
+    EXPECT_EQ(outcome.sent.size(), 1u);
+    EXPECT_EQ(asked, Edit::Way::done);
+    arrived = true;
+    EXPECT_EQ(edit->undo(ctx).refused, "somebody");
+    arrived = false;
+    ctx.now += ui::CommandEdit::kLate + 1;  // a run that went back has that record no more
+    EXPECT_EQ(edit->undo(ctx).refused, "somebody");
 }
 
 }  // namespace
