@@ -407,6 +407,8 @@ void sync_folders(const fs::path& folder) {
 class Done {
  public:
     Done(const ArchiveProgress& progress, std::uint64_t total) : progress_(progress), total_(total) {}
+    Done(const Done&) = delete;  // a copy would count from where it was taken
+    Done& operator=(const Done&) = delete;
     void operator()(std::uint64_t bytes) {
         done_ += bytes;
         if (progress_) {
@@ -457,7 +459,7 @@ ArchiveSummary write_archive(const fs::path& session, const fs::path& file, cons
     out.put(list.data(), list.size());
     out.pad(list.size());
     for (const Entry& entry : entries) {
-        pack_file(out, entry, done);
+        pack_file(out, entry, std::ref(done));
     }
     out.finish();
     return summary;
@@ -487,7 +489,7 @@ ArchiveSummary unpack_archive(const fs::path& file, const fs::path& folder, cons
     fs::permissions(unpacked, fs::perms::owner_all);
     Done done(progress, summary.bytes);
     for (const Entry& entry : entries) {
-        unpack_file(in, entry, unpacked / entry.name, done);
+        unpack_file(in, entry, unpacked / entry.name, std::ref(done));
     }
     if (read_header(in) || read_header(in)) {
         throw Error(say("{} holds more than its list says", file));

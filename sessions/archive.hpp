@@ -16,7 +16,7 @@ inline constexpr const char* kArchiveList = "moescope-archive.json";
 struct ArchiveSummary {
     std::uint64_t files = 0, bytes = 0;  ///< without the list; unpacked
 };
-/// Called with bytes that are done and of all; may throw to end the work.
+/// Called with bytes that are done, which only grow, and of all; may throw to end the work.
 using ArchiveProgress = std::function<void(std::uint64_t done, std::uint64_t total)>;
 
 /// Packs a session as it is now, also one that a node writes to: its records up to now, its checkpoints that are

@@ -22,12 +22,12 @@ struct ArchiveOptions {
     bool force = false, json = false;
 };
 
-sessions::ArchiveProgress progress_until(HeldSignals& signals) {
-    return [&signals](std::uint64_t done, std::uint64_t total) {
+sessions::ArchiveProgress progress_until(HeldSignals& signals, ProgressLine& line) {
+    return [&signals, &line](std::uint64_t done, std::uint64_t total) {
         if (signals.taken(0)) {
             throw Stopped(signals.first(), base::say("before it was done; nothing was written"));
         }
-        show_progress(done, total);
+        line.show_bytes(done, total);
     };
 }
 
@@ -35,7 +35,10 @@ int archive_command(const ArchiveOptions& options) {
     HeldSignals signals;
     sessions::OutputFile out(options.out, sessions::existing_files(options.force, "--force"), {options.what},
                              sessions::Readers::owner);
-    const auto summary = sessions::write_archive(options.what, out.temporary(), progress_until(signals));
+    const auto summary = [&] {
+        ProgressLine line;
+        return sessions::write_archive(options.what, out.temporary(), progress_until(signals, line));
+    }();
     out.commit();
     std::error_code ignored;
     const auto packed = fs::file_size(options.out, ignored);
@@ -77,7 +80,10 @@ int open_command(const ArchiveOptions& options) {
     json opened = {{"unpacked", false}};
     if (!fs::is_directory(folder)) {
         folder = folder_for(options);
-        const auto summary = sessions::unpack_archive(options.what, folder, progress_until(signals));
+        const auto summary = [&] {
+            ProgressLine line;
+            return sessions::unpack_archive(options.what, folder, progress_until(signals, line));
+        }();
         opened = {{"unpacked", true}, {"files", summary.files}, {"bytes", summary.bytes}};
     }
     const auto session = sessions::Session::open(folder, sessions::Journal::Mode::read_only);
