@@ -184,6 +184,18 @@ TEST(Archive, ProgressGrowsToAllBytes) {
     EXPECT_EQ(told.back(), packed.bytes);
 }
 
+TEST(Archive, CheckpointsMayBeLeftOut) {
+    const TemporaryFolder folder;
+    make_session(folder / "s");
+    const auto whole = write_archive(folder / "s", folder / "whole");
+    const auto light = write_archive(folder / "s", folder / "light", {}, Checkpoints::left_out);
+    EXPECT_LT(light.bytes + 100'000, whole.bytes + 1);
+    EXPECT_FALSE(unpack_archive(folder / "whole", folder / "a").without_checkpoints);
+    EXPECT_TRUE(unpack_archive(folder / "light", folder / "b").without_checkpoints);
+    EXPECT_EQ(records_of(folder / "b"), records_of(folder / "a"));
+    EXPECT_FALSE(fs::exists(folder / "b" / "checkpoints"));
+}
+
 TEST(Archive, CutsAndFlippedBitsAreRefused) {
     const TemporaryFolder source, folder;
     make_session(source / "s");
