@@ -14,6 +14,7 @@
 #include "nodes/history/comparisons.hpp"
 #include "nodes/history/load_sums.hpp"
 #include "nodes/history/main_loss.hpp"
+#include "nodes/history/run_title.hpp"
 
 namespace moescope::report {
 
@@ -109,9 +110,57 @@ Run run_of(const history::RunHeader& run, const std::map<std::uint32_t, std::str
             std::move(manifest)};
 }
 
+/// Of a run that repeats another one: what came out of the comparison; empty for any other run.
+base::Sentence outcome_of(const history::TrainingRun& run) {
+    using base::say;
+    const json& origin = base::member(run.manifest, "replay");
+    if (!origin.is_object()) {
+        return {};
+    }
+    const base::Sentence name = history::quoted(text_of(origin, "name"));
+    const std::uint64_t recorded = count_of(origin, "steps");
+    if (!run.replay.is_object()) {
+        return say("repeats {}, which has {} steps; the comparison did not come to its end", name, recorded);
+    }
+    const json& same = base::member(run.replay, "parameters_equal");
+    const base::Sentence parameters = !same.is_boolean() ? say("the parameters at the end could not be compared")
+                                      : same.get<bool>() ? say("the parameters at the end are equal")
+                                                         : say("the parameters at the end are others");
+    if (!run.replay.contains("first_difference")) {
+        return say("repeats {}: {} of {} steps compared, all equal; {}", name, count_of(run.replay, "steps"), recorded,
+                   parameters);
+    }
+    const auto event = std::find_if(run.events.begin(), run.events.end(),
+                                    [](const history::RunEvent& one) { return one.kind == "difference"; });
+    return say("repeats {}: the first difference is at step {}: {}; {}", name, count_of(run.replay, "first_difference"),
+               event == run.events.end() ? say("the total loss was {:.9g} and is {:.9g}",
+                                               number_of(run.replay, "recorded_loss"), number_of(run.replay, "loss"))
+                                         : event->text,
+               parameters);
+}
+
+/// Every curve by its own name: those that mean a value of ours too, as other programs may mean something else by it.
+Training imported_of(const history::ImportedRun& run, const std::map<std::uint32_t, std::string>& records_sha256,
+                     const base::Messages& messages) {
+    constexpr std::size_t kMostCurves = 40;
+    Training training{run_of(run, records_sha256, messages), {}, {}, {}};
+    training.imported = true;
+    for (std::size_t i = 0; i < std::min(run.curves.size(), kMostCurves); ++i) {
+        const history::ImportedCurve& curve = run.curves[i];
+        training.charts.push_back(
+            {curve.name, "step", "", curve.name, curve.unit, {series(curve.name, curve.step, curve.value)}, {}});
+    }
+    if (run.curves.size() > kMostCurves) {
+        training.outcome = messages.translate(
+            base::say("the first {} of {} curves are shown", std::uint64_t{kMostCurves}, run.curves.size()));
+    }
+    return training;
+}
+
 Training training_of(const history::TrainingRun& run, const std::map<std::uint32_t, std::string>& records_sha256,
                      const base::Messages& messages) {
     Training training{run_of(run, records_sha256, messages), charts_of(run, messages), loads_of(run), {}};
+    training.outcome = messages.translate(outcome_of(run));
     for (const history::TextSample& sample : run.samples) {
         training.samples.push_back({sample.step, sample.language, sample.prompt, sample.text});
     }
@@ -320,6 +369,9 @@ Input input_of(const history::Session& history, const std::map<std::uint32_t, st
             case history::RunKind::train:
                 input.trainings.push_back(training_of(history.trainings().at(id).value, records_sha256, messages));
                 break;
+            case history::RunKind::imported:
+                input.trainings.push_back(imported_of(history.imports().at(id).value, records_sha256, messages));
+                break;
             case history::RunKind::probe:
                 input.probes.push_back(probe_of(history.probes().at(id).value, records_sha256, messages));
                 break;
@@ -335,8 +387,6 @@ Input input_of(const history::Session& history, const std::map<std::uint32_t, st
             }
             case history::RunKind::route:
                 break;  // is looked at in the window, and exported as a trace
-            case history::RunKind::imported:
-                break;  // not ours
         }
     }
     return input;

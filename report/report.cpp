@@ -161,7 +161,8 @@ std::string marks(const Training& training, const Words& words) {
 }
 
 std::string training_section(const Training& training, double scale, const Words& words) {
-    std::string out = metadata(training.run, words) + "<div class=\"charts\">";
+    std::string out = training.outcome.empty() ? std::string() : "<p>" + escape(training.outcome) + "</p>";
+    out += metadata(training.run, words) + "<div class=\"charts\">";
     for (const Chart& chart : training.charts) {
         out += figure(words(chart.title), html::chart_svg(chart, words), training.run, words);
     }
@@ -278,7 +279,7 @@ std::string html_report(const Input& input) {
     }
     const double scale = load_scale(input);
     for (const Training& training : input.trainings) {
-        page.add(words("training") + words.colon() + escape(training.run.name),
+        page.add(words(training.imported ? "imported_curves" : "training") + words.colon() + escape(training.run.name),
                  training_section(training, scale, words));
     }
     for (const Comparison& comparison : input.comparisons) {

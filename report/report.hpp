@@ -60,6 +60,8 @@ struct Training {
     std::vector<Chart> charts;
     std::vector<Load> loads;
     std::vector<Sample> samples;
+    std::string outcome = {};  ///< of a run that repeats another one: how far it agrees with it, in the page's language
+    bool imported = false;     ///< its curves were recorded by another program; their names are printed as they are
 };
 
 struct Answer {

@@ -39,6 +39,7 @@ constexpr std::uint64_t kLongestList = 16 << 20, kMostFiles = 200'000;
 constexpr std::uint64_t kRatio = 1000, kFree = 64 << 20;  ///< what a packed file may become
 constexpr int kLevel = 3, kLargestWindow = 23;            ///< 8 MiB
 constexpr int kFormat = 1;
+constexpr const char* kCheckpoints = "checkpoints";  ///< in "left_out" of the list
 
 struct Entry {
     std::string name;  ///< in the archive
@@ -296,12 +297,16 @@ std::vector<fs::path> whole_checkpoints(const fs::path& session) {
     return folders;
 }
 
-json list_of(const std::vector<Entry>& entries) {
+json list_of(const std::vector<Entry>& entries, Checkpoints checkpoints) {
     json files = json::array();
     for (const Entry& entry : entries) {
         files.push_back({{"path", entry.name}, {"size", entry.size}, {"sha256", entry.sha256}});
     }
-    return {{"format", kFormat}, {"program", "moescope " MOESCOPE_VERSION}, {"files", std::move(files)}};
+    json list = {{"format", kFormat}, {"program", "moescope " MOESCOPE_VERSION}, {"files", std::move(files)}};
+    if (checkpoints == Checkpoints::left_out) {
+        list["left_out"] = {kCheckpoints};
+    }
+    return list;
 }
 
 void pack_file(Packer& out, const Entry& entry, const std::function<void(std::uint64_t)>& done) {
@@ -324,7 +329,12 @@ void pack_file(Packer& out, const Entry& entry, const std::function<void(std::ui
     }
 }
 
-std::vector<Entry> read_list(Unpacker& in) {
+struct List {
+    std::vector<Entry> entries;
+    bool without_checkpoints = false;
+};
+
+List read_list(Unpacker& in) {
     const auto header = read_header(in);
     if (!header || header->name != kArchiveList || header->size > kLongestList) {
         throw Error(say("{} is no archive of a session", in.path()));
@@ -349,7 +359,10 @@ std::vector<Entry> read_list(Unpacker& in) {
         }
         entries.push_back(std::move(entry));
     }
-    return entries;
+    const json& left_out = base::member(*list, "left_out");
+    const bool without =
+        left_out.is_array() && std::find(left_out.begin(), left_out.end(), kCheckpoints) != left_out.end();
+    return {std::move(entries), without};
 }
 
 void unpack_file(Unpacker& in, const Entry& entry, const fs::path& to, const std::function<void(std::uint64_t)>& done) {
@@ -407,6 +420,8 @@ void sync_folders(const fs::path& folder) {
 class Done {
  public:
     Done(const ArchiveProgress& progress, std::uint64_t total) : progress_(progress), total_(total) {}
+    Done(const Done&) = delete;  // a copy would count from where it was taken
+    Done& operator=(const Done&) = delete;
     void operator()(std::uint64_t bytes) {
         done_ += bytes;
         if (progress_) {
@@ -433,7 +448,8 @@ ArchiveSummary summary_of(const std::vector<Entry>& entries) {
 
 }  // namespace
 
-ArchiveSummary write_archive(const fs::path& session, const fs::path& file, const ArchiveProgress& progress) {
+ArchiveSummary write_archive(const fs::path& session, const fs::path& file, const ArchiveProgress& progress,
+                             Checkpoints checkpoints) {
     require_known_version(session);
     const base::ScratchFolder scratch;
     std::vector<Entry> entries;
@@ -444,20 +460,23 @@ ArchiveSummary write_archive(const fs::path& session, const fs::path& file, cons
         add_file(entries, scratch.path(), scratch.path() / "session.db", UINT64_MAX);
     }
     add_folder(entries, session, session / "segments");
-    for (const fs::path& checkpoint : whole_checkpoints(session)) {
-        add_folder(entries, session, checkpoint);
+    if (checkpoints == Checkpoints::packed) {
+        for (const fs::path& checkpoint : whole_checkpoints(session)) {
+            add_folder(entries, session, checkpoint);
+        }
     }
     add_folder(entries, session, session / "files");
-    const ArchiveSummary summary = summary_of(entries);
+    ArchiveSummary summary = summary_of(entries);
+    summary.without_checkpoints = checkpoints == Checkpoints::left_out;
     Done done(progress, summary.bytes);
     Packer out(file);
-    const std::string list = base::dump_json(list_of(entries));
+    const std::string list = base::dump_json(list_of(entries, checkpoints));
     const auto header = header_of(kArchiveList, list.size());
     out.put(header.data(), header.size());
     out.put(list.data(), list.size());
     out.pad(list.size());
     for (const Entry& entry : entries) {
-        pack_file(out, entry, done);
+        pack_file(out, entry, std::ref(done));
     }
     out.finish();
     return summary;
@@ -470,8 +489,9 @@ ArchiveSummary unpack_archive(const fs::path& file, const fs::path& folder, cons
         throw Error(say("{} is there already; choose another folder", target));
     }
     Unpacker in(file);
-    const std::vector<Entry> entries = read_list(in);
-    const ArchiveSummary summary = summary_of(entries);
+    const auto [entries, without_checkpoints] = read_list(in);
+    ArchiveSummary summary = summary_of(entries);
+    summary.without_checkpoints = without_checkpoints;
     if (summary.bytes > in.packed() * kRatio + kFree) {
         throw Error(
             say("{} becomes more than {} times its size when it is unpacked; that is no session", file, kRatio));
@@ -487,7 +507,7 @@ ArchiveSummary unpack_archive(const fs::path& file, const fs::path& folder, cons
     fs::permissions(unpacked, fs::perms::owner_all);
     Done done(progress, summary.bytes);
     for (const Entry& entry : entries) {
-        unpack_file(in, entry, unpacked / entry.name, done);
+        unpack_file(in, entry, unpacked / entry.name, std::ref(done));
     }
     if (read_header(in) || read_header(in)) {
         throw Error(say("{} holds more than its list says", file));

@@ -15,15 +15,18 @@ inline constexpr const char* kArchiveList = "moescope-archive.json";
 
 struct ArchiveSummary {
     std::uint64_t files = 0, bytes = 0;  ///< without the list; unpacked
+    bool without_checkpoints = false;    ///< its list says that they were left out
 };
-/// Called with bytes that are done and of all; may throw to end the work.
+/// Called with bytes that are done, which only grow, and of all; may throw to end the work.
 using ArchiveProgress = std::function<void(std::uint64_t done, std::uint64_t total)>;
 
+enum class Checkpoints { packed, left_out };
+
 /// Packs a session as it is now, also one that a node writes to: its records up to now, its checkpoints that are
-/// complete, its files. `file`: written to its end, and made durable by the caller. Throws base::Error naming what
-/// can't be read, or changed meanwhile.
+/// complete unless they are left out (no run can be continued from the archive then), its files. `file`: written to its
+/// end, and made durable by the caller. Throws base::Error naming what can't be read, or changed meanwhile.
 ArchiveSummary write_archive(const std::filesystem::path& session, const std::filesystem::path& file,
-                             const ArchiveProgress& progress = {});
+                             const ArchiveProgress& progress = {}, Checkpoints checkpoints = Checkpoints::packed);
 
 /// Unpacks an archive into a new folder, which appears when everything in it has the hash that the list says. Refused
 /// with one sentence, and nothing is left: what is no such archive, or cut; names that are absolute, have `..`, or

@@ -53,7 +53,10 @@ Sentence sentence_of(const RunHeader& run, const RunEvent& event, bool by_somebo
     if (event.kind == "checkpoint" && by_somebody) {
         return say("{}: checkpoint saved at step {}", title_of(run), event.step);
     }
-    if (event.kind == "rewind" || event.kind == "fault" || event.kind == "difference") {
+    if (event.kind == "difference") {
+        return say("{}: first difference from the recorded run at step {}: {}", title_of(run), event.step, event.text);
+    }
+    if (event.kind == "rewind" || event.kind == "fault") {
         return say("{}: {}", title_of(run), event.text);
     }
     return {};

@@ -63,7 +63,15 @@ std::string replay_text(const Context& ctx, const history::TrainingRun& run) {
                                {{"run", name},
                                 {"done", ctx.text.number(std::uint64_t{run.step.size()})},
                                 {"steps", steps_text(ctx, origin, "steps")},
-                                {"step", other == nullptr ? "" : ctx.text.number(other->step)}});
+                                {"step", other == nullptr ? "" : ctx.text.number(other->step)},
+                                {"what", other == nullptr ? "" : ctx.text.message(other->text)}});
+    }
+    if (const history::RunEvent* other = difference_of(run);
+        other != nullptr && run.replay.contains("first_difference")) {
+        return ctx.text.format(
+                   "reproduce.differs_by",
+                   {{"run", name}, {"step", ctx.text.number(other->step)}, {"what", ctx.text.message(other->text)}}) +
+               " " + parameters_text(ctx, run);
     }
     const std::string compared = steps_text(ctx, run.replay, "steps"),
                       recorded = steps_text(ctx, run.replay, "recorded_steps");
@@ -188,6 +196,12 @@ void ReproduceForm::draw_differences(Context& ctx) {
     }
     const json& differences = base::member(checked_, "differences");
     if (!differences.is_array() || differences.empty()) {
+        const auto started = ctx.snapshot.training.find(started_);
+        if (started != ctx.snapshot.training.end() && difference_of(*started->second) != nullptr) {
+            ui::text_wrapped(ctx.text("reproduce.same_place"),
+                             ctx.theme.text_dim);  // no promise beside another outcome
+            return;
+        }
         ui::text_wrapped(std::string(icon::check) + " " + ctx.text("reproduce.same"), ctx.theme.good);
         return;
     }
@@ -230,6 +244,10 @@ std::string ReproduceForm::why_not_start(const Context& ctx) const {
         if (base::flag_of(one, "stops")) {
             return ctx.text.message(base::sentence_in(one, "text"));
         }
+    }
+    if (const auto started = ctx.snapshot.training.find(started_);
+        started_ != 0 && (started == ctx.snapshot.training.end() || alive(*started->second))) {
+        return ctx.text("reproduce.runs");
     }
     return ui::pending(ctx.snapshot, starting_) ? ctx.text("reproduce.starting") : std::string();
 }

@@ -52,6 +52,41 @@ TEST_F(FromSession, ChangesThatARewindTookBackAreNotMarked) {
     EXPECT_EQ(input.trainings[0].samples.size(), 6u);
 }
 
+TEST_F(FromSession, TheOutcomeOfARepeatedRunIsSaid) {
+    history::TrainingRun& run = history.trainings().at(1).value;
+    EXPECT_EQ(input.trainings[0].outcome, "");
+    run.manifest["replay"] = {{"run", 1}, {"name", "first"}, {"steps", 30}};
+    run.replay = {{"equal", false},        {"steps", 12},           {"parameters_equal", false},
+                  {"first_difference", 7}, {"recorded_loss", 6.25}, {"loss", 6.5}};
+    const Input told = input_of(history, {}, english);
+    EXPECT_EQ(
+        told.trainings[0].outcome,
+        "repeats 'first': the first difference is at step 7: the total loss was 6.25 and is 6.5; the parameters at "
+        "the end are others");
+    EXPECT_NE(html_report(told).find("the first difference is at step 7"), std::string::npos);
+}
+
+TEST_F(FromSession, ImportedCurvesAreDrawn) {
+    history::ImportedRun& run = history.imports()[9].value;
+    run.id = 9;
+    run.name = "theirs";
+    run.started = {1000, 1};
+    history::ImportedCurve curve;
+    curve.name = "their/accuracy";
+    for (int i = 1; i <= 3; ++i) {
+        curve.step.push_back(i);
+        curve.value.push_back(0.25 * i);
+    }
+    run.curves.push_back(curve);
+    const Input told = input_of(history, {}, english);
+    ASSERT_EQ(told.trainings.size(), input.trainings.size() + 1);
+    ASSERT_EQ(told.trainings.back().charts.size(), 1u);
+    EXPECT_EQ(told.trainings.back().charts[0].series[0].points.size(), 3u);
+    const std::string page = html_report(told);
+    EXPECT_NE(page.find("their/accuracy"), std::string::npos);
+    EXPECT_NE(page.find("Imported curves"), std::string::npos);
+}
+
 TEST_F(FromSession, SentencesAreInTheLanguageOfThePage) {
     const base::Messages messages(
         std::vector<std::pair<std::string, std::string>>{{"the disk of {} is full", "{0} 已满"}});

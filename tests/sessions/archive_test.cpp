@@ -1,6 +1,7 @@
 // A session as one file and back; and what nobody may smuggle in with one.
 #include "sessions/archive.hpp"
 
+#include <algorithm>
 #include <cstring>
 #include <fstream>
 #include <gtest/gtest.h>
@@ -162,6 +163,37 @@ TEST(Archive, OneThatIsWrittenToIsPackedAsItIsNow) {
     unpack_archive(folder / "s.moescope", folder / "t");
     EXPECT_EQ(records_of(folder / "t"), 51u);
     EXPECT_EQ(Session::open(folder / "t", Journal::Mode::read_write)->new_run("train", "d"), run + 1);
+}
+
+TEST(Archive, ProgressGrowsToAllBytes) {
+    const TemporaryFolder folder;
+    make_session(folder / "s");
+    std::vector<std::uint64_t> told;
+    std::uint64_t whole = 0;
+    const auto progress = [&](std::uint64_t done, std::uint64_t total) {
+        told.push_back(done);
+        whole = total;
+    };
+    const auto packed = write_archive(folder / "s", folder / "s.moescope", progress);
+    EXPECT_TRUE(std::is_sorted(told.begin(), told.end()));
+    EXPECT_EQ(told.back(), packed.bytes);
+    EXPECT_EQ(whole, packed.bytes);
+    told.clear();
+    unpack_archive(folder / "s.moescope", folder / "again", progress);
+    EXPECT_TRUE(std::is_sorted(told.begin(), told.end()));
+    EXPECT_EQ(told.back(), packed.bytes);
+}
+
+TEST(Archive, CheckpointsMayBeLeftOut) {
+    const TemporaryFolder folder;
+    make_session(folder / "s");
+    const auto whole = write_archive(folder / "s", folder / "whole");
+    const auto light = write_archive(folder / "s", folder / "light", {}, Checkpoints::left_out);
+    EXPECT_LT(light.bytes + 100'000, whole.bytes + 1);
+    EXPECT_FALSE(unpack_archive(folder / "whole", folder / "a").without_checkpoints);
+    EXPECT_TRUE(unpack_archive(folder / "light", folder / "b").without_checkpoints);
+    EXPECT_EQ(records_of(folder / "b"), records_of(folder / "a"));
+    EXPECT_FALSE(fs::exists(folder / "b" / "checkpoints"));
 }
 
 TEST(Archive, CutsAndFlippedBitsAreRefused) {

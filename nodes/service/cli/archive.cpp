@@ -19,15 +19,15 @@ namespace {
 
 struct ArchiveOptions {
     std::string what, out;
-    bool force = false, json = false;
+    bool force = false, without_checkpoints = false, json = false;
 };
 
-sessions::ArchiveProgress progress_until(HeldSignals& signals) {
-    return [&signals](std::uint64_t done, std::uint64_t total) {
+sessions::ArchiveProgress progress_until(HeldSignals& signals, ProgressLine& line) {
+    return [&signals, &line](std::uint64_t done, std::uint64_t total) {
         if (signals.taken(0)) {
             throw Stopped(signals.first(), base::say("before it was done; nothing was written"));
         }
-        show_progress(done, total);
+        line.show_bytes(done, total);
     };
 }
 
@@ -35,7 +35,12 @@ int archive_command(const ArchiveOptions& options) {
     HeldSignals signals;
     sessions::OutputFile out(options.out, sessions::existing_files(options.force, "--force"), {options.what},
                              sessions::Readers::owner);
-    const auto summary = sessions::write_archive(options.what, out.temporary(), progress_until(signals));
+    const auto summary = [&] {
+        ProgressLine line;
+        return sessions::write_archive(
+            options.what, out.temporary(), progress_until(signals, line),
+            options.without_checkpoints ? sessions::Checkpoints::left_out : sessions::Checkpoints::packed);
+    }();
     out.commit();
     std::error_code ignored;
     const auto packed = fs::file_size(options.out, ignored);
@@ -77,8 +82,14 @@ int open_command(const ArchiveOptions& options) {
     json opened = {{"unpacked", false}};
     if (!fs::is_directory(folder)) {
         folder = folder_for(options);
-        const auto summary = sessions::unpack_archive(options.what, folder, progress_until(signals));
+        const auto summary = [&] {
+            ProgressLine line;
+            return sessions::unpack_archive(options.what, folder, progress_until(signals, line));
+        }();
         opened = {{"unpacked", true}, {"files", summary.files}, {"bytes", summary.bytes}};
+        if (summary.without_checkpoints) {
+            opened["left_out"] = {"checkpoints"};
+        }
     }
     const auto session = sessions::Session::open(folder, sessions::Journal::Mode::read_only);
     opened.update({{"session", folder.string()}, {"runs", runs_of(*session)}});
@@ -97,6 +108,11 @@ int open_command(const ArchiveOptions& options) {
                    run["state"].get<std::string>(), for_terminal(run["name"].get<std::string>()));
     }
     print_warnings(session->problems());
+    if (opened.contains("left_out")) {
+        print_warnings(
+            {base::say("the checkpoints were left out of this archive; its runs can be looked at and not be "
+                       "continued or asked")});
+    }
     return 0;
 }
 
@@ -108,6 +124,9 @@ void add_archive(CLI::App& app, Chosen& chosen) {
     archive->add_option("session", options->what, "Session folder")->required()->check(filled());
     archive->add_option("--out", options->out, "File to write, by custom NAME.moescope")->required()->check(filled());
     archive->add_flag("--force", options->force, "Replace a file that is there");
+    archive->add_flag("--without-checkpoints", options->without_checkpoints,
+                      "Leave the models out, which are most of it: curves, answers and reports stay, no run can be "
+                      "continued");
     archive->add_flag("--json", options->json, "JSON on standard output");
     archive->callback(
         [&chosen, options] { chosen.command = [options](const Paths&) { return archive_command(*options); }; });

@@ -9,17 +9,20 @@
 #include <future>
 #include <signal.h>
 #include <thread>
+#include <unistd.h>
 
 #include "base/foreign_text.hpp"
 #include "base/input_file.hpp"
 #include "base/json_fields.hpp"
 #include "base/json_guard.hpp"
+#include "engine/model/machine_memory.hpp"
 
 namespace moescope::node {
 namespace {
 
 constexpr std::size_t kTerminalLine = 4000;
 constexpr std::size_t kShownValue = 60;
+constexpr std::chrono::milliseconds kBetweenLines{200};  ///< of progress
 
 /// The whole of `text` as a number; nothing when it is none, also when it does not fit.
 template <class T>
@@ -97,14 +100,50 @@ void print_warnings(const std::vector<base::Sentence>& sentences) {
     }
 }
 
-void show_progress(std::uint64_t done, std::uint64_t total) {
-    fmt::print(stderr, "\r{} of {}", done, total);
+ProgressLine::ProgressLine() : terminal_(isatty(STDERR_FILENO) != 0) {}
+
+ProgressLine::~ProgressLine() {
+    if (shown_at_) {
+        std::fputs("\n", stderr);
+    }
+}
+
+bool ProgressLine::is_due() const {
+    return terminal_ && (!shown_at_ || std::chrono::steady_clock::now() - *shown_at_ >= kBetweenLines);
+}
+
+void ProgressLine::write(std::string text) {
+    const std::size_t width = text.size();
+    if (width < width_) {
+        text.append(width_ - width, ' ');
+    }
+    width_ = width;
+    shown_at_ = std::chrono::steady_clock::now();
+    fmt::print(stderr, "\r{}", text);
     std::fflush(stderr);
 }
 
-void show_progress(std::span<const std::byte> body) {
+void ProgressLine::show(std::uint64_t done, std::uint64_t total) {
+    if (is_due() || (terminal_ && done == total)) {
+        write(fmt::format("{} of {}", done, total));
+    }
+}
+
+void ProgressLine::show_bytes(std::uint64_t done, std::uint64_t total) {
+    if (is_due() || (terminal_ && done == total)) {
+        write(fmt::format("{} of {}", engine::memory_text(done), engine::memory_text(total)));
+    }
+}
+
+void ProgressLine::show(std::span<const std::byte> body) {
     if (const auto progress = base::parse_object(body, body.size())) {
-        show_progress(base::count_of(*progress, "progress"), base::count_of(*progress, "total"));
+        show(base::count_of(*progress, "progress"), base::count_of(*progress, "total"));
+    }
+}
+
+void ProgressLine::show(const std::string& text) {
+    if (is_due()) {
+        write(text);
     }
 }
 

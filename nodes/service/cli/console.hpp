@@ -28,10 +28,32 @@ void print_json(const nlohmann::json& value);
 inline constexpr std::size_t kMostWarnings = 10;
 void print_warnings(const std::vector<base::Sentence>& sentences);
 
-/// How far it is, on the terminal's own line of standard error.
-void show_progress(std::uint64_t done, std::uint64_t total);
-/// The same of what a model's process sends: {"progress","total"}.
-void show_progress(std::span<const std::byte> body);
+/// How far a command is, on the terminal's own line of standard error, which ends with this. Nothing is written where
+/// standard error is no terminal: a log would keep every line. One thread at a time.
+class ProgressLine {
+ public:
+    ProgressLine();
+    ~ProgressLine();
+    ProgressLine(const ProgressLine&) = delete;
+    ProgressLine& operator=(const ProgressLine&) = delete;
+
+    /// Some are left out when they come fast, never the last, which is all of `total`.
+    void show(std::uint64_t done, std::uint64_t total);
+    /// The same of bytes, in units that a person reads.
+    void show_bytes(std::uint64_t done, std::uint64_t total);
+    /// What a model's process sends: {"progress","total"}.
+    void show(std::span<const std::byte> body);
+    /// Left out when the one before was written a moment ago.
+    void show(const std::string& text);
+
+ private:
+    bool is_due() const;
+    void write(std::string text);
+
+    const bool terminal_;
+    std::optional<std::chrono::steady_clock::time_point> shown_at_;
+    std::size_t width_ = 0;
+};
 /// "damaged": so many places of a trace that was read, and "problems": the same in words.
 void put_damage(nlohmann::json& value, std::size_t places, const std::vector<base::Sentence>& problems);
 

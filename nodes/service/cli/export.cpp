@@ -4,8 +4,8 @@
 #include <fmt/format.h>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
-#include <unistd.h>
 
 #include "base/foreign_text.hpp"
 #include "base/json_fields.hpp"
@@ -55,20 +55,19 @@ int export_command(const Paths& paths, const ExportOptions& options) {
     order.title = options.model;
     order.out = options.out;
     order.existing = sessions::existing_files(options.force, "--force");
-    const bool terminal = !options.json && isatty(STDERR_FILENO) != 0;
-    bool shown = false;
+    std::optional<ProgressLine> line;
+    if (!options.json) {
+        line.emplace();
+    }
     ExportedModel exported;
     run_until_signal(signals, [&](const std::atomic<bool>& stop) {
         exported = export_model(paths.program, order, stop, [&](std::uint64_t done, std::uint64_t total) {
-            if (terminal) {
-                show_progress(done, total);
-                shown = true;
+            if (line) {
+                line->show_bytes(done, total);
             }
         });
     });
-    if (shown) {
-        fmt::print(stderr, "\r\n");
-    }
+    line.reset();
     print_export(options, exported);
     return 0;
 }

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <future>
 #include <memory>
+#include <optional>
 
 #include "base/error.hpp"
 #include "nodes/client/node_copy.hpp"
@@ -40,15 +41,17 @@ int install_command(const InstallOptions& options) {
     auto copied =
         std::async(std::launch::async, [&] { copy_node(options.node, bundle, client::ssh_program(), progress); });
     std::uint64_t shown = 0;
+    std::optional<ProgressLine> line(std::in_place);
     while (copied.wait_for(std::chrono::milliseconds(0)) != std::future_status::ready) {
         if (signals.taken(100)) {
             progress.stop = true;
         }
         if (const std::uint64_t sent = progress.sent; sent != shown) {
             shown = sent;
-            show_progress(sent, progress.total);
+            line->show_bytes(sent, progress.total);
         }
     }
+    line.reset();
     try {
         copied.get();
     } catch (const base::Error& problem) {

@@ -2,6 +2,7 @@
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -200,11 +201,12 @@ int merge_command(const Paths& paths, const MergeOptions& options) {
             base::say("{} is no session; the first of them is the one that codings are merged into", options.session));
     }
     HeldSignals signals;
-    const auto progress = [&signals](std::uint64_t done, std::uint64_t total) {
+    std::optional<ProgressLine> line;
+    const auto progress = [&signals, &line](std::uint64_t done, std::uint64_t total) {
         if (signals.taken(0)) {
             throw Stopped(signals.first(), base::say("before it was done; nothing was merged"));
         }
-        show_progress(done, total);
+        line->show_bytes(done, total);
     };
     LocalNode node(paths, options.session, [](protocol::RecordType, const std::vector<std::byte>&) {});
     MergeRequest request;
@@ -213,7 +215,9 @@ int merge_command(const Paths& paths, const MergeOptions& options) {
     request.unnamed = base::shown_name(options.unnamed);
     json merges = json::array();
     for (const std::string& other : options.others) {
+        line.emplace();
         const MergeSource source = open_merge_source(other, progress);
+        line.reset();
         print_warnings(source.session->problems());
         const MergePlan plan =
             plan_merge(read_codings(*node.session), read_codings(*source.session), source.name, request);

@@ -3,7 +3,7 @@
 #include <chrono>
 #include <fmt/format.h>
 #include <memory>
-#include <unistd.h>
+#include <optional>
 
 #include "base/error.hpp"
 #include "base/foreign_text.hpp"
@@ -75,20 +75,21 @@ void print_table(const json& answer) {
 int sweep_command(const Paths& paths, const SweepOptions& options) {
     const json request = {
         {"op", "sweep"}, {"name", options.model}, {"layer", options.layer}, {"texts", read_prompts(options.prompts)}};
-    const bool terminal = !options.json && isatty(STDERR_FILENO) != 0;
+    std::optional<ProgressLine> line;
+    if (!options.json) {
+        line.emplace();
+    }
     const auto start = Clock::now();
     const json answer =
         ask_model(paths, options.model, options.device, request, base::say("knocking out experts of {}", options.model),
                   [&](WorkerMessageKind, std::span<const std::byte> body) {
-                      if (terminal) {
-                          show_progress(body);
-                      } else if (options.json) {
+                      if (line) {
+                          line->show(body);
+                      } else {
                           print_json(base::parse_object(body, body.size()).value_or(json::object()));
                       }
                   });
-    if (terminal) {
-        fmt::print(stderr, "\r\n");
-    }
+    line.reset();
     if (!options.json) {
         print_table(answer);
         return 0;

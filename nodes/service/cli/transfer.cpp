@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <fmt/format.h>
 #include <memory>
-#include <unistd.h>
 
 #include "base/foreign_text.hpp"
 #include "base/json_fields.hpp"
@@ -23,7 +22,6 @@ using nlohmann::json;
 namespace {
 
 constexpr const char* kSession = "session";  // as a name: the whole session, packed
-constexpr double kBetweenLines = 0.2;        // seconds, of progress
 
 struct TransferCommand {
     std::string node, name, out;
@@ -31,56 +29,27 @@ struct TransferCommand {
     bool list = false, force = false, add = false, json = false;
 };
 
-/// "12.3 MB of 1.0 GB, 45.6 MB/s, 22 s left", on the terminal's own line.
-class ProgressLine {
- public:
-    ~ProgressLine() {
-        if (width_ > 0) {
-            fmt::print(stderr, "\n");
-        }
+/// "12.3 MB of 1.0 GB, 45.6 MB/s, 22 s left".
+std::string text_of(const client::Transfer& transfer) {
+    using Phase = client::Transfer::Phase;
+    switch (transfer.phase) {
+        case Phase::waiting:
+            return "waiting for the node";
+        case Phase::opening:
+            return "opening";
+        case Phase::checking:
+            return fmt::format("{}, comparing", engine::memory_text(transfer.bytes));
+        case Phase::moving:
+            break;
     }
-    void show(const client::Transfer& transfer) {
-        const double now = client::now_seconds();
-        if (now - shown_at_ < kBetweenLines) {
-            return;
-        }
-        shown_at_ = now;
-        std::string text = text_of(transfer);
-        const std::size_t width = text.size();
-        if (width < width_) {
-            text.append(width_ - width, ' ');
-        }
-        width_ = width;
-        fmt::print(stderr, "\r{}", text);
-        std::fflush(stderr);
+    std::string text = fmt::format("{} of {}", engine::memory_text(transfer.done), engine::memory_text(transfer.bytes));
+    if (transfer.bytes_per_second > 0) {
+        text += fmt::format(", {}/s, {:.0f} s left",
+                            engine::memory_text(static_cast<std::uint64_t>(transfer.bytes_per_second)),
+                            static_cast<double>(transfer.bytes - transfer.done) / transfer.bytes_per_second);
     }
-
- private:
-    static std::string text_of(const client::Transfer& transfer) {
-        using Phase = client::Transfer::Phase;
-        switch (transfer.phase) {
-            case Phase::waiting:
-                return "waiting for the node";
-            case Phase::opening:
-                return "opening";
-            case Phase::checking:
-                return fmt::format("{}, comparing", engine::memory_text(transfer.bytes));
-            case Phase::moving:
-                break;
-        }
-        std::string text =
-            fmt::format("{} of {}", engine::memory_text(transfer.done), engine::memory_text(transfer.bytes));
-        if (transfer.bytes_per_second > 0) {
-            text += fmt::format(", {}/s, {:.0f} s left",
-                                engine::memory_text(static_cast<std::uint64_t>(transfer.bytes_per_second)),
-                                static_cast<double>(transfer.bytes - transfer.done) / transfer.bytes_per_second);
-        }
-        return text;
-    }
-
-    double shown_at_ = 0;
-    std::size_t width_ = 0;
-};
+    return text;
+}
 
 }  // namespace
 
@@ -94,7 +63,7 @@ json carry_out(RemoteNode& node, HeldSignals& signals, const std::string& comman
         for (const client::Transfer& transfer : now.transfers) {
             if (transfer.command == id) {
                 latest = transfer;
-                line.show(transfer);
+                line.show(text_of(transfer));
             }
         }
         const auto result = now.results.find(id);

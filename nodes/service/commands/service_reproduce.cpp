@@ -110,7 +110,10 @@ void Service::reproduce_start(const json& value, Reply reply) {
     if (title.empty()) {
         const auto names = names_of(board_.run_list(), protocol::RunKind::train);
         const std::string plain = recorded->run().name + "-again";
-        title = std::find(names.begin(), names.end(), plain) == names.end() ? plain : running_name(plain, names);
+        title = plain;
+        for (int repeat = 2; std::find(names.begin(), names.end(), title) != names.end(); ++repeat) {
+            title = fmt::format("{}-{}", plain, repeat);
+        }
     }
     start_run(std::move(order), title, reply);
 }

@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <cmath>
 #include <fmt/format.h>
+#include <functional>
 #include <limits>
+#include <string_view>
 #include <system_error>
 #include <unistd.h>
 #include <utility>
@@ -260,6 +262,24 @@ void check_rooms(kernels::Devices& devices, const std::vector<TrainingRequest>& 
         engine::check_memory(run.config, *ops, available);
     }
 }
+
+namespace {
+
+/// Of the first step that is not as in the recorded run: the values, and the likely cause where one is known.
+Sentence what_differs(const RecordedRun& recorded, double loss, const Sentence& own_change) {
+    const double then = recorded.recorded_loss();
+    const Sentence values =
+        then == loss
+            ? say("the total loss is {:.9g} as it was, but other values or the counts of experts are not", loss)
+            : say("the total loss was {:.9g} and is {:.9g}", then, loss);
+    if (!own_change.empty()) {
+        return say("{}; not in the recorded run: {}", values, own_change);
+    }
+    return recorded.differences().empty() ? values
+                                          : say("{}; other here: {}", values, recorded.differences().front().text);
+}
+
+}  // namespace
 
 class TrainingJob::By {
  public:
@@ -745,6 +765,13 @@ void TrainingJob::carry_out(TrainingCommand& command) {
     }
 }
 
+void TrainingJob::note_own_change(const std::function<Sentence()>& text) {
+    const bool repeated = by_ != nullptr && std::string_view(by_) == "replay";
+    if (order_.recorded && !repeated && own_change_.empty()) {
+        own_change_ = text();
+    }
+}
+
 void TrainingJob::set_knobs(const engine::LiveValues& values) {
     const engine::RunConfig before = trainer_->config();
     trainer_->set(values);
@@ -754,6 +781,11 @@ void TrainingJob::set_knobs(const engine::LiveValues& values) {
                        {"name", name},
                        {"old", engine::live_value(before, name)},
                        {"new", engine::live_value(trainer_->config(), name)}});
+        note_own_change([&] {
+            return say("{} was changed from {} to {} before step {}", base::setting_name(name),
+                       base::setting_text(engine::live_value(before, name)),
+                       base::setting_text(engine::live_value(trainer_->config(), name)), trainer_->steps_done() + 1);
+        });
     }
 }
 
@@ -782,6 +814,10 @@ void TrainingJob::change_expert(const json& change) {
     json record = {{"step", trainer_->steps_done() + 1}, {"name", action}, {"layer", layer}, {"expert", expert}};
     base::put_sentence(record, "text", say("layer {}, expert {}: {}", layer, expert, action));
     event("expert", record);
+    note_own_change([&] {
+        return say("{} before step {}", say("layer {}, expert {}: {}", layer, expert, action),
+                   trainer_->steps_done() + 1);
+    });
 }
 
 void TrainingJob::pause(const std::string& kind, const Sentence& why) {
@@ -946,10 +982,7 @@ void TrainingJob::write_step(const engine::StepStats& stats) {
     }
     parts_.sink.write(RecordType::step, protocol::encode_step(record));
     if (order_.recorded && order_.recorded->compare(record)) {
-        event("difference",
-              sentence_json("text", say("the first step that is not as in the recorded run: its loss was {:.9g} and is "
-                                        "{:.9g}",
-                                        order_.recorded->recorded_loss(), stats.loss)));
+        event("difference", sentence_json("text", what_differs(*order_.recorded, stats.loss, own_change_)));
     }
     if (!stats.ranks.empty()) {
         add_ranks(stats.ranks, stats.step);

@@ -149,6 +149,8 @@ class TrainingJob final : public Job {
     bool wait_for_work();  ///< carries out commands; false when the run is to stop
     void carry_out(TrainingCommand& command);
     void set_knobs(const engine::LiveValues& values);
+    /// Keeps the first one that was made by hand while a recorded run is repeated: the likely cause of another number.
+    void note_own_change(const std::function<Sentence()>& text);
     /// What a recorded run did before the next step.
     void repeat_changes();
     void repeat_knobs(const nlohmann::json& knobs);
@@ -194,6 +196,7 @@ class TrainingJob final : public Job {
     bool paused_ = false;
     std::uint64_t single_steps_ = 0;
     const char* by_ = nullptr;       ///< see By
+    Sentence own_change_;            ///< of a repeated run: what was changed first that the recorded run does not have
     std::uint64_t faulty_step_ = 0;  ///< not 0: this step went wrong and none has gone well since; nothing is saved
 
     std::mutex mutex_;

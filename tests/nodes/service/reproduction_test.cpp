@@ -2,6 +2,7 @@
 #include "nodes/service/jobs/reproduction.hpp"
 
 #include <algorithm>
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <set>
 
@@ -190,8 +191,35 @@ TEST_F(Reproduction, ANodeRunsItsOwnRunAgain) {
     EXPECT_EQ(again.replay["steps"], 8);
     EXPECT_EQ(again.parameters_sha256, training(*now, 1)->parameters_sha256);
     EXPECT_EQ(base::run_of(bench.done("reproduce.start", {{"run", 1}, {"threads", 1}})), run + 1);
+    const auto third = bench.wait("the end", ended(run + 1));
+    EXPECT_EQ(training(*third, run + 1)->name, "first-again-2") << "counted by repeats of that run";
     EXPECT_NE(bench.failed("reproduce.start", {{"run", 1}, {"device", "cuda:7"}}).find("cuda:7"), std::string::npos);
     EXPECT_NE(bench.failed("reproduce.check", {{"run", 99}}).find("99"), std::string::npos);
+}
+
+/// Who turns something while a run is repeated is told that this is why its numbers are others.
+TEST_F(Reproduction, AKnobTurnedInTheRepeatIsNamedAsTheCause) {
+    Workbench bench(folder / "session");
+    bench.done("train.start", {{"config", tiny_config(3000, 0)}, {"data", corpus.string()}, {"name", "first"}});
+    bench.wait("the end", ended(1));
+    const auto run = base::run_of(bench.done("reproduce.start", {{"run", 1}}));
+    bench.done("train.set", {{"run", run}, {"learning_rate", 0.0001}});
+    const auto now = bench.wait("the end", ended(run));
+    const history::TrainingRun& again = *training(*now, run);
+    ASSERT_EQ(again.replay["equal"], false);
+    const auto other = std::find_if(again.events.begin(), again.events.end(),
+                                    [](const auto& one) { return one.kind == "difference"; });
+    ASSERT_NE(other, again.events.end());
+    EXPECT_EQ(again.replay["first_difference"], other->step);
+    const std::string text = other->text.english();
+    for (const char* part : {"total loss was ", " and is ", "not in the recorded run: ", " to 0.0001 before step "}) {
+        EXPECT_NE(text.find(part), std::string::npos) << text;
+    }
+    const auto line = std::find_if(now->log.begin(), now->log.end(), [&](const auto& one) {
+        return one.text.english().find(fmt::format("difference from the recorded run at step {}: ", other->step)) !=
+               std::string::npos;
+    });
+    EXPECT_NE(line, now->log.end());
 }
 
 /// A run of a session that may only be read goes on in another one; other data are said, and the first step that is

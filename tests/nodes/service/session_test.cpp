@@ -319,6 +319,7 @@ TEST_F(SessionFolder, ARunWhoseProgramWasKilledIsInterrupted) {
     EXPECT_EQ(state(session), "interrupted");
     const fs::path archive = folder / "s.moescope", page = folder / "s.html";
     const Output packed = run_node({"archive", session.string(), "--out", archive.string()});
+    EXPECT_EQ(packed.error, "") << "progress is for terminals";
     ASSERT_EQ(packed.status, 0) << packed.error;
     EXPECT_EQ(fs::status(archive).permissions(), fs::perms::owner_read | fs::perms::owner_write);
     const Output again = run_node({"archive", session.string(), "--out", archive.string()});
