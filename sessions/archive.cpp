@@ -37,6 +37,7 @@ constexpr std::size_t kBlock = 512, kPiece = 256 * 1024;
 constexpr std::size_t kSum = 148, kSumBytes = 8;  ///< of a header: the sum of its bytes
 constexpr std::uint64_t kLongestList = 16 << 20, kMostFiles = 200'000;
 constexpr std::uint64_t kRatio = 1000, kFree = 64 << 20;  ///< what a packed file may become
+constexpr std::uint64_t kMostPadding = 1 << 20;           ///< zeros behind the end mark; tar's own are below 10 KiB
 constexpr int kLevel = 3, kLargestWindow = 23;            ///< 8 MiB
 constexpr int kFormat = 1;
 
@@ -152,7 +153,7 @@ class Unpacker {
         ZSTD_outBuffer out{to, size, 0};
         while (out.pos < out.size) {
             if (in_.pos == in_.size && !more()) {
-                throw Error(say("{} ends too early: it is cut", in_file_.path()));
+                throw cut();
             }
             const std::size_t code = ZSTD_decompressStream(stream_.get(), &out, &in_);
             if (ZSTD_isError(code) != 0) {
@@ -166,25 +167,36 @@ class Unpacker {
                             in_file_.path(), kRatio));
         }
     }
-    /// The frame has come to its end with its checksum, and nothing lies behind it.
+    /// The frame has come to its end with its checksum, and nothing lies behind the end mark but zeros, with which
+    /// other programs fill up their last record.
     void end() {
-        std::byte beyond{};
-        ZSTD_outBuffer out{&beyond, 1, 0};
-        while (!whole_ && out.pos == 0 && (in_.pos < in_.size || more())) {
+        std::array<char, kBlock> beyond{};
+        std::uint64_t zeros = 0;
+        const auto too_long = [&] { return Error(say("{} has something behind its end", in_file_.path())); };
+        while (!whole_) {
+            if (in_.pos == in_.size && !more()) {
+                throw cut();
+            }
+            ZSTD_outBuffer out{beyond.data(), beyond.size(), 0};
             const std::size_t code = ZSTD_decompressStream(stream_.get(), &out, &in_);
             if (ZSTD_isError(code) != 0) {
                 throw Error(say("{} can't be unpacked: {}", in_file_.path(), ZSTD_getErrorName(code)));
             }
             whole_ = code == 0;
+            zeros += out.pos;
+            if (zeros > kMostPadding || std::any_of(beyond.data(), beyond.data() + out.pos, [](char c) { return c; })) {
+                throw too_long();
+            }
         }
-        if (!whole_ || out.pos > 0 || in_.pos < in_.size || at_ < in_file_.size()) {
-            throw Error(say("{} has something behind its end", in_file_.path()));
+        if (in_.pos < in_.size || at_ < in_file_.size()) {
+            throw too_long();
         }
     }
     const fs::path& path() const { return in_file_.path(); }
     std::uint64_t packed() const { return in_file_.size(); }
 
  private:
+    Error cut() const { return Error(say("{} ends too early: it is cut", in_file_.path())); }
     bool more() {
         const std::size_t count = in_file_.read_some(at_, std::span(in_bytes_));
         at_ += count;

@@ -195,6 +195,36 @@ TEST(Archive, CutsAndFlippedBitsAreRefused) {
     EXPECT_NE(refused(folder, folder / "a"), "") << "something behind it";
 }
 
+/// Other programs fill a tar up to 10,240 bytes.
+TEST(Archive, ZerosBehindTheEndAreNoneOfTheContents) {
+    const TemporaryFolder folder;
+    const fs::path file = folder / "a";
+    const std::string tar = tar_of({kManifest}, list_of({kManifest}));
+    pack(file, tar + std::string(10'240 - tar.size(), '\0'));
+    EXPECT_EQ(refused(folder, file), "");
+    const std::string padded_tar = read_text(file);
+    write_text(file, padded_tar + "x");
+    EXPECT_NE(refused(folder, file).find("behind its end"), std::string::npos);
+    pack(file, tar + std::string(512, '\0') + "x");
+    EXPECT_NE(refused(folder, file).find("behind its end"), std::string::npos);
+    pack(file, tar + std::string(2 << 20, '\0'));
+    EXPECT_NE(refused(folder, file).find("behind its end"), std::string::npos) << "that fills up no record";
+}
+
+TEST(Archive, ACutIsCalledOneWhereverItIs) {
+    const TemporaryFolder folder;
+    const fs::path file = folder / "a";
+    make_session(folder / "s");
+    write_archive(folder / "s", file);
+    const std::string whole = read_text(file);
+    fs::remove_all(folder / "s");
+    for (const std::size_t missing : {std::size_t{1}, std::size_t{3}, std::size_t{5}, whole.size() / 2}) {
+        write_text(file, whole.substr(0, whole.size() - missing));
+        EXPECT_NE(refused(folder, file).find("it is cut"), std::string::npos)
+            << missing << ": " << refused(folder, file);
+    }
+}
+
 TEST(Archive, WhatOthersMakeIsRefused) {
     const TemporaryFolder folder;
     const fs::path file = folder / "a";
