@@ -447,8 +447,10 @@ void FolderSession::open_database() {
         const bool has_records = journal_->last() > Position{};
         database_ = rebuilt_database(rebuilt_access, network);
         if (has_records) {
-            problems_.push_back(say(
-                "{} is missing; labels and run numbers were read from the journal, notes and settings are lost", file));
+            problems_.push_back(
+                say("{} is missing; labels and run numbers were read from the journal, the device for models and the "
+                    "disk space to keep free have to be chosen again",
+                    file));
         }
         return;
     }
@@ -497,7 +499,8 @@ void FolderSession::move_database_aside(const Sentence& why) {
         }
     }
     problems_.push_back(
-        say("{}; it was moved to {}, labels and run numbers were read from the journal, notes and settings are lost",
+        say("{}; it was moved to {}, labels and run numbers were read from the journal, the device for models and the "
+            "disk space to keep free have to be chosen again",
             why, aside));
 }
 
