@@ -223,6 +223,12 @@ bool is_plain_name(const std::string& name) {
            std::none_of(name.begin(), name.end(), [](unsigned char c) { return c < ' ' || c == 0x7f || c == '\\'; });
 }
 
+/// Does write_archive() put files of that name into an archive?
+bool is_of_a_session(const std::string& name) {
+    return name == "manifest.json" || name == "session.db" || name.starts_with("segments/") ||
+           name.starts_with("checkpoints/") || name.starts_with("files/");
+}
+
 struct Header {
     std::string name;
     std::uint64_t size = 0;
@@ -356,7 +362,8 @@ std::vector<Entry> read_list(Unpacker& in) {
     std::set<std::string> names;
     for (const json& file : base::member(*list, "files")) {
         Entry entry{base::text_of(file, "path"), {}, base::count_of(file, "size"), base::text_of(file, "sha256")};
-        if (!is_plain_name(entry.name) || !names.insert(entry.name).second || entries.size() >= kMostFiles) {
+        if (!is_plain_name(entry.name) || !is_of_a_session(entry.name) || !names.insert(entry.name).second ||
+            entries.size() >= kMostFiles) {
             throw Error(say("{} names a file that no session has, or one twice", in.path()));
         }
         entries.push_back(std::move(entry));
@@ -443,6 +450,16 @@ ArchiveSummary summary_of(const std::vector<Entry>& entries) {
     return summary;
 }
 
+/// Throws base::Error where the unpacked folder could not be opened as a session.
+void require_session(const fs::path& unpacked, const fs::path& archive) {
+    require_known_version(unpacked);
+    try {
+        (void)Session::open(unpacked, Journal::Mode::read_only);
+    } catch (const OpenError&) {  // its sentence names a folder that nobody gets to see
+        throw Error(say("{} holds no session: a readable manifest.json is missing in it", archive));
+    }
+}
+
 }  // namespace
 
 ArchiveSummary write_archive(const fs::path& session, const fs::path& file, const ArchiveProgress& progress) {
@@ -505,7 +522,7 @@ ArchiveSummary unpack_archive(const fs::path& file, const fs::path& folder, cons
         throw Error(say("{} holds more than its list says", file));
     }
     in.end();
-    require_known_version(unpacked);
+    require_session(unpacked, file);
     sync_folders(unpacked);
     fs::rename(unpacked, target, error);
     if (error) {
