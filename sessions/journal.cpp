@@ -382,10 +382,6 @@ void FileJournal::load_segments(const LockNote& note) {
     std::error_code error;
     std::vector<fs::path> others;
     const std::vector<SegmentFile> files = segment_files(error, &others);
-    std::sort(others.begin(), others.end());
-    for (const fs::path& other : others) {
-        damage_.push_back({other.string(), 0, 0, say("it is no file of the journal and was not read")});
-    }
     if (error && error != std::errc::no_such_file_or_directory) {
         if (mode_ == Mode::read_write) {
             throw Error(say("the folder {} can't be read: {}", folder_, error));
@@ -398,6 +394,10 @@ void FileJournal::load_segments(const LockNote& note) {
         } else {
             load_segment(file.number, file.number == files.back().number);
         }
+    }
+    std::sort(others.begin(), others.end());
+    for (const fs::path& other : others) {
+        damage_.push_back({other.string(), 0, 0, say("it is no file of the journal and was not read")});
     }
     count_newer();
     newest_epoch_ = std::max(newest_epoch_, note.epoch);
