@@ -37,6 +37,7 @@ constexpr std::size_t kBlock = 512, kPiece = 256 * 1024;
 constexpr std::size_t kSum = 148, kSumBytes = 8;  ///< of a header: the sum of its bytes
 constexpr std::uint64_t kLongestList = 16 << 20, kMostFiles = 200'000;
 constexpr std::uint64_t kRatio = 1000, kFree = 64 << 20;  ///< what a packed file may become
+constexpr std::uint64_t kMostPadding = 1 << 20;           ///< zeros behind the end mark; tar's own are below 10 KiB
 constexpr int kLevel = 3, kLargestWindow = 23;            ///< 8 MiB
 constexpr int kFormat = 1;
 constexpr const char* kCheckpoints = "checkpoints";  ///< in "left_out" of the list
@@ -153,7 +154,7 @@ class Unpacker {
         ZSTD_outBuffer out{to, size, 0};
         while (out.pos < out.size) {
             if (in_.pos == in_.size && !more()) {
-                throw Error(say("{} ends too early: it is cut", in_file_.path()));
+                throw cut();
             }
             const std::size_t code = ZSTD_decompressStream(stream_.get(), &out, &in_);
             if (ZSTD_isError(code) != 0) {
@@ -167,25 +168,36 @@ class Unpacker {
                             in_file_.path(), kRatio));
         }
     }
-    /// The frame has come to its end with its checksum, and nothing lies behind it.
+    /// The frame has come to its end with its checksum, and nothing lies behind the end mark but zeros, with which
+    /// other programs fill up their last record.
     void end() {
-        std::byte beyond{};
-        ZSTD_outBuffer out{&beyond, 1, 0};
-        while (!whole_ && out.pos == 0 && (in_.pos < in_.size || more())) {
+        std::array<char, kBlock> beyond{};
+        std::uint64_t zeros = 0;
+        const auto too_long = [&] { return Error(say("{} has something behind its end", in_file_.path())); };
+        while (!whole_) {
+            if (in_.pos == in_.size && !more()) {
+                throw cut();
+            }
+            ZSTD_outBuffer out{beyond.data(), beyond.size(), 0};
             const std::size_t code = ZSTD_decompressStream(stream_.get(), &out, &in_);
             if (ZSTD_isError(code) != 0) {
                 throw Error(say("{} can't be unpacked: {}", in_file_.path(), ZSTD_getErrorName(code)));
             }
             whole_ = code == 0;
+            zeros += out.pos;
+            if (zeros > kMostPadding || std::any_of(beyond.data(), beyond.data() + out.pos, [](char c) { return c; })) {
+                throw too_long();
+            }
         }
-        if (!whole_ || out.pos > 0 || in_.pos < in_.size || at_ < in_file_.size()) {
-            throw Error(say("{} has something behind its end", in_file_.path()));
+        if (in_.pos < in_.size || at_ < in_file_.size()) {
+            throw too_long();
         }
     }
     const fs::path& path() const { return in_file_.path(); }
     std::uint64_t packed() const { return in_file_.size(); }
 
  private:
+    Error cut() const { return Error(say("{} ends too early: it is cut", in_file_.path())); }
     bool more() {
         const std::size_t count = in_file_.read_some(at_, std::span(in_bytes_));
         at_ += count;
@@ -210,6 +222,12 @@ bool is_plain_name(const std::string& name) {
            std::none_of(path.begin(), path.end(),
                         [](const fs::path& part) { return part == ".." || part == "." || part.empty(); }) &&
            std::none_of(name.begin(), name.end(), [](unsigned char c) { return c < ' ' || c == 0x7f || c == '\\'; });
+}
+
+/// Does write_archive() put files of that name into an archive?
+bool is_of_a_session(const std::string& name) {
+    return name == "manifest.json" || name == "session.db" || name.starts_with("segments/") ||
+           name.starts_with("checkpoints/") || name.starts_with("files/");
 }
 
 struct Header {
@@ -354,7 +372,8 @@ List read_list(Unpacker& in) {
     std::set<std::string> names;
     for (const json& file : base::member(*list, "files")) {
         Entry entry{base::text_of(file, "path"), {}, base::count_of(file, "size"), base::text_of(file, "sha256")};
-        if (!is_plain_name(entry.name) || !names.insert(entry.name).second || entries.size() >= kMostFiles) {
+        if (!is_plain_name(entry.name) || !is_of_a_session(entry.name) || !names.insert(entry.name).second ||
+            entries.size() >= kMostFiles) {
             throw Error(say("{} names a file that no session has, or one twice", in.path()));
         }
         entries.push_back(std::move(entry));
@@ -446,6 +465,16 @@ ArchiveSummary summary_of(const std::vector<Entry>& entries) {
     return summary;
 }
 
+/// Throws base::Error where the unpacked folder could not be opened as a session.
+void require_session(const fs::path& unpacked, const fs::path& archive) {
+    require_known_version(unpacked);
+    try {
+        (void)Session::open(unpacked, Journal::Mode::read_only);
+    } catch (const OpenError&) {  // its sentence names a folder that nobody gets to see
+        throw Error(say("{} holds no session: a readable manifest.json is missing in it", archive));
+    }
+}
+
 }  // namespace
 
 ArchiveSummary write_archive(const fs::path& session, const fs::path& file, const ArchiveProgress& progress,
@@ -513,7 +542,7 @@ ArchiveSummary unpack_archive(const fs::path& file, const fs::path& folder, cons
         throw Error(say("{} holds more than its list says", file));
     }
     in.end();
-    require_known_version(unpacked);
+    require_session(unpacked, file);
     sync_folders(unpacked);
     fs::rename(unpacked, target, error);
     if (error) {

@@ -1,6 +1,7 @@
 #include "sessions/database.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -255,10 +256,37 @@ class Database::Impl {
         return whole.string();
     }
 
-    /// As it is, when that may be done without writing; else as a file that nobody changes; and when a log lies beside
-    /// it that would have to be worked in first, a copy of both.
+    /// A database that is written to by way of a log, and nobody has it open: a log would lie beside it. To read even
+    /// this one, SQLite would make a log and a file of shared memory, and leave both behind.
+    bool is_at_rest() const {
+        constexpr std::size_t kVersions = 18;  // of the file format: 2 and 2 with a log
+        std::error_code error;
+        std::array<std::byte, 2> versions{};
+        const base::Descriptor file = base::open_for_reading(file_);
+        return file && base::read_exactly(file.get(), versions, kVersions) &&
+               versions == std::array{std::byte{2}, std::byte{2}} &&
+               !fs::exists(fs::symlink_status(file_ + "-wal", error));
+    }
+    /// False when there is no place for the copy, or it is too large.
+    bool open_copy() {
+        try {
+            scratch_ = std::make_unique<base::ScratchFolder>();
+            copy_private(file_, scratch_->path() / "session.db");
+        } catch (const Error&) {
+            scratch_.reset();
+            return false;
+        }
+        open_at(short_name(scratch_->path() / "session.db"), SQLITE_OPEN_READWRITE);
+        return true;
+    }
+    /// A copy when nobody writes to it; as it is, when that may be done without writing; else as a file that nobody
+    /// changes; and when a log lies beside it that would have to be worked in first, a copy of both.
     void open_for_reading() {
         const std::string name = short_name(file_);
+        if (is_at_rest() && open_copy()) {
+            check_for_reading();
+            return;
+        }
         try {
             open_at(name, SQLITE_OPEN_READONLY);
             check_for_reading();

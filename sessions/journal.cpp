@@ -218,7 +218,7 @@ class FileJournal final : public Journal {
         bool packed = false;
         auto operator<=>(const SegmentFile&) const = default;
     };
-    std::vector<SegmentFile> segment_files(std::error_code& error) const;
+    std::vector<SegmentFile> segment_files(std::error_code& error, std::vector<fs::path>* others = nullptr) const;
     void load_segment(std::uint32_t number, bool is_last);
     void load_packed(std::uint32_t number);
     void take_packed_link(const PackedIndex& index, std::uint32_t number);
@@ -358,7 +358,9 @@ void FileJournal::note_in_lock(const LockNote& note) const {
 }
 
 /// Those that are there, rising. Of one that is there twice (its packing was interrupted) the one that is not packed.
-std::vector<FileJournal::SegmentFile> FileJournal::segment_files(std::error_code& error) const {
+/// `others`: gets what ends like a segment and has no number of one.
+std::vector<FileJournal::SegmentFile> FileJournal::segment_files(std::error_code& error,
+                                                                 std::vector<fs::path>* others) const {
     std::vector<SegmentFile> files;
     for (fs::directory_iterator it(folder_, error), end; !error && it != end; it.increment(error)) {
         const std::string name = it->path().filename().string();
@@ -366,6 +368,8 @@ std::vector<FileJournal::SegmentFile> FileJournal::segment_files(std::error_code
             files.push_back({number, false});
         } else if (const auto packed = segment_number(name, ".wbp")) {
             files.push_back({packed, true});
+        } else if (others != nullptr && (name.ends_with(".wbj") || name.ends_with(".wbp"))) {
+            others->push_back(it->path());
         }
     }
     std::sort(files.begin(), files.end());
@@ -376,7 +380,8 @@ std::vector<FileJournal::SegmentFile> FileJournal::segment_files(std::error_code
 
 void FileJournal::load_segments(const LockNote& note) {
     std::error_code error;
-    const std::vector<SegmentFile> files = segment_files(error);
+    std::vector<fs::path> others;
+    const std::vector<SegmentFile> files = segment_files(error, &others);
     if (error && error != std::errc::no_such_file_or_directory) {
         if (mode_ == Mode::read_write) {
             throw Error(say("the folder {} can't be read: {}", folder_, error));
@@ -389,6 +394,10 @@ void FileJournal::load_segments(const LockNote& note) {
         } else {
             load_segment(file.number, file.number == files.back().number);
         }
+    }
+    std::sort(others.begin(), others.end());
+    for (const fs::path& other : others) {
+        damage_.push_back({other.string(), 0, 0, say("it is no file of the journal and was not read")});
     }
     count_newer();
     newest_epoch_ = std::max(newest_epoch_, note.epoch);

@@ -30,6 +30,7 @@ namespace {
 
 constexpr int kFormat = 1;
 constexpr std::size_t kManifestLimit = 64 * 1024;
+constexpr const char* kSessionId = "session_id";  ///< among the settings of the database
 
 // What the node writes to the journal, as far as the database can be made anew from it. Values of the file format.
 constexpr std::uint8_t kEventsChannel = 1;
@@ -268,6 +269,7 @@ class FolderSession final : public Session {
     void open();
     bool check_folder();
     void check_manifest(const std::string& text);
+    void check_same_session();
     void check_writable() const;
     void keep_names() const;
     void add_notes();
@@ -280,6 +282,7 @@ class FolderSession final : public Session {
     Journal::Mode mode_;
     Making making_;
     base::Descriptor place_;  ///< the folder itself, wherever its name leads later
+    std::string id_;          ///< as manifest.json has it
     std::vector<Sentence> problems_, notes_;
     std::unique_ptr<Journal> journal_;
     std::unique_ptr<Database> database_;
@@ -302,6 +305,7 @@ void FolderSession::open() {
         base::write_file_atomically(folder_ / "manifest.json", new_manifest());
     }
     open_database();
+    check_same_session();
     if (mode_ == Journal::Mode::read_write) {
         keep_names();
         remove_leftovers(folder_);
@@ -351,8 +355,36 @@ bool FolderSession::check_folder() {
             folder_));
 }
 
+/// Manifest and database know each other since December 2026. A manifest that was lost gets a new name, and then the
+/// database is told.
+void FolderSession::check_same_session() {
+    const std::optional<std::string> known = database_->value(kSessionId);
+    if (known && !id_.empty() && *known != id_) {
+        problems_.push_back(say(
+            "{}/manifest.json and session.db are of two sessions: one of them was copied here; labels, settings and "
+            "run numbers may be those of the other session",
+            folder_));
+        return;
+    }
+    if (mode_ != Journal::Mode::read_write || (known && !id_.empty())) {
+        return;
+    }
+    std::string id = id_;
+    if (id.empty()) {
+        const auto text = base::try_read_file(folder_ / "manifest.json", kManifestLimit);
+        const auto manifest = text ? base::parse_object(*text, kManifestLimit) : std::nullopt;
+        id = manifest ? base::text_of(*manifest, "id") : std::string();
+    }
+    if (!id.empty()) {
+        database_->set_value(kSessionId, id);
+    }
+}
+
 void FolderSession::check_manifest(const std::string& text) {
     std::error_code error;
+    if (const auto manifest = base::parse_object(text, kManifestLimit)) {
+        id_ = base::text_of(*manifest, "id");
+    }
     if (format_of(text, folder_) != kFormat) {
         if (!fs::is_directory(folder_ / "segments", error)) {
             throw OpenError(OpenError::Why::no_session,
@@ -447,8 +479,10 @@ void FolderSession::open_database() {
         const bool has_records = journal_->last() > Position{};
         database_ = rebuilt_database(rebuilt_access, network);
         if (has_records) {
-            problems_.push_back(say(
-                "{} is missing; labels and run numbers were read from the journal, notes and settings are lost", file));
+            problems_.push_back(
+                say("{} is missing; labels and run numbers were read from the journal, the device for models and the "
+                    "disk space to keep free have to be chosen again",
+                    file));
         }
         return;
     }
@@ -497,7 +531,8 @@ void FolderSession::move_database_aside(const Sentence& why) {
         }
     }
     problems_.push_back(
-        say("{}; it was moved to {}, labels and run numbers were read from the journal, notes and settings are lost",
+        say("{}; it was moved to {}, labels and run numbers were read from the journal, the device for models and the "
+            "disk space to keep free have to be chosen again",
             why, aside));
 }
 

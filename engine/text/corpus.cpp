@@ -316,6 +316,13 @@ void check_exists(const std::string& data) {
                 ".zst or .gz), a folder of such files, a token file (.npy), or manpages",
                 fs::path(data)));
     }
+    std::error_code error;
+    if (data != kManpages && !fs::is_directory(data, error)) {
+        const base::InputFile file(data);  // throws for what is no file
+        if (file.size() == 0) {
+            throw Error(say("the text {} is empty; there is nothing to train on", data));
+        }
+    }
 }
 
 Corpus read_corpus(const std::string& data, const fs::path& cache, const StopCheck& check) {

@@ -126,7 +126,7 @@ std::map<std::string, std::string> contents(const fs::path& folder) {
     return files;
 }
 
-const Part kManifest{"manifest.json", "{\"format\":1}"};
+const Part kManifest{"manifest.json", "{\"program\":\"moescope\",\"format\":1}"};
 
 TEST(Archive, ASessionComesBackWhole) {
     const TemporaryFolder folder;
@@ -227,29 +227,60 @@ TEST(Archive, CutsAndFlippedBitsAreRefused) {
     EXPECT_NE(refused(folder, folder / "a"), "") << "something behind it";
 }
 
+/// Other programs fill a tar up to 10,240 bytes.
+TEST(Archive, ZerosBehindTheEndAreNoneOfTheContents) {
+    const TemporaryFolder folder;
+    const fs::path file = folder / "a";
+    const std::string tar = tar_of({kManifest}, list_of({kManifest}));
+    pack(file, tar + std::string(10'240 - tar.size(), '\0'));
+    EXPECT_EQ(refused(folder, file), "");
+    const std::string padded_tar = read_text(file);
+    write_text(file, padded_tar + "x");
+    EXPECT_NE(refused(folder, file).find("behind its end"), std::string::npos);
+    pack(file, tar + std::string(512, '\0') + "x");
+    EXPECT_NE(refused(folder, file).find("behind its end"), std::string::npos);
+    pack(file, tar + std::string(2 << 20, '\0'));
+    EXPECT_NE(refused(folder, file).find("behind its end"), std::string::npos) << "that fills up no record";
+}
+
+TEST(Archive, ACutIsCalledOneWhereverItIs) {
+    const TemporaryFolder folder;
+    const fs::path file = folder / "a";
+    make_session(folder / "s");
+    write_archive(folder / "s", file);
+    const std::string whole = read_text(file);
+    fs::remove_all(folder / "s");
+    for (const std::size_t missing : {std::size_t{1}, std::size_t{3}, std::size_t{5}, whole.size() / 2}) {
+        write_text(file, whole.substr(0, whole.size() - missing));
+        EXPECT_NE(refused(folder, file).find("it is cut"), std::string::npos)
+            << missing << ": " << refused(folder, file);
+    }
+}
+
 TEST(Archive, WhatOthersMakeIsRefused) {
     const TemporaryFolder folder;
     const fs::path file = folder / "a";
     pack(file, tar_of({kManifest}, list_of({kManifest})));
     EXPECT_EQ(refused(folder, file), "") << "the helpers of this test write what the program reads";
-    for (const char* name : {"/etc/x", "../x", "a/../../x", "./x", "a//x", "a/", "", "a\\\\b"}) {
+    for (const char* name :
+         {"/etc/x", "../x", "files/../../x", "./files/x", "files//x", "files/", "", "files/a\\\\b"}) {
         pack(file, tar_of({kManifest, {name, "x"}}, list_of({kManifest, {name, "x"}})));
         EXPECT_NE(refused(folder, file), "") << name;
     }
     pack(file, tar_of({kManifest, kManifest}, list_of({kManifest, kManifest})));
     EXPECT_NE(refused(folder, file), "") << "twice";
-    pack(file, tar_of({kManifest, {"b", "x"}}, list_of({kManifest})));
+    pack(file, tar_of({kManifest, {"files/b", "x"}}, list_of({kManifest})));
     EXPECT_NE(refused(folder, file), "") << "more than the list says";
-    pack(file, tar_of({kManifest}, list_of({kManifest, {"b", "x"}})));
+    pack(file, tar_of({kManifest}, list_of({kManifest, {"files/b", "x"}})));
     EXPECT_NE(refused(folder, file), "") << "less than the list says";
     Part other = kManifest;
     other.sha256 = base::sha256("other");
     pack(file, tar_of({kManifest}, list_of({other})));
     EXPECT_NE(refused(folder, file), "") << "another hash";
     for (const char type : {'1', '2', '3', '5', '6', 'x', 'g', 'L'}) {
-        const std::string list = list_of({kManifest, {"b", ""}});
+        const std::string list = list_of({kManifest, {"files/b", ""}});
         pack(file, header(kArchiveList, list.size()) + padded(list) + header(kManifest.name, kManifest.size) +
-                       padded(kManifest.content) + header("b", 0, type) + std::string(1024, '\0'));
+                       padded(kManifest.content) + header("files/b", 0, type) + std::string(1024, '\0'));
         EXPECT_NE(refused(folder, file), "") << "a link, device, folder or another header: " << type;
     }
     pack(file, std::string(1024, '\0'));
@@ -260,6 +291,28 @@ TEST(Archive, WhatOthersMakeIsRefused) {
     EXPECT_NE(refused(folder, file).find("newer"), std::string::npos);
 }
 
+TEST(Archive, WhatNoSessionHasIsRefused) {
+    const TemporaryFolder folder;
+    const fs::path file = folder / "a";
+    for (const char* name : {"journal.lock", "hello.txt", "node.log", "session.db-wal", "files", "Segments/x"}) {
+        pack(file, tar_of({kManifest, {name, "x"}}, list_of({kManifest, {name, "x"}})));
+        EXPECT_NE(refused(folder, file).find("no session has"), std::string::npos) << name;
+    }
+    // What would be no session when it is unpacked leaves no folder.
+    const Part report{"files/report.html", "<p>"};
+    for (const std::vector<Part>& parts : {std::vector<Part>{}, {report}, {{"manifest.json", "{}"}, report}}) {
+        pack(file, tar_of(parts, list_of(parts)));
+        EXPECT_NE(refused(folder, file).find("holds no session"), std::string::npos) << parts.size();
+    }
+    const Part stray{"segments/seg-999999999999.wbj", "evil"};
+    pack(file, tar_of({kManifest, stray}, list_of({kManifest, stray})));
+    unpack_archive(file, folder / "to");
+    const auto problems = Session::open(folder / "to", Journal::Mode::read_only)->problems();
+    ASSERT_EQ(problems.size(), 1u);
+    EXPECT_NE(problems[0].english().find("seg-999999999999.wbj: it is no file of the journal"), std::string::npos)
+        << problems[0].english();
+}
+
 TEST(Archive, ABombIsRefusedBeforeItFillsTheDisk) {
     const TemporaryFolder folder;
     Part bomb{"segments/x", std::string(80 << 20, '\0')};
@@ -267,7 +320,7 @@ TEST(Archive, ABombIsRefusedBeforeItFillsTheDisk) {
     ASSERT_LT(fs::file_size(folder / "a"), 20'000u);
     EXPECT_NE(refused(folder, folder / "a").find("times its size"), std::string::npos);
     bomb.size = SIZE_MAX - 10;
-    pack(folder / "a", tar_of({kManifest}, list_of({kManifest, bomb, {"b", "", "", 100}})));
+    pack(folder / "a", tar_of({kManifest}, list_of({kManifest, bomb, {"files/b", "", "", 100}})));
     EXPECT_NE(refused(folder, folder / "a").find("counted"), std::string::npos);
 }
 

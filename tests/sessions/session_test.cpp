@@ -7,6 +7,7 @@
 #include <functional>
 #include <gtest/gtest.h>
 #include <linux/capability.h>
+#include <set>
 #include <sqlite3.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -419,6 +420,7 @@ TEST_P(DamagedDatabase, IsMovedAsideAndRebuiltFromTheJournal) {
     }
     const auto session = Session::open(folder, Mode::read_write);
     ASSERT_EQ(session->problems().size(), 1u);
+    EXPECT_EQ(session->problems()[0].english().find("notes"), std::string::npos) << "the journal has them";
     EXPECT_EQ(fs::exists(file.string() + ".damaged-1"), GetParam() != 4);
     const auto labels = session->labels(1);
     ASSERT_EQ(labels.size(), 1u);
@@ -452,6 +454,53 @@ TEST(Session, TheLogOfALostDatabaseIsNotTakenForThatOfTheRebuiltOne) {
     }
     const auto session = Session::open(folder, Mode::read_write);
     EXPECT_TRUE(session->problems().empty()) << session->problems().front();
+}
+
+TEST(Session, ReadingLeavesNothing) {
+    const TemporaryFolder base;
+    const fs::path folder = base / "s";
+    const auto names = [&] {
+        std::set<std::string> found;
+        for (const auto& entry : fs::recursive_directory_iterator(folder)) {
+            found.insert(entry.path().filename().string());
+        }
+        return found;
+    };
+    Session::open(folder, Mode::read_write)->put_label({1, "q/m/en/0", "delivery", "refused", "x", 1});
+    const auto before = names();
+    {
+        const auto reader = Session::open(folder, Mode::read_only);
+        EXPECT_EQ(reader->labels(1).size(), 1u);
+        EXPECT_EQ(names(), before);
+        const auto writer = Session::open(folder, Mode::read_write);  // is not kept from it
+        writer->put_label({1, "q/m/en/1", "delivery", "refused", "x", 1});
+        EXPECT_EQ(Session::open(folder, Mode::read_only)->labels(1).size(), 2u) << "while somebody writes";
+    }
+    const auto after = names();
+    EXPECT_FALSE(after.contains("session.db-wal") || after.contains("session.db-shm")) << "the writer takes them away";
+}
+
+TEST(Session, AManifestOrDatabaseOfAnotherSessionIsTold) {
+    const TemporaryFolder base;
+    for (const char* name : {"a", "b"}) {
+        const auto session = Session::open(base / name, Mode::read_write);
+        append_json(*session, 1, R"({"run":1,"kind":"train"})");
+    }
+    for (const char* file : {"session.db", "manifest.json"}) {
+        const fs::path copy = base / file;
+        fs::copy(base / "a", copy, fs::copy_options::recursive);
+        EXPECT_TRUE(Session::open(copy, Mode::read_only)->problems().empty()) << "a whole copy is the same session";
+        fs::copy_file(base / "b" / file, copy / file, fs::copy_options::overwrite_existing);
+        for (const auto mode : {Mode::read_only, Mode::read_write}) {
+            const auto problems = Session::open(copy, mode)->problems();
+            ASSERT_EQ(problems.size(), 1u) << file;
+            EXPECT_NE(problems[0].english().find("are of two sessions"), std::string::npos) << problems[0].english();
+        }
+    }
+    // A lost one is no foreign one.
+    fs::remove(base / "a" / "manifest.json");
+    EXPECT_EQ(Session::open(base / "a", Mode::read_write)->problems().size(), 1u) << "that it is missing";
+    EXPECT_TRUE(Session::open(base / "a", Mode::read_write)->problems().empty());
 }
 
 TEST(Session, ARebuiltDatabaseKnowsTheRunsThatAnExperimentPlans) {

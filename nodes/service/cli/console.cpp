@@ -7,7 +7,9 @@
 #include <exception>
 #include <fmt/format.h>
 #include <future>
+#include <poll.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <thread>
 #include <unistd.h>
 
@@ -29,6 +31,38 @@ template <class T>
 bool read_number(const std::string& text, T& value) {
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
     return error == std::errc() && end == text.data() + text.size();
+}
+
+/// A pipe or socket that nobody reads any more.
+bool output_is_closed() {
+    struct stat status {};
+    if (::fstat(STDOUT_FILENO, &status) != 0 || !(S_ISFIFO(status.st_mode) || S_ISSOCK(status.st_mode))) {
+        return false;
+    }
+    pollfd output{STDOUT_FILENO, 0, 0};
+    return ::poll(&output, 1, 0) == 1 && (output.revents & POLLERR) != 0;
+}
+
+sigset_t held_set(bool hang_up) {
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGTERM);
+    if (hang_up) {
+        sigaddset(&set, SIGHUP);
+    }
+    return set;
+}
+
+base::Sentence stopped_sentence(int signal, const base::Sentence& how_far) {
+    if (signal == SIGPIPE) {
+        return base::say("stopped, as nobody reads its output any more, {}", how_far);
+    }
+    return base::say("stopped by {} {}",
+                     signal == SIGINT   ? "SIGINT"
+                     : signal == SIGHUP ? "SIGHUP"
+                                        : "SIGTERM",
+                     how_far);
 }
 
 std::string not_in_range(const std::string& text, const std::string& kind, const std::string& least,
@@ -156,24 +190,32 @@ void put_damage(nlohmann::json& value, std::size_t places, const std::vector<bas
 }
 
 HeldSignals::HeldSignals() {
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGTERM);
+    // One that is ignored would be queued all the same while it is held back.
+    struct sigaction hang_up {};
+    hang_up_ = ::sigaction(SIGHUP, nullptr, &hang_up) == 0 && hang_up.sa_handler != SIG_IGN;
+    const sigset_t set = held_set(hang_up_);
     pthread_sigmask(SIG_BLOCK, &set, nullptr);
+}
+
+void HeldSignals::watch_output() {
+    output_ = true;
+}
+
+void HeldSignals::note(int signal) {
+    if (first_ == 0 && signal != 0) {
+        first_ = signal;
+        first_at_ = std::chrono::steady_clock::now();
+    }
 }
 
 /// The signal that came within that time, or 0.
 int HeldSignals::take(int milliseconds) {
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGTERM);
+    const sigset_t set = held_set(hang_up_);
     const timespec wait{milliseconds / 1000, static_cast<long>(milliseconds % 1000) * 1000000L};
     const int signal = std::max(sigtimedwait(&set, nullptr, &wait), 0);
-    if (first_ == 0 && signal != 0) {
-        first_ = signal;
-        first_at_ = std::chrono::steady_clock::now();
+    note(signal);
+    if (output_ && first_ == 0 && output_is_closed()) {
+        note(SIGPIPE);
     }
     return signal;
 }
@@ -198,7 +240,7 @@ bool HeldSignals::taken_once(int milliseconds) {
 }
 
 Stopped::Stopped(int signal, const base::Sentence& how_far)
-    : base::Error(base::say("stopped by {} {}", signal == SIGINT ? "SIGINT" : "SIGTERM", how_far)), signal_(signal) {}
+    : base::Error(stopped_sentence(signal, how_far)), signal_(signal) {}
 
 void run_until_signal(HeldSignals& signals, const std::function<void(const std::atomic<bool>& stop)>& work) {
     std::atomic<bool> stop{false}, finished{false};

@@ -70,11 +70,15 @@ CLI::Validator filled();
 /// The option --model of a command that opens one model.
 void add_model_option(CLI::App& command, std::string& model);
 
-/// SIGINT and SIGTERM are held back from all threads started later and taken with `taken`.
+/// SIGINT, SIGTERM and SIGHUP, unless that is ignored as under nohup, are held back from all threads started later and
+/// taken with `taken`.
 class HeldSignals {
  public:
     HeldSignals();
-    /// Waits at most `milliseconds`; true when one of the two came, now or earlier.
+    /// From now on, a standard output that was a pipe and whose reader has gone counts as a signal, SIGPIPE: for work
+    /// whose output is what it is done for.
+    void watch_output();
+    /// Waits at most `milliseconds`; true when one of them came, now or earlier.
     bool taken(int milliseconds);
     /// The same for who stops at the first: one that comes a second later or more ends the program at once, as if none
     /// were held back. What comes sooner is the same wish: timeout(1) sends each signal twice.
@@ -85,6 +89,8 @@ class HeldSignals {
 
  private:
     int take(int milliseconds);
+    void note(int signal);
+    bool hang_up_ = false, output_ = false;
     int first_ = 0;
     std::chrono::steady_clock::time_point first_at_;
 };
@@ -93,7 +99,7 @@ class HeldSignals {
 /// a thread is still at work, with 128 and the signal's number as shells have it.
 class Stopped : public base::Error {
  public:
-    /// "stopped by SIGTERM HOW_FAR".
+    /// "stopped by SIGTERM HOW_FAR"; for SIGPIPE it says that nobody reads the output.
     Stopped(int signal, const base::Sentence& how_far);
     int status() const { return 128 + signal_; }
 

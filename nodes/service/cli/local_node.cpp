@@ -2,12 +2,30 @@
 
 namespace moescope::node {
 
+void require_session(const std::filesystem::path& folder) {
+    std::error_code error;
+    if (!std::filesystem::exists(folder / "manifest.json", error) &&
+        !std::filesystem::exists(folder / "segments", error)) {
+        throw sessions::OpenError(sessions::OpenError::Why::no_session, base::say("there is no session at {}", folder));
+    }
+}
+
+void require_session_to_resume(const std::filesystem::path& folder) {
+    try {
+        require_session(folder);
+    } catch (const sessions::OpenError& error) {
+        throw base::Error(
+            base::say("{}, so nothing can be resumed; leave --resume out to begin one", error.sentence()));
+    }
+}
+
 std::unique_ptr<sessions::Session> open_session(const std::filesystem::path& folder) {
     sessions::refuse_standard_output(folder);
     return sessions::Session::open(folder, sessions::Journal::Mode::read_write);
 }
 
 void wait_for(Job& job, HeldSignals& signals) {
+    signals.watch_output();
     while (!job.finished()) {
         if (signals.taken_once(20)) {
             job.request_stop();

@@ -35,6 +35,10 @@ class PrintingSink final : public RecordSink {
     const Print print_;
 };
 
+/// Throws OpenError where there is no session: who adds to one must not make it at a mistyped path.
+void require_session(const std::filesystem::path& folder);
+/// The same for --resume, with what else can be done.
+void require_session_to_resume(const std::filesystem::path& folder);
 /// For writing. Throws base::Error, also for "-", which is no folder.
 std::unique_ptr<sessions::Session> open_session(const std::filesystem::path& folder);
 
@@ -72,7 +76,8 @@ struct LocalNode {
     NodeParts parts;
 };
 
-/// Waits for a job; a signal asks it to stop, one that comes later ends the program at once.
+/// Waits for a job; a signal, or that nobody reads the output any more, asks it to stop, a signal that comes later ends
+/// the program at once.
 void wait_for(Job& job, HeldSignals& signals);
 
 /// The run that --resume goes on with: the latest of its kind in the session.

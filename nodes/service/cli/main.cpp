@@ -66,6 +66,15 @@ bool is_pipe(int file) {
     return fstat(file, &status) == 0 && (S_ISFIFO(status.st_mode) || S_ISSOCK(status.st_mode));
 }
 
+/// What was printed onto a full disk is not there, whatever the command thinks. Who closes a pipe has seen enough.
+int status_with_output(int status) {
+    if ((std::fflush(stdout) == 0 && std::ferror(stdout) == 0) || is_pipe(STDOUT_FILENO)) {
+        return status;
+    }
+    print_error("not everything could be written to standard output");
+    return status == 0 ? 1 : status;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -108,7 +117,9 @@ int main(int argc, char** argv) {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& error) {
         if (error.get_exit_code() == 0) {
-            return app.exit(error);
+            const int shown = app.exit(error);
+            std::cout.flush();
+            return std::cout.good() ? status_with_output(shown) : status_with_output(1);
         }
         print_error(moescope::base::one_line(error.what(), moescope::base::kValueBytes) +
                     "; --help shows how it is used");
@@ -139,11 +150,7 @@ int main(int argc, char** argv) {
     } catch (const std::exception& error) {
         print_error(fit_to_show(sentence_of(error)).english());
     }
-    // What was printed onto a full disk is not there, whatever the command thinks. Who closes a pipe has seen enough.
-    if ((std::fflush(stdout) != 0 || std::ferror(stdout) != 0) && !is_pipe(STDOUT_FILENO)) {
-        print_error("not everything could be written to standard output");
-        status = status == 0 ? 1 : status;
-    }
+    status = status_with_output(status);
     if (moescope::engine::trains_tokenizer()) {
         std::fflush(nullptr);
         _exit(status);

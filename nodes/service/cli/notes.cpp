@@ -147,6 +147,7 @@ void print_answer(const json& answer, const NotesOptions& options) {
 /// Does it with the session's own files.
 json change_here(const Paths& paths, const NotesOptions& options,
                  const std::function<json(LocalNode&, NoteBook&)>& change) {
+    require_session(options.session);
     try {
         LocalNode node(paths, options.session, [](protocol::RecordType, const std::vector<std::byte>&) {});
         NoteBook notes;

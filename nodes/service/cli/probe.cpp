@@ -208,6 +208,9 @@ int probe_command(const Paths& paths, const ProbeOptions& options) {
     }
     choose_device(options, wanted, paths);
     std::size_t number = 0;
+    if (options.resume) {
+        require_session_to_resume(options.out);
+    }
     LocalNode node(paths, options.out, [&](protocol::RecordType type, const std::vector<std::byte>& body) {
         if (type == protocol::RecordType::probe_draw) {
             if (const auto draw = protocol::decode_json(body)) {

@@ -14,6 +14,7 @@
 #include "nodes/service/cli/stdio_bridge.hpp"
 #include "nodes/service/cli/subcommands.hpp"
 #include "nodes/service/commands/service.hpp"
+#include "nodes/transport/unix_socket.hpp"
 #include "sessions/outputs.hpp"
 
 namespace moescope::node {
@@ -67,6 +68,9 @@ int serve_command(const Paths& paths, const ServeCommand& options) {
     HeldSignals signals;
     std::optional<Service> service;
     try {
+        if (!options.socket.empty()) {
+            transport::prepare_socket_path(options.socket);  // before a session is made that nobody could view
+        }
         const auto keep =
             std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::duration<double>(options.keep_models));
         const auto linger =

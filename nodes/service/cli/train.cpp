@@ -1,6 +1,7 @@
 // moescope-node train: one training run in a session of its own.
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <fmt/format.h>
 #include <limits>
@@ -234,6 +235,9 @@ TrainingRequest order_from(const TrainOptions& options, engine::RunConfig config
                            ? training_order(*known)
                            : order_to_continue(*node.session, *known, [&] { signals.stop_if_taken(); });
         check_same_run(options, order.config, earlier);
+        if (known->state != RunState::done && earlier.checkpoint.empty()) {
+            print_warnings({base::say("run {} has no checkpoint yet: it begins again with step 1", known->id)});
+        }
         if (!earlier.damaged.empty()) {
             print_warnings({damaged_text(earlier)});
         }
@@ -250,6 +254,9 @@ TrainingRequest order_from(const TrainOptions& options, engine::RunConfig config
                            earlier.config.train.device, earlier.earlier_device)});
         }
         return earlier;
+    }
+    if (options.resume) {
+        print_warnings({base::say("there is no run in {} to resume: a new one begins", options.out)});
     }
     order.data = engine::whole_path_of_data(options.data);
     order.init = init;
@@ -346,6 +353,9 @@ int train_command(const Paths& paths, const TrainOptions& options) {
     }
     HeldSignals& signals = *held;
     int planned = 0;
+    if (options.resume) {
+        require_session_to_resume(options.out);
+    }
     LocalNode node(paths, options.out, [&](protocol::RecordType type, const std::vector<std::byte>& body) {
         if (type == protocol::RecordType::step) {
             if (const auto step = protocol::decode_step(body); step && options.json) {
@@ -439,7 +449,7 @@ void add_train(CLI::App& app, Chosen& chosen) {
     train->add_flag("--resume", options->resume, "Go on from the last complete checkpoint in the session");
     train->add_flag("--json", options->json, "JSON Lines on standard output");
     add_node_option(*train, options->node);
-    train->callback([&chosen, options] {
+    train->callback([&chosen, train, options] {
         const int sources = static_cast<int>(!options->preset.empty()) + static_cast<int>(!options->config.empty()) +
                             static_cast<int>(!options->init.empty());
         if (!options->node.empty()) {
@@ -452,7 +462,12 @@ void add_train(CLI::App& app, Chosen& chosen) {
             chosen.command = [options](const Paths& paths) { return train_on_node(paths, *options); };
             return;
         }
-        if (options->replay.empty() ? sources == 0 || options->out.empty() : sources > 0 || options->resume) {
+        constexpr std::array kNotWithReplay = {"--steps",           "--seed",       "--data",
+                                               "--expert-parallel", "--all-to-all", "--disk-reserve"};
+        const bool contradicts = sources > 0 || options->resume ||
+                                 std::any_of(kNotWithReplay.begin(), kNotWithReplay.end(),
+                                             [train](const char* name) { return train->count(name) > 0; });
+        if (options->replay.empty() ? sources == 0 || options->out.empty() : contradicts) {
             throw CLI::ValidationError(options->replay.empty()
                                            ? "train needs --out, and --preset, --config or --init"
                                            : "train --replay takes its settings from the session; only --out, "

@@ -1074,6 +1074,13 @@ bool TrainingJob::save_last_checkpoint() {
     return true;
 }
 
+/// Once a checkpoint could not be saved. Who is there to resume has the run as it is; else the last one counts.
+Sentence TrainingJob::what_to_do() const {
+    const bool begins_again = order_.faults_end_the_run && result_.checkpoint.empty() && order_.checkpoint.empty();
+    return begins_again ? say("make room on the disk and start the run again, as it has no checkpoint yet")
+                        : say("make room on the disk and resume");
+}
+
 bool TrainingJob::save_checkpoint() {
     write_ranks();  // whoever goes on from here finds sums of whole stretches
     const std::uint64_t step = trainer_->steps_done();
@@ -1095,8 +1102,7 @@ bool TrainingJob::save_checkpoint() {
         return false;
     }
     if (const Sentence full = parts_.disk.no_room_for(checkpoint_bytes_); !full.empty()) {
-        result_.message =
-            say("the checkpoint at step {} could not be saved: {}; make room on the disk and resume", step, full);
+        result_.message = say("the checkpoint at step {} could not be saved: {}; {}", step, full, what_to_do());
         return false;
     }
     try {
@@ -1107,8 +1113,7 @@ bool TrainingJob::save_checkpoint() {
         if (is_of_device(error)) {
             throw;
         }
-        result_.message =
-            say("the checkpoint at step {} could not be saved: {}; make room on the disk and resume", step, error);
+        result_.message = say("the checkpoint at step {} could not be saved: {}; {}", step, error, what_to_do());
         try {
             parts_.session.check_place();
         } catch (const std::exception& moved) {  // while it was being saved

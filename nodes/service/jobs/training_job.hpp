@@ -167,6 +167,7 @@ class TrainingJob final : public Job {
     void write_ranks();  ///< what was added since
     void evaluate();
     void write_samples();
+    Sentence what_to_do() const;
     bool save_checkpoint();       ///< false: result_.message says why not
     bool save_last_checkpoint();  ///< tries again after each resume; false when nobody is there to resume, or at a stop
     void forget_old_checkpoints();

@@ -314,8 +314,9 @@ std::optional<base::SandboxRules> rules_for(const json& request) {
 int worker_main(int input, int output) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     signal(SIGPIPE, SIG_IGN);
-    // Ctrl+C in a terminal goes to the whole group; the node decides when its models leave.
+    // Ctrl+C in a terminal, and closing it, goes to the whole group; the node decides when its models leave.
     signal(SIGINT, SIG_IGN);
+    signal(SIGHUP, SIG_IGN);
     // ggml would start a debugger on a failed check, which kills the process and writes its own words over the reason.
     setenv("GGML_NO_BACKTRACE", "1", 1);
     // Before there are other threads: what is given up here is given up by them, too.

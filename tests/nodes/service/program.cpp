@@ -83,12 +83,18 @@ Running::Running(const Arguments& arguments, bool without_rights, const fs::path
     error_ = error[0];
 }
 
+void Running::close_output() {
+    close(std::exchange(out_, -1));
+}
+
 Running::~Running() {
     if (process_ > 0) {
         kill(process_, SIGKILL);
         waitpid(process_, nullptr, 0);
     }
-    close(out_);
+    if (out_ >= 0) {
+        close(out_);
+    }
     close(error_);
 }
 

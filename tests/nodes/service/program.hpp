@@ -67,6 +67,7 @@ class Running {
     /// The next line without its end; nothing at the end of output.
     std::optional<std::string> line();
     void signal(int number) const;
+    void close_output();  ///< as the next program of a pipeline that has seen enough
     /// Reads the rest and waits.
     Output finish();
 

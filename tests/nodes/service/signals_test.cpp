@@ -1,4 +1,5 @@
-// SIGINT and SIGTERM: a command that they end before it is done says so, keeps what it can, and its status tells.
+// SIGINT, SIGTERM, SIGHUP and a pipe that nobody reads: a command that they end before it is done says so, keeps what
+// it can, and its status tells.
 #include <algorithm>
 #include <array>
 #include <chrono>
@@ -60,7 +61,7 @@ class Signals : public testing::Test {
     static void expect_stopped(const Output& output, int signal, const std::string& how_far) {
         EXPECT_EQ(output.status, 128 + signal) << output.error;
         EXPECT_EQ(std::count(output.error.begin(), output.error.end(), '\n'), 1) << output.error;
-        const std::string name = signal == SIGINT ? "SIGINT" : "SIGTERM";
+        const std::string name = signal == SIGINT ? "SIGINT" : signal == SIGHUP ? "SIGHUP" : "SIGTERM";
         EXPECT_TRUE(has(output.error, "moescope-node: stopped by " + name + " " + how_far)) << output.error;
     }
     TemporaryFolder folder;
@@ -68,7 +69,8 @@ class Signals : public testing::Test {
 };
 
 TEST_F(Signals, TrainingSaysAtWhichStepItStoppedAndWhatIsSaved) {
-    for (const int signal : {SIGINT, SIGTERM}) {
+    ::signal(SIGHUP, SIG_DFL);  // whoever runs the tests may have it ignored
+    for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
         const std::string out = "session-" + std::to_string(signal);
         Running running(train(1'000'000, out));
         while (const auto line = running.line()) {
@@ -86,6 +88,34 @@ TEST_F(Signals, TrainingSaysAtWhichStepItStoppedAndWhatIsSaved) {
         EXPECT_EQ(
             std::distance(fs::directory_iterator(folder / out / "checkpoints" / "run-1"), fs::directory_iterator()), 1);
     }
+}
+
+TEST_F(Signals, TrainingEndsWhenNobodyReadsItsLines) {
+    Arguments arguments = train(1'000'000, "session");
+    arguments.emplace_back("--json");
+    Running running(arguments);
+    ASSERT_TRUE(running.line());
+    running.close_output();
+    const Output output = running.finish();
+    EXPECT_EQ(output.status, 128 + SIGPIPE) << output.error;
+    EXPECT_TRUE(has(output.error, "stopped, as nobody reads its output any more, at step ")) << output.error;
+    EXPECT_EQ(
+        std::distance(fs::directory_iterator(folder / "session" / "checkpoints" / "run-1"), fs::directory_iterator()),
+        1);
+}
+
+/// As under nohup.
+TEST_F(Signals, AHangUpThatIsIgnoredStaysSo) {
+    const pid_t child = fork();
+    if (child == 0) {
+        ::signal(SIGHUP, SIG_IGN);
+        node::HeldSignals signals;
+        raise(SIGHUP);
+        _exit(signals.taken(50) ? 1 : 0);
+    }
+    int status = 0;
+    waitpid(child, &status, 0);
+    EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
 }
 
 TEST_F(Signals, AProbeKeepsItsAnswersAndGoesOn) {

@@ -293,5 +293,42 @@ TEST(Train, DataOfARelativePathAreFoundFromAnotherFolder) {
     EXPECT_EQ(train("moved", {"--resume"}).status, 0);
 }
 
+TEST(Train, ResumingNothingIsRefusedOrSaid) {
+    const Training training(2, 0);
+    const Output nowhere = run_node(training.arguments("nowhere", {"--resume"}));
+    EXPECT_EQ(nowhere.status, 1);
+    EXPECT_NE(nowhere.error.find("nothing can be resumed"), std::string::npos) << nowhere.error;
+    EXPECT_FALSE(std::filesystem::exists(training.folder / "nowhere"));
+}
+
+TEST(Train, WhatAReplayWouldIgnoreIsRefused) {
+    for (const Arguments& more :
+         {Arguments{"--steps", "3"}, {"--seed", "1"}, {"--data", "x"}, {"--disk-reserve", "0"}}) {
+        Arguments arguments{"train", "--replay", "session"};
+        arguments.insert(arguments.end(), more.begin(), more.end());
+        const Output output = run_node(arguments);
+        EXPECT_EQ(output.status, 2) << more[0];
+        EXPECT_NE(output.error.find("takes its settings from the session"), std::string::npos) << output.error;
+    }
+}
+
+TEST(Train, ARefusedTextLeavesNoSession) {
+    const Training training(2, 0);
+    test::write_text(training.folder / "empty.txt", "");
+    for (const std::string& data : {std::string("/dev/null"), (training.folder / "empty.txt").string()}) {
+        Arguments arguments = training.arguments("session");
+        *std::find(arguments.begin(), arguments.end(), training.corpus.string()) = data;
+        EXPECT_EQ(run_node(arguments).status, 1) << data;
+        EXPECT_FALSE(std::filesystem::exists(training.folder / "session")) << data;
+    }
+}
+
+TEST(Program, HelpThatCannotBeWrittenFails) {
+    for (const char* option : {"--help", "--version"}) {
+        Running running({option}, false, "/dev/full");
+        EXPECT_EQ(running.finish().status, 1) << option;
+    }
+}
+
 }  // namespace
 }  // namespace moescope::test
