@@ -85,6 +85,15 @@ void coders_meet(Harness& h, ImGuiTestContext* ctx) {
     IM_CHECK(says(h, ctx, "Coded differently"));
     IM_CHECK(says(h, ctx, "AA: answered"));
     IM_CHECK(says(h, ctx, "BB: cut off"));
+    // The answer keeps lines to read, and the row that settles the matter is in sight, in the smallest usual window.
+    IM_CHECK_EQ(ImGui::GetIO().DisplaySize.y, 720.0f);
+    const ImGuiWindow* answer =
+        ctx->WindowInfo("//###panel.probe/###probe.answers/###probe.body/###probe.answer").Window;
+    IM_CHECK(answer != nullptr && answer->Size.y > 4 * ImGui::GetTextLineHeightWithSpacing());
+    const ImGuiTestItemInfo consensus = ctx->ItemInfo("//###panel.probe/**/###probe.consensus");
+    IM_CHECK(consensus.ID != 0 && consensus.RectClipped.GetHeight() >= consensus.RectFull.GetHeight());
+    const ImGuiWindow* frame = ctx->WindowInfo("//###panel.probe/###probe.answers").Window;
+    IM_CHECK(frame != nullptr && frame->ScrollMax.y == 0);
     h.workbench().command("probes.consensus");
     h.workbench().command("probes.label.incoherent");
     IM_CHECK(h.wait(ctx, 20, [&] { return draws(h)[2]->consensus; }));
