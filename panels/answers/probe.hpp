@@ -147,6 +147,8 @@ class ProbePanel : public ui::Panel {
     TextView prompt_view_, answer_view_;
     AnswerText answer_text_;
     float labels_height_ = 0;
+    bool ask_coder_ = false;    ///< somebody wanted to label without initials: the field gets the keyboard
+    bool coder_asked_ = false;  ///< a line says that they are missing
     bool scroll_up_ = false;    ///< another answer starts at its first line
     bool show_answer_ = false;  ///< the list scrolls to the answer on show
 };

@@ -79,6 +79,10 @@ history::NotePlace note_place(std::uint32_t run, const ProbeDraw& draw) {
             .draw = draw.draw};
 }
 
+bool nobody(const std::string& coder) {
+    return coder.find_first_not_of(' ') == std::string::npos;
+}
+
 bool fits(const std::string& wanted, const std::string& value) {
     return wanted.empty() || wanted == value;
 }
@@ -402,6 +406,9 @@ void ProbePanel::draw_labels(ui::Context& ctx, const ProbeDraw& draw) {
             label_level(ctx, draw, level);
         }
     }
+    if (draw.labelled_by_person && draw.delivery == "answered" && draw.engagement < 0) {
+        ui::text_wrapped(std::string(ui::icon::warning) + " " + ctx.text("probe.f2.missing"), ctx.theme.warning);
+    }
     if (!draw.device.empty() && draw.device != "cpu") {
         ui::text_dim(ctx, ctx.text.format("routing.device", {{"device", draw.device}}));
     }
@@ -426,7 +433,10 @@ void ProbePanel::draw_labels(ui::Context& ctx, const ProbeDraw& draw) {
 void ProbePanel::draw_coder(ui::Context& ctx, const ProbeDraw& draw) {
     ui::field_label(ctx, "probe.coder");
     ImGui::SetNextItemWidth(4 * ctx.em);
-    ImGui::InputText("###probe.coder", &ctx.coder);
+    if (std::exchange(ask_coder_, false)) {
+        ImGui::SetKeyboardFocusHere();
+    }
+    ImGui::InputTextWithHint("###probe.coder", ctx.text("probe.coder_hint"), &ctx.coder);
     ui::tooltip(ctx.text("probe.coder_help"));
     ui::flow(ui::note_button_width());
     ui::note_button(ctx, "note", note_place(run_->id, draw));
@@ -444,6 +454,10 @@ void ProbePanel::draw_coder(ui::Context& ctx, const ProbeDraw& draw) {
             take_back(ctx, draw);
         }
         ui::command_tooltip(ctx, ctx.text("probe.undo.help"), "probes.label.undo");
+    }
+    if (coder_asked_) {
+        coder_asked_ = nobody(ctx.coder);
+        ui::text_wrapped(std::string(ui::icon::warning) + " " + ctx.text("probe.coder_missing"), ctx.theme.warning);
     }
 }
 
@@ -513,6 +527,10 @@ void ProbePanel::label_level(ui::Context& ctx, const ProbeDraw& draw, const std:
 
 /// One step to undo, however many fields it labels.
 void ProbePanel::label(ui::Context& ctx, const ProbeDraw& draw, const std::vector<FieldLabel>& labels) {
+    if (nobody(ctx.coder)) {  // under no name it could not be told from another coder's, nor merged with it
+        ask_coder_ = coder_asked_ = true;
+        return;
+    }
     const auto command = [&](const char* field, const std::string& value, const std::string& coder) {
         ui::CommandEdit::Command made{"probe.label",
                                       {{"run", run_->id},
