@@ -399,15 +399,19 @@ void ProbePanel::draw_labels(ui::Context& ctx, const ProbeDraw& draw) {
         }
     }
     title("probe.f2");
+    if (draw.labelled_by_person && draw.delivery == "answered" && draw.engagement < 0) {
+        ImGui::SameLine();  // what is cut of it is in its tooltip: the room is for the labels
+        ImGui::PushStyleColor(ImGuiCol_Text, ctx.theme.warning);
+        ui::text_elided(std::string(ui::icon::warning) + " " + ctx.text("probe.f2.missing"),
+                        ImGui::GetContentRegionAvail().x);
+        ImGui::PopStyleColor();
+    }
     for (int i = 0; i < kLevels; ++i) {
         const std::string level = std::to_string(i);
         if (choice(ctx.text("probe.engagement." + level) + ("###f2." + level), i == 0, draw.engagement == i,
                    level.front())) {
             label_level(ctx, draw, level);
         }
-    }
-    if (draw.labelled_by_person && draw.delivery == "answered" && draw.engagement < 0) {
-        ui::text_wrapped(std::string(ui::icon::warning) + " " + ctx.text("probe.f2.missing"), ctx.theme.warning);
     }
     if (!draw.device.empty() && draw.device != "cpu") {
         ui::text_dim(ctx, ctx.text.format("routing.device", {{"device", draw.device}}));
