@@ -68,10 +68,11 @@ bool Commands::run(std::string_view key) const {
     return true;
 }
 
-void Commands::handle_shortcuts() const {
+const Command* Commands::handle_shortcuts() const {
     const auto pressed = [](ImGuiKeyChord chord) {
         return chord != 0 && chord != ImGuiKey_Escape && ImGui::Shortcut(chord, ImGuiInputFlags_RouteGlobal);
     };
+    const Command* refused = nullptr;
     for (const Command& command : commands_) {
         bool wanted = pressed(command.shortcut);
         for (const ImGuiKeyChord chord : command.also) {
@@ -79,9 +80,11 @@ void Commands::handle_shortcuts() const {
         }
         if (wanted && command.available()) {
             command.action();
-            return;
+            return nullptr;
         }
+        refused = wanted ? &command : refused;
     }
+    return refused;
 }
 
 std::string shortcut_text(ImGuiKeyChord chord) {

@@ -1,7 +1,10 @@
 #include "app/open_session.hpp"
 
 #include <algorithm>
+#include <cfloat>
+#include <imgui_internal.h>
 #include <implot.h>
+#include <string_view>
 #include <utility>
 
 #include "base/foreign_text.hpp"
@@ -38,7 +41,41 @@ std::optional<End> end_of(const client::Snapshot& snapshot, std::uint32_t run) {
     return end ? end : end_in(snapshot.generations, run);
 }
 
+/// What shows something of a session; the manual is the same for all.
+bool scrolls_with_session(const ImGuiWindow& window) {
+    const std::string_view name = window.RootWindow->Name;
+    return name.find("###panel.") != std::string_view::npos && name.find("###panel.manual") == std::string_view::npos;
+}
+
 }  // namespace
+
+void ScrollMemory::keep() {
+    places_.clear();
+    for (const ImGuiWindow* window : ImGui::GetCurrentContext()->Windows) {
+        const ImVec2 at = window->Scroll;
+        if (scrolls_with_session(*window) && (at.x > 0 || at.y > 0)) {
+            places_[window->ID] = {at.x, at.y > 0 && at.y >= window->ScrollMax.y ? FLT_MAX : at.y};
+        }
+    }
+}
+
+void ScrollMemory::before_frame() {
+    if (due_ == 0) {
+        return;
+    }
+    --due_;
+    for (ImGuiWindow* window : ImGui::GetCurrentContext()->Windows) {
+        // A panel that has just scrolled to something of its own knows better.
+        if (!scrolls_with_session(*window) || (due_ == 0 && window->ScrollTarget.y != FLT_MAX)) {
+            continue;
+        }
+        const auto kept = places_.find(window->ID);
+        const ImVec2 at = kept == places_.end() ? ImVec2(0, 0) : kept->second;
+        ImGui::SetScrollX(window, at.x);
+        // FLT_MAX is Dear ImGui's word for "no wish".
+        ImGui::SetScrollY(window, at.y == FLT_MAX ? 1e9f : at.y);
+    }
+}
 
 PlotMemory::PlotMemory() {
     ImPlotContext* const in_use = ImPlot::GetCurrentContext();

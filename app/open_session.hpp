@@ -35,6 +35,22 @@ class PlotMemory {
     ImPlotContext* context_;
 };
 
+/// How far the panels and what lies in them are scrolled: Dear ImGui knows windows by name, and all sessions draw
+/// theirs under the same names.
+class ScrollMemory {
+ public:
+    /// Notes where everything stands. Between two frames.
+    void keep();
+    /// From the next frame on everything stands where it was kept, or at its start. Between two frames.
+    void use() { due_ = 2; }
+    /// Before each frame.
+    void before_frame();
+
+ private:
+    std::map<ImGuiID, ImVec2> places_;  ///< of those that are scrolled; FLT_MAX: at the end
+    int due_ = 0;  ///< frames: in the first one Dear ImGui still limits places by the other session's contents
+};
+
 /// A part of a frame that is to be saved as a picture.
 struct PictureRequest {
     ImVec2 min, max;
@@ -47,6 +63,7 @@ struct KeptOfSession {
     std::uint64_t session = 0;                       ///< Snapshot::session
     std::vector<std::unique_ptr<ui::Panel>> panels;  ///< one of each, in the order of panels::all_panels()
     PlotMemory plots;
+    ScrollMemory scrolled;
     ui::Selection selection;
     ui::Shared shared;
     Recovery recovery;
@@ -68,6 +85,8 @@ struct OpenSession {
     std::unique_ptr<client::NodeClient> client;
     std::shared_ptr<const client::Snapshot> snapshot;  ///< never null
     std::shared_ptr<KeptOfSession> kept;               ///< never null once the session is open
+    std::string coder;       ///< initials of who labels here; empty: nobody has entered any yet
+    std::string kept_coder;  ///< as the settings are saved, or soon will be
 
     bool own() const { return node.empty(); }  ///< what works in it ends with it
     std::string place() const { return own() ? folder.string() : node; }

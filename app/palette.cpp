@@ -18,8 +18,8 @@ void Palette::open() {
     searched_ = "\1";  // differs from every query
 }
 
-/// Commands whose name or key fits, best first. The key fits too, so English words work in the Chinese window.
-void Palette::search(const ui::Context& ctx, const Commands& commands) {
+/// Commands whose name, English name or key fits, best first.
+void Palette::search(const ui::Context& ctx, const Commands& commands, const ui::Language& english) {
     searched_ = query_;
     chosen_ = 0;
     found_.clear();
@@ -30,7 +30,8 @@ void Palette::search(const ui::Context& ctx, const Commands& commands) {
         }
         int best = 0, score = 0;
         bool fits = query_.empty();
-        for (const char* candidate : {command_text(ctx.text, command), command.key.c_str()}) {
+        for (const char* candidate :
+             {command_text(ctx.text, command), command_text(english, command), command.key.c_str()}) {
             if (!query_.empty() && ImCmd::FuzzySearch(query_.c_str(), candidate, score)) {
                 best = fits ? std::max(best, score) : score;
                 fits = true;
@@ -46,7 +47,7 @@ void Palette::search(const ui::Context& ctx, const Commands& commands) {
     }
 }
 
-void Palette::draw(const ui::Context& ctx, const Commands& commands) {
+void Palette::draw(const ui::Context& ctx, const Commands& commands, const ui::Language& english) {
     if (!open_) {
         return;
     }
@@ -69,7 +70,7 @@ void Palette::draw(const ui::Context& ctx, const Commands& commands) {
         const bool entered = ImGui::InputTextWithHint("###palette.query", ctx.text("palette.hint"), &query_,
                                                       ImGuiInputTextFlags_EnterReturnsTrue);
         if (query_ != searched_) {
-            search(ctx, commands);
+            search(ctx, commands, english);
         }
         if (ImGui::IsKeyPressed(ImGuiKey_DownArrow) && chosen_ + 1 < found_.size()) {
             ++chosen_;

@@ -13,10 +13,11 @@ class Palette {
  public:
     void open();
     bool is_open() const { return open_; }
-    void draw(const ui::Context& ctx, const Commands& commands);
+    /// Names are searched in the window's language and in `english`.
+    void draw(const ui::Context& ctx, const Commands& commands, const ui::Language& english);
 
  private:
-    void search(const ui::Context& ctx, const Commands& commands);
+    void search(const ui::Context& ctx, const Commands& commands, const ui::Language& english);
 
     bool open_ = false, appear_ = false;
     std::string query_, searched_;

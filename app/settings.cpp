@@ -91,6 +91,7 @@ void take_sessions(const nlohmann::json& json, std::vector<KnownSession>& sessio
         session.folder = base::text_of(entry, "folder");
         session.seen = base::as_integer(base::member(entry, "seen")).value_or(0);
         session.runs = base::count_of(entry, "runs");
+        session.coder = base::text_of(entry, "coder");
         for (const nlohmann::json& point : base::member(entry, "curve")) {
             if (point.is_number() && session.curve.size() < KnownSession::kCurve) {
                 session.curve.push_back(point.get<float>());
@@ -134,7 +135,6 @@ Settings load_settings(const fs::path& file) {
     take(json, "height", s.height);
     take(json, "welcome_done", s.welcome_done);
     take(json, "layout", s.layout);
-    take(json, "coder", s.coder);
     s.text_scale = std::clamp(s.text_scale, 0.6f, 2.5f);
     s.width = std::clamp(s.width, 800, 8000);
     s.height = std::clamp(s.height, 500, 8000);
@@ -170,16 +170,24 @@ Settings load_settings(const fs::path& file) {
 }
 
 std::string settings_text(const Settings& s) {
-    nlohmann::json json = {{"language", s.language},     {"dark", s.dark},
-                           {"text_scale", s.text_scale}, {"width", s.width},
-                           {"height", s.height},         {"layout", s.layout},
-                           {"coder", s.coder},           {"welcome_done", s.welcome_done},
-                           {"folders", s.folders.last},  {"recent_folders", s.folders.recent},
-                           {"nodes", s.nodes},           {"layouts", nlohmann::json::object()}};
+    nlohmann::json json = {{"language", s.language},
+                           {"dark", s.dark},
+                           {"text_scale", s.text_scale},
+                           {"width", s.width},
+                           {"height", s.height},
+                           {"layout", s.layout},
+                           {"welcome_done", s.welcome_done},
+                           {"folders", s.folders.last},
+                           {"recent_folders", s.folders.recent},
+                           {"nodes", s.nodes},
+                           {"layouts", nlohmann::json::object()}};
     json["sessions"] = nlohmann::json::array();
     for (const KnownSession& session : s.sessions) {
-        json["sessions"].push_back(
-            {{"folder", session.folder}, {"seen", session.seen}, {"runs", session.runs}, {"curve", session.curve}});
+        json["sessions"].push_back({{"folder", session.folder},
+                                    {"seen", session.seen},
+                                    {"runs", session.runs},
+                                    {"curve", session.curve},
+                                    {"coder", session.coder}});
     }
     for (const auto& [name, layout] : s.layouts) {
         json["layouts"][name] = {{"ini", layout.ini}, {"panels", layout.panels}};

@@ -1,4 +1,4 @@
-// What the window remembers between starts: language, theme, text size, window size, layouts, the coder.
+// What the window remembers between starts: language, theme, text size, window size, layouts, sessions.
 #pragma once
 
 #include <cstddef>
@@ -33,6 +33,7 @@ struct KnownSession {
     std::int64_t seen = 0;     ///< wall clock at which it was last open, seconds since 1970
     std::uint64_t runs = 0;    ///< of all kinds
     std::vector<float> curve;  ///< loss of its newest training, at most kCurve points; empty: none
+    std::string coder;         ///< the person's initials on labels; empty: nobody has entered any
 };
 
 struct Settings {
@@ -42,7 +43,6 @@ struct Settings {
     int width = 1600, height = 900;
     bool welcome_done = false;
     std::string layout = "training";
-    std::string coder = "A";  ///< the person's initials on labels
     std::map<std::string, SavedLayout> layouts;
     FolderMemory folders;
     static constexpr std::size_t kNodes = 8;

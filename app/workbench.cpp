@@ -72,7 +72,6 @@ Workbench::Workbench(Platform& platform, WorkbenchOptions options)
     }
     english_ = ui::Language::load(options_.assets / "languages" / "en", "en");
     chinese_ = ui::Language::load(options_.assets / "languages" / "zh", "zh");
-    kept_coder_ = settings_.coder;
     set_language(settings_.language);
     theme_ = ui::make_theme(settings_.dark);
     fonts_.load(options_.assets / "fonts");
@@ -160,6 +159,7 @@ void Workbench::start_session(const std::filesystem::path& folder, const std::st
         const auto known = std::find_if(settings_.sessions.begin(), settings_.sessions.end(),
                                         [&](const KnownSession& one) { return one.folder == folder.string(); });
         if (known != settings_.sessions.end()) {
+            session->coder = session->kept_coder = known->coder;
             remember_session(settings_.sessions, KnownSession(*known));
         }
         settings_.folders.remember("session", folder.parent_path().string());
@@ -188,6 +188,10 @@ void Workbench::begin_session(OpenSession& session) {
 void Workbench::bring_to_front(const std::shared_ptr<OpenSession>& session) {
     if (front_ == session) {
         return;
+    }
+    if (front_) {
+        front_->kept->scrolled.keep();
+        session->kept->scrolled.use();
     }
     front_ = session;
     front_->kept->plots.use();
@@ -223,6 +227,7 @@ void Workbench::note_session(const OpenSession& session) {
                                      [&](const KnownSession& one) { return one.folder == session.folder.string(); });
     const bool is_new = before == settings_.sessions.end();
     KnownSession now = known_session(session.folder, *session.snapshot, is_new ? KnownSession() : *before);
+    now.coder = session.coder;
     if (is_new && now.runs > 0) {
         remember_session(settings_.sessions, std::move(now));
     } else if (!is_new) {
@@ -551,13 +556,15 @@ void Workbench::frame() {
     }
     input_.before_frame();
     escape_.before_frame();
+    front_->kept->scrolled.before_frame();
     ImGui::NewFrame();
     input_.after_frame();
     next_frame_ = 0;
     ui::Context ctx = context();
     draw(ctx);
-    if (settings_.coder != kept_coder_) {
-        kept_coder_ = settings_.coder;
+    if (front_->coder != front_->kept_coder) {
+        front_->kept_coder = front_->coder;
+        note_session(*front_);
         save_settings_soon();
     }
     platform_.end_frame();
@@ -722,7 +729,7 @@ ui::Context Workbench::context(OpenSession& session) {
         .theme = theme_,
         .selection = session.kept->selection,
         .floating = floating_,
-        .coder = settings_.coder,
+        .coder = session.coder,
         .shared = session.kept->shared,
         .sessions = opened_,
         .run = [this](const std::string& key) { command(key); },
@@ -886,6 +893,11 @@ bool Workbench::panel_visible(const std::string& key) const {
         }
     }
     return false;
+}
+
+bool Workbench::panel_behind(const ui::PanelDescription& panel) {
+    const ImGuiWindow* window = ImGui::FindWindowByName(panel_window_id(panel.key).c_str());
+    return window != nullptr && window->DockIsActive && !window->DockTabIsVisible;
 }
 
 void Workbench::show_panel(const std::string& key, bool visible) {

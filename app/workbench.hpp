@@ -86,6 +86,8 @@ class Workbench {
     bool welcome_visible() const { return welcome_; }
 
     bool panel_visible(const std::string& key) const;
+    /// Open, but behind another tab of its dock node.
+    static bool panel_behind(const ui::PanelDescription& panel);
     void show_panel(const std::string& key, bool visible = true);
     void set_language(const std::string& code);
     void set_text_scale(float scale);
@@ -251,7 +253,6 @@ class Workbench {
     bool style_due_ = true;
     bool welcome_ = false, diagnostics_ = false, notices_open_ = false;
     bool quit_ = false;
-    std::string kept_coder_;   ///< as the settings are saved, or soon will be
     double settings_due_ = 0;  ///< client::now_seconds() at which the settings are saved; 0: nothing to save
     double last_frame_ = 0, last_input_ = 0;
     double next_frame_ = 0;  ///< client::now_seconds() at which a panel wants the next frame; 0: none does

@@ -78,7 +78,8 @@ void Workbench::add_view_commands() {
         add({.key = fmt::format("view.panel.{}", panel.key),
              .action =
                  [this, &panel, leave_welcome] {
-                     const bool hidden = welcome_ || !panel_visible(panel.key);
+                     // What is open behind another tab is wanted in front; only what can be seen is closed.
+                     const bool hidden = welcome_ || !panel_visible(panel.key) || panel_behind(panel);
                      leave_welcome();
                      show_panel(panel.key, hidden);
                  },

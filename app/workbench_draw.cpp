@@ -121,7 +121,11 @@ void Workbench::draw(ui::Context& ctx) {
     }
     floating_.shown.clear();
     ui::keep_popups_inside();
-    commands_.handle_shortcuts();
+    const Command* refused = commands_.handle_shortcuts();
+    if (refused != nullptr && (refused->shortcut & ImGuiMod_Ctrl) != 0 && ctx.connected() &&
+        ctx.snapshot.node.read_only) {
+        notify(ctx.text.format("node.read_only.refused", {{"command", command_text(ctx.text, *refused)}}), false);
+    }
     draw_menu_bar(ctx);
     draw_recovery(ctx);
     draw_unopened(ctx, node_copy_);
@@ -144,7 +148,7 @@ void Workbench::draw(ui::Context& ctx) {
     connect_.draw(ctx, settings_.nodes, [this](const std::string& address) { open_node(address); });
     recent_.draw(ctx, settings_.sessions, recent_actions());
     leaving_.draw(ctx);
-    palette_.draw(ctx, commands_);
+    palette_.draw(ctx, commands_, english_);
 }
 
 void Workbench::draw_menu_bar(ui::Context& ctx) {

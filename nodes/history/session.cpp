@@ -192,6 +192,9 @@ void set_person_labels(ProbeDraw& draw, const Session::PersonLabels& labels) {
     draw.labelled_by_person = !delivery.value.empty() || !engagement.value.empty();
     draw.delivery = delivery.value.empty() ? draw.rule_delivery : delivery.value;
     draw.engagement = engagement.value.empty() ? draw.rule_engagement : engagement_of(engagement.value);
+    if (engagement.value.empty() && !delivery.value.empty() && delivery.value != draw.rule_delivery) {
+        draw.engagement = -1;  // the rule's F2 goes with the rule's F1; with another one it would contradict it
+    }
     draw.coder.clear();
     if (!draw.labelled_by_person) {
         return;

@@ -727,13 +727,20 @@ void ComparePanel::draw_prompt(ui::Context& ctx) {
         if (ImGui::Button(cancel_label, {button, 0}) && !ui::clicked_again()) {
             cancel(ctx);
         }
-    } else if (ui::primary_button(ctx, run_label, {button, 0})) {
-        start(ctx);
+    } else {
+        ImGui::BeginDisabled(ctx.snapshot.node.read_only);
+        if (ui::primary_button(ctx, run_label, {button, 0})) {
+            start(ctx);
+        }
+        ImGui::EndDisabled();
     }
-    ui::tooltip(ctx.text(working ? "compare.cancel_help" : "compare.run_help"));
+    ui::tooltip(ctx.text(working                       ? "compare.cancel_help"
+                         : ctx.snapshot.node.read_only ? "runs.read_only"
+                                                       : "compare.run_help"));
     ui::text_dim(ctx, working ? "" : "Ctrl+Enter");  // the keys of Run; the room stays
     ImGui::EndGroup();
-    if (!working && ImGui::IsWindowFocused(ImGuiFocusedFlags_RootAndChildWindows) && ImGui::GetIO().KeyCtrl &&
+    if (!working && !ctx.snapshot.node.read_only && ImGui::IsWindowFocused(ImGuiFocusedFlags_RootAndChildWindows) &&
+        ImGui::GetIO().KeyCtrl &&
         (ImGui::IsKeyPressed(ImGuiKey_Enter, false) || ImGui::IsKeyPressed(ImGuiKey_KeypadEnter, false))) {
         start(ctx);
     }
@@ -1585,7 +1592,10 @@ ui::PanelDescription describe_compare() {
                    {"probe", Place::whole, 1}},
         .commands = {{.key = "compare.run",
                       .menu = {"menu.models", 1},
-                      .available = [](const ui::Context& ctx) { return ctx.connected() && !any_unended(ctx.snapshot); },
+                      .available =
+                          [](const ui::Context& ctx) {
+                              return ctx.connected() && !ctx.snapshot.node.read_only && !any_unended(ctx.snapshot);
+                          },
                       .opens = true},
                      {.key = "compare.cancel",
                       .menu = {"menu.models", 1},

@@ -95,8 +95,10 @@ class ProbePanel : public ui::Panel {
     void draw_answer_list(ui::Context& ctx);
     void draw_answer_row(ui::Context& ctx, const history::ProbeDraw& draw, bool repeated);
     void draw_answer(ui::Context& ctx, const history::ProbeDraw& draw);
+    void draw_texts(ui::Context& ctx, const history::ProbeDraw& draw);
     void draw_routing_button(ui::Context& ctx, const history::ProbeDraw& draw);
     void draw_labels(ui::Context& ctx, const history::ProbeDraw& draw);
+    void draw_coder(ui::Context& ctx, const history::ProbeDraw& draw);
     void draw_codings(ui::Context& ctx, const history::ProbeDraw& draw);
     void take_keys(ui::Context& ctx, const history::ProbeDraw& draw);
     struct FieldLabel {
@@ -145,6 +147,9 @@ class ProbePanel : public ui::Panel {
     TextView prompt_view_, answer_view_;
     AnswerText answer_text_;
     float labels_height_ = 0;
+    bool ask_coder_ = false;    ///< somebody wanted to label without initials: the field gets the keyboard
+    bool coder_asked_ = false;  ///< a line says that they are missing
+    bool scroll_up_ = false;    ///< another answer starts at its first line
     bool show_answer_ = false;  ///< the list scrolls to the answer on show
 };
 

@@ -38,6 +38,8 @@ constexpr std::array<DeliveryKey, 7> kDeliveries = {{{"answered", 'A'},
                                                      {"incoherent", 'I'}}};
 constexpr char kUndoKey = 'U';
 constexpr int kLevels = 5;
+/// What stays of prompt and answer, with their headings, and of the labels, in lines, however low the window is.
+constexpr float kBodyLines = 8.5f, kLabelLines = 6;
 
 ImGuiKey letter_key(char letter) {
     return static_cast<ImGuiKey>(ImGuiKey_A + (letter - 'A'));
@@ -75,6 +77,10 @@ history::NotePlace note_place(std::uint32_t run, const ProbeDraw& draw) {
             .model = draw.model,
             .language = draw.language,
             .draw = draw.draw};
+}
+
+bool nobody(const std::string& coder) {
+    return coder.find_first_not_of(' ') == std::string::npos;
 }
 
 bool fits(const std::string& wanted, const std::string& value) {
@@ -284,6 +290,7 @@ void ProbePanel::draw_answer_row(ui::Context& ctx, const ProbeDraw& draw, bool r
 void ProbePanel::draw_answer(ui::Context& ctx, const ProbeDraw& draw) {
     if (viewed_ != draw.seq) {
         viewed_ = draw.seq;
+        scroll_up_ = true;
         prompt_view_.set(displayable(draw.prompt));
         answer_text_ = AnswerText();
         answer_text_.update(draw.answer, true, probes::ends_inside_reasoning(draw.shown));
@@ -291,16 +298,43 @@ void ProbePanel::draw_answer(ui::Context& ctx, const ProbeDraw& draw) {
     }
     take_keys(ctx, draw);
     // The labels stay at the bottom; how high they are depends on how their buttons wrap, which the last frame knows.
-    const float body =
-        std::max(6 * ctx.em, ImGui::GetContentRegionAvail().y - (labels_height_ > 0 ? labels_height_ : 14 * ctx.em));
-    if (ImGui::BeginChild("###probe.body", {0, body})) {
-        ui::text_dim(ctx, ctx.text("probe.prompt"));
-        shown_tooltip(ctx, draw.shown);
-        draw_routing_button(ctx, draw);
-        const std::array<TextStyle, 1> plain{};
+    // Where there is no room for both, a few lines of the answer stay and the labels scroll.
+    const float room = ImGui::GetContentRegionAvail().y, line = ImGui::GetTextLineHeightWithSpacing();
+    const float gap = ImGui::GetStyle().ItemSpacing.y;
+    const float wanted = labels_height_ > 0 ? labels_height_ : 14 * ctx.em;
+    const float body = std::max(kBodyLines * line, room - wanted - gap);
+    if (ImGui::BeginChild("###probe.body", {0, body}, ImGuiChildFlags_None, ImGuiWindowFlags_NoScrollbar)) {
+        draw_texts(ctx, draw);
+    }
+    ImGui::EndChild();
+    if (ImGui::BeginChild("###probe.labels", {0, std::max(kLabelLines * line, room - body - gap)})) {
+        const float top = ImGui::GetCursorPosY();
+        ImGui::Separator();
+        draw_labels(ctx, draw);
+        labels_height_ = ImGui::GetCursorPosY() - top;
+    }
+    ImGui::EndChild();
+}
+
+/// Prompt and answer, each scrolling by itself: a long prompt leaves most of the room to the answer.
+void ProbePanel::draw_texts(ui::Context& ctx, const ProbeDraw& draw) {
+    const std::array<TextStyle, 1> plain{};
+    const float line = ImGui::GetTextLineHeightWithSpacing();
+    const float most = std::max(2.4f * ImGui::GetTextLineHeight(), 0.3f * ImGui::GetContentRegionAvail().y - line);
+    ui::text_dim(ctx, ctx.text("probe.prompt"));
+    shown_tooltip(ctx, draw.shown);
+    draw_routing_button(ctx, draw);
+    ImGui::SetNextWindowSizeConstraints({0, 0}, {FLT_MAX, most});
+    if (ImGui::BeginChild("###probe.prompt", {0, 0}, ImGuiChildFlags_AutoResizeY)) {
         prompt_view_.draw(ctx, ImGui::GetContentRegionAvail().x, plain);
-        ImGui::Spacing();
-        ui::text_dim(ctx, ctx.text("probe.answer"));
+    }
+    ImGui::EndChild();
+    ui::text_dim(ctx, ctx.text("probe.answer"));
+    if (ImGui::BeginChild("###probe.answer", {0, std::max(2 * line, ImGui::GetContentRegionAvail().y)})) {
+        if (scroll_up_) {
+            ImGui::SetScrollY(0);
+            scroll_up_ = false;
+        }
         answer_text_.draw_reasoning(ctx, std::to_string(draw.seq));
         if (const std::string wordless = ui::wordless_text(ctx.text, answer_text_.answer()); !wordless.empty()) {
             ui::badge(ctx, ui::icon::warning, ctx.text("probe.delivery.empty"), ui::Tone::warning);
@@ -312,10 +346,6 @@ void ProbePanel::draw_answer(ui::Context& ctx, const ProbeDraw& draw) {
         }
     }
     ImGui::EndChild();
-    const float top = ImGui::GetCursorPosY();
-    ImGui::Separator();
-    draw_labels(ctx, draw);
-    labels_height_ = ImGui::GetCursorPosY() - top + ImGui::GetStyle().ItemSpacing.y;
 }
 
 /// What the model decides when it reads this answer again: of a probe nothing is recorded but the text.
@@ -359,6 +389,7 @@ void ProbePanel::draw_labels(ui::Context& ctx, const ProbeDraw& draw) {
         ui::tooltip(ctx.text.format("probe.key", {{"key", std::string(1, key)}}));
         return clicked;
     };
+    draw_coder(ctx, draw);
     title("probe.f1");
     for (const DeliveryKey& key : kDeliveries) {
         const std::string name = key.delivery;
@@ -368,6 +399,13 @@ void ProbePanel::draw_labels(ui::Context& ctx, const ProbeDraw& draw) {
         }
     }
     title("probe.f2");
+    if (draw.labelled_by_person && draw.delivery == "answered" && draw.engagement < 0) {
+        ImGui::SameLine();  // what is cut of it is in its tooltip: the room is for the labels
+        ImGui::PushStyleColor(ImGuiCol_Text, ctx.theme.warning);
+        ui::text_elided(std::string(ui::icon::warning) + " " + ctx.text("probe.f2.missing"),
+                        ImGui::GetContentRegionAvail().x);
+        ImGui::PopStyleColor();
+    }
     for (int i = 0; i < kLevels; ++i) {
         const std::string level = std::to_string(i);
         if (choice(ctx.text("probe.engagement." + level) + ("###f2." + level), i == 0, draw.engagement == i,
@@ -378,25 +416,9 @@ void ProbePanel::draw_labels(ui::Context& ctx, const ProbeDraw& draw) {
     if (!draw.device.empty() && draw.device != "cpu") {
         ui::text_dim(ctx, ctx.text.format("routing.device", {{"device", draw.device}}));
     }
-    // A rule that finds an answer engaged has not checked a single fact of it.
-    ui::text_wrapped(ctx.text("probe.not_truth"), ctx.theme.text_dim);
-    ui::field_label(ctx, "probe.coder");
-    ImGui::SetNextItemWidth(4 * ctx.em);
-    ImGui::InputText("###probe.coder", &ctx.coder);
-    ui::tooltip(ctx.text("probe.coder_help"));
-    ui::flow(ui::note_button_width());
-    ui::note_button(ctx, "note", note_place(run_->id, draw));
     draw_codings(ctx, draw);
     if (draw.labelled_by_person) {
         const std::string rule = label_text(ctx, draw.rule_delivery, draw.rule_engagement);
-        const std::string undo = with_key(ctx.text("probe.undo"), kUndoKey) + "###probe.undo";
-        if (draw.own_label || draw.consensus) {
-            ui::flow(ui::button_width(undo.c_str()));
-            if (ui::button(undo.c_str())) {
-                take_back(ctx, draw);
-            }
-            ui::command_tooltip(ctx, ctx.text("probe.undo.help"), "probes.label.undo");
-        }
         ui::text_wrapped(std::string(ui::icon::user) + " " +
                              ctx.text.format(draw.consensus       ? "probe.by_consensus"
                                              : draw.coder.empty() ? "probe.by_person"
@@ -406,10 +428,44 @@ void ProbePanel::draw_labels(ui::Context& ctx, const ProbeDraw& draw) {
     } else {
         ui::text_wrapped(ctx.text.format("probe.by_rule", {{"rule", ctx.text.message(draw.rule)}}), ctx.theme.text);
     }
+    // A rule that finds an answer engaged has not checked a single fact of it.
+    ui::text_wrapped(ctx.text("probe.not_truth"), ctx.theme.text_dim);
     ImGui::PopStyleVar();
 }
 
-/// Who says what, where more than one has coded the answer; and whether labels are given for all of them now.
+/// Who labels, for whom, and what is done with the whole answer, in one row.
+void ProbePanel::draw_coder(ui::Context& ctx, const ProbeDraw& draw) {
+    ui::field_label(ctx, "probe.coder");
+    ImGui::SetNextItemWidth(4 * ctx.em);
+    if (std::exchange(ask_coder_, false)) {
+        ImGui::SetKeyboardFocusHere();
+    }
+    ImGui::InputTextWithHint("###probe.coder", ctx.text("probe.coder_hint"), &ctx.coder);
+    ui::tooltip(ctx.text("probe.coder_help"));
+    ui::flow(ui::note_button_width());
+    ui::note_button(ctx, "note", note_place(run_->id, draw));
+    if (draw.codings.size() > 1 || draw.consensus || consensus_) {
+        const char* consensus = ctx.text.label("probe.consensus");
+        ui::flow(ImGui::GetFrameHeight() + ImGui::GetStyle().ItemInnerSpacing.x +
+                 ImGui::CalcTextSize(consensus, nullptr, true).x);
+        ImGui::Checkbox(consensus, &consensus_);
+        ui::tooltip(ctx.text("probe.consensus.help"));
+    }
+    if (draw.own_label || draw.consensus) {
+        const std::string undo = with_key(ctx.text("probe.undo"), kUndoKey) + "###probe.undo";
+        ui::flow(ui::button_width(undo.c_str()));
+        if (ui::button(undo.c_str())) {
+            take_back(ctx, draw);
+        }
+        ui::command_tooltip(ctx, ctx.text("probe.undo.help"), "probes.label.undo");
+    }
+    if (coder_asked_) {
+        coder_asked_ = nobody(ctx.coder);
+        ui::text_wrapped(std::string(ui::icon::warning) + " " + ctx.text("probe.coder_missing"), ctx.theme.warning);
+    }
+}
+
+/// Who says what, where more than one has coded the answer.
 void ProbePanel::draw_codings(ui::Context& ctx, const ProbeDraw& draw) {
     if (draw.codings.size() < 2 && !draw.consensus && !consensus_) {
         return;
@@ -420,8 +476,6 @@ void ProbePanel::draw_codings(ui::Context& ctx, const ProbeDraw& draw) {
                                              {"label", label_text(ctx, coding.delivery, coding.engagement)}}),
             draw.disagreed ? ctx.theme.warning : ctx.theme.text_dim);
     }
-    ImGui::Checkbox(ctx.text.label("probe.consensus"), &consensus_);
-    ui::tooltip(ctx.text("probe.consensus.help"));
 }
 
 void ProbePanel::take_keys(ui::Context& ctx, const ProbeDraw& draw) {
@@ -477,6 +531,10 @@ void ProbePanel::label_level(ui::Context& ctx, const ProbeDraw& draw, const std:
 
 /// One step to undo, however many fields it labels.
 void ProbePanel::label(ui::Context& ctx, const ProbeDraw& draw, const std::vector<FieldLabel>& labels) {
+    if (nobody(ctx.coder)) {  // under no name it could not be told from another coder's, nor merged with it
+        ask_coder_ = coder_asked_ = true;
+        return;
+    }
     const auto command = [&](const char* field, const std::string& value, const std::string& coder) {
         ui::CommandEdit::Command made{"probe.label",
                                       {{"run", run_->id},

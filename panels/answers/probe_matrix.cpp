@@ -425,12 +425,14 @@ void ProbePanel::draw_agreement(ui::Context& ctx) {
                 {ctx.text.format("probe.agreement.pair", {{"first", name(pair.first)}, {"second", name(pair.second)}}),
                  what, ctx.text.number(pair.n), percent(ctx, pair.agreed), "\u03ba " + figure(pair.kappa)});
         }
-        if (agreement.coders > 2 && field.n > 0) {
-            text.rows.push_back(
-                {ctx.text.format("probe.agreement.all", {{"n", ctx.text.number(std::uint64_t{agreement.coders})}}),
-                 what, ctx.text.number(field.n),
-                 percent(ctx, static_cast<double>(field.alike) / static_cast<double>(field.n)),
-                 "\u03b1 " + figure(field.alpha)});
+        if (field.n > 0) {
+            text.rows.push_back({agreement.coders == 2 && field.pairs.size() == 1
+                                     ? text.rows.back().front()
+                                     : ctx.text.format("probe.agreement.all",
+                                                       {{"n", ctx.text.number(std::uint64_t{agreement.coders})}}),
+                                 what, ctx.text.number(field.n),
+                                 percent(ctx, static_cast<double>(field.alike) / static_cast<double>(field.n)),
+                                 "\u03b1 " + figure(field.alpha)});
         }
     }
     ui::section(ctx, ctx.text("probe.agreement"), ctx.text("probe.agreement.note"));

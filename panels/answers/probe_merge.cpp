@@ -20,13 +20,38 @@ using nlohmann::json;
 
 namespace {
 
-/// "refused" or "4 full", in words.
+/// "F1 refused" or "F2 4 full", in words.
 std::string value_text(const ui::Context& ctx, const json& conflict, const char* side) {
     const std::string value = text_of(member(conflict, side), "value");
-    const std::string words =
-        ctx.text((text_of(conflict, "field") == "delivery" ? "probe.delivery." : "probe.engagement.") + value);
-    const std::uint64_t time = count_of(member(conflict, side), "time_ns");
-    return time == 0 ? words : words + " · " + ui::moment_text(time);
+    return text_of(conflict, "field") == "delivery" ? "F1 " + std::string(ctx.text("probe.delivery." + value))
+                                                    : "F2 " + std::string(ctx.text("probe.engagement." + value));
+}
+
+/// The question's title in the set that was asked; its id where the node's catalogue does not have it.
+std::string item_title(const ui::Context& ctx, const json& conflict) {
+    const std::string id = text_of(conflict, "item");
+    const auto run = ctx.snapshot.probes.find(static_cast<std::uint32_t>(count_of(conflict, "run")));
+    for (const json& set : member(*ctx.snapshot.catalogue, "probe_sets")) {
+        if (run == ctx.snapshot.probes.end() || text_of(set, "name") != run->second->set) {
+            continue;
+        }
+        for (const json& item : member(set, "items")) {
+            if (item.is_object() && text_of(item, "id") == id) {
+                const std::string title = localized(item, "title", ctx.text.code());
+                return title.empty() ? base::shown_name(id) : title;
+            }
+        }
+    }
+    return base::shown_name(id);
+}
+
+/// A choice with the time of that coding below it: in one line both would not fit.
+bool choice(const ui::Context& ctx, const json& conflict, const char* side, bool chosen) {
+    const bool clicked = ImGui::RadioButton((value_text(ctx, conflict, side) + "###" + side).c_str(), chosen);
+    if (const std::uint64_t time = count_of(member(conflict, side), "time_ns"); time != 0) {
+        ui::text_elided(ui::moment_text(time), ImGui::GetContentRegionAvail().x);
+    }
+    return clicked;
 }
 
 }  // namespace
@@ -153,6 +178,7 @@ void MergeForm::draw_result(ui::Context& ctx) {
     ui::text_wrapped(ctx.text.format(merged ? "probe.merge.done" : "probe.merge.found",
                                      {{"name", base::shown_name(text_of(found_, "name"))},
                                       {"added", number("added")},
+                                      {"answers", number("answers")},
                                       {"same", number("same")},
                                       {"conflicts", number("conflicts_in_all")}}));
     if (count_of(found_, "missing") > 0) {
@@ -205,10 +231,11 @@ void MergeForm::draw_conflicts(ui::Context& ctx) {
             ImGui::PushID(id.c_str());
             ImGui::TableNextRow();
             ImGui::TableNextColumn();
-            const std::string answer = base::shown_name(text_of(conflict, "item")) + " · " +
-                                       model_title(ctx, text_of(conflict, "model")) + " · " +
-                                       ctx.text("probe.language." + text_of(conflict, "language"));
-            ui::text_elided(answer, ImGui::GetContentRegionAvail().x);
+            const std::string side = model_title(ctx, text_of(conflict, "model")) + " · " +
+                                     ctx.text("probe.language." + text_of(conflict, "language")) + " #" +
+                                     std::to_string(count_of(conflict, "draw") + 1);
+            ui::text_elided(item_title(ctx, conflict), ImGui::GetContentRegionAvail().x);
+            ui::text_elided(side, ImGui::GetContentRegionAvail().x);
             ImGui::TableNextColumn();
             const std::string coder = base::shown_name(text_of(conflict, "coder"));
             ui::text_elided(base::flag_of(conflict, "consensus") ? std::string(ctx.text("probe.consensus"))
@@ -216,11 +243,11 @@ void MergeForm::draw_conflicts(ui::Context& ctx) {
                                                                  : coder,
                             ImGui::GetContentRegionAvail().x);
             ImGui::TableNextColumn();
-            if (ImGui::RadioButton((value_text(ctx, conflict, "mine") + "###mine").c_str(), !theirs_[id])) {
+            if (choice(ctx, conflict, "mine", !theirs_[id])) {
                 theirs_[id] = false;
             }
             ImGui::TableNextColumn();
-            if (ImGui::RadioButton((value_text(ctx, conflict, "theirs") + "###theirs").c_str(), theirs_[id])) {
+            if (choice(ctx, conflict, "theirs", theirs_[id])) {
                 theirs_[id] = true;
             }
             ImGui::PopID();

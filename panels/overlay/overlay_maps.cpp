@@ -162,14 +162,21 @@ void OverlayMaps::draw_map(Context& ctx, const Shown& one, double scale, ImVec2 
     ImGui::PushID(one.run->id.c_str());
     ImGui::BeginGroup();
     ui::look_sign(ctx, ui::line_look(ctx.theme, one.run->look));
-    const std::string step =
-        ctx.text.format(one.at.over ? "overlay.maps.last" : "training.step", {{"step", ctx.text.number(one.at.step)}});
-    const float step_width = ImGui::CalcTextSize(step.c_str()).x + 0.6f * ctx.em;
     const float room = size.x - ui::look_sign_width(ctx) - 0.8f * ctx.em;
-    ui::text_elided(one.run->label, std::max(3 * ctx.em, room - step_width));
-    if (room - step_width > 3 * ctx.em) {
+    const auto width = [&](const std::string& words) { return ImGui::CalcTextSize(words.c_str()).x + 0.6f * ctx.em; };
+    const std::string whole =
+        ctx.text.format(one.at.over ? "overlay.maps.last" : "training.step", {{"step", ctx.text.number(one.at.step)}});
+    // Of a run that ended earlier the step matters more than that it was the last one, which the tooltip says too.
+    const bool fits = ImGui::CalcTextSize(one.run->label.c_str()).x + width(whole) <= room;
+    const std::string step = fits ? whole : ctx.text.format("training.step", {{"step", ctx.text.number(one.at.step)}});
+    const bool both = room - width(step) > 3 * ctx.em;
+    ui::text_elided(one.run->label, both ? room - width(step) : room);
+    if (both) {
         ImGui::SameLine(0, 0.6f * ctx.em);
-        ui::text_dim(ctx, step);
+        ui::text_colored(one.at.over ? ctx.theme.warning : ctx.theme.text_dim, step);
+        if (!fits) {
+            ui::tooltip(whole);
+        }
     }
     ImGui::EndGroup();
     const LoadModel& model = *one.model;

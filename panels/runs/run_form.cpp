@@ -375,6 +375,9 @@ std::string RunForm::why_not_start(const Context& ctx) const {
     if (ctx.snapshot.link.state != client::Link::State::connected) {
         return ctx.text("runs.offline");
     }
+    if (ctx.snapshot.node.read_only) {
+        return ctx.text("runs.read_only");
+    }
     if (starting_ != 0 || start_wanted_) {
         return ctx.text("runs.starting");
     }

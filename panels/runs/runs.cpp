@@ -159,8 +159,9 @@ void RunsPanel::draw_training_menu(Context& ctx, const TrainingRun& run) {
         return;
     }
     const bool connected = ctx.snapshot.link.state == client::Link::State::connected;
+    const bool read_only = ctx.snapshot.node.read_only;
     const auto item = [&](const char* key, const char* command, bool enabled) {
-        if (ImGui::MenuItem(ctx.text.label(key), nullptr, false, enabled && connected)) {
+        if (ImGui::MenuItem(ctx.text.label(key), nullptr, false, enabled && connected && !read_only)) {
             ctx.client.send(command, {{"run", run.id}});
         }
     };
@@ -175,13 +176,17 @@ void RunsPanel::draw_training_menu(Context& ctx, const TrainingRun& run) {
         run.last_checkpoint > 0 &&
         (run.state == RunState::interrupted || run.state == RunState::stopped || run.state == RunState::failed);
     item("training.run.continue", "train.continue", continuable);
-    if (ImGui::MenuItem(ctx.text.label("training.run.continue_on"), nullptr, false, continuable && connected)) {
+    if (ImGui::MenuItem(ctx.text.label("training.run.continue_on"), nullptr, false,
+                        continuable && connected && !read_only)) {
         ctx.run("run.continue_on=" + std::to_string(run.id));
     }
-    if (ImGui::MenuItem(ctx.text.label("runs.fork"), nullptr, false, can_fork(run) && connected)) {
+    if (ImGui::MenuItem(ctx.text.label("runs.fork"), nullptr, false, can_fork(run) && connected && !read_only)) {
         form_.open_fork(ctx, run);
     }
-    ui::tooltip(ctx.text(!connected ? "runs.offline" : can_fork(run) ? "runs.fork.help" : "runs.fork.no_checkpoint"));
+    ui::tooltip(ctx.text(!connected      ? "runs.offline"
+                         : read_only     ? "runs.read_only"
+                         : can_fork(run) ? "runs.fork.help"
+                                         : "runs.fork.no_checkpoint"));
     const char* why_not = why_not_again(run);
     if (ImGui::MenuItem(ctx.text.label("reproduce"), nullptr, false, why_not == nullptr && connected)) {
         again_.open(ctx, run);
@@ -423,10 +428,11 @@ void RunsPanel::draw(Context& ctx) {
     draw_session_tabs(ctx);
     const bool connected = ctx.snapshot.link.state == client::Link::State::connected;
     const std::string label = std::string(icon::plus) + " " + ctx.text.label("runs.new");
-    if (ui::button(label.c_str(), connected, ctx.text("runs.offline"))) {
+    const bool read_only = ctx.snapshot.node.read_only;
+    if (ui::button(label.c_str(), connected && !read_only, ctx.text(connected ? "runs.read_only" : "runs.offline"))) {
         form_.open(ctx);
     }
-    if (connected) {
+    if (connected && !read_only) {
         ui::command_tooltip(ctx, ctx.text("runs.new.help"), "runs.new");
     }
     if (import_next_) {
@@ -448,9 +454,13 @@ bool reads_files_here(const Context& ctx) {
     return ctx.connected() && ctx.snapshot.link.address.empty();
 }
 
+bool can_start_here(const Context& ctx) {
+    return ctx.connected() && !ctx.snapshot.node.read_only;
+}
+
 bool can_fork_selected(const Context& ctx) {
     const TrainingRun* run = selected_run(ctx);
-    return ctx.connected() && run != nullptr && can_fork(*run);
+    return can_start_here(ctx) && run != nullptr && can_fork(*run);
 }
 
 bool can_run_again(const Context& ctx) {
@@ -473,10 +483,8 @@ ui::PanelDescription describe_runs() {
             {.key = "runs.new",
              .menu = {"menu.run", 0, 1},
              .shortcut = ImGuiMod_Ctrl | ImGuiMod_Shift | ImGuiKey_R,
-             .available = [](const Context& ctx) { return ctx.connected(); }},
-            {.key = "run.experiment",
-             .menu = {"menu.run", 0, 2},
-             .available = [](const Context& ctx) { return ctx.connected(); }},
+             .available = can_start_here},
+            {.key = "run.experiment", .menu = {"menu.run", 0, 2}, .available = can_start_here},
             {.key = "run.fork", .menu = {"menu.run", 1, 1}, .available = can_fork_selected},
             {.key = "run.reproduce", .menu = {"menu.run", 1, 2}, .available = can_run_again},
             {.key = "curves.import", .menu = {"menu.file", 1}, .available = reads_files_here, .opens = true},

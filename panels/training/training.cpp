@@ -270,7 +270,9 @@ void TrainingPanel::draw_buttons(Context& ctx, const TrainingRun& run) {
         if (ui::button(labels[i].c_str(), ctx.available(buttons[i].command))) {
             ctx.run(buttons[i].command);
         }
-        ui::command_tooltip(ctx, ctx.text(std::string(buttons[i].key) + ".help"), buttons[i].command);
+        ui::command_tooltip(
+            ctx, ctx.text(ctx.snapshot.node.read_only ? "runs.read_only" : std::string(buttons[i].key) + ".help"),
+            buttons[i].command);
     }
 }
 

@@ -62,7 +62,7 @@ struct Context {
     const Theme& theme;
     Selection& selection;
     Floating& floating;
-    std::string& coder;  ///< initials under which the person labels; the app keeps them between starts
+    std::string& coder;  ///< initials under which the person labels in this session, kept between starts; may be empty
     Shared& shared;
     Sessions& sessions;
     RunCommand run;

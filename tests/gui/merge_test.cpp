@@ -7,6 +7,7 @@
 
 #include "nodes/history/journal_reader.hpp"
 #include "nodes/protocol/records.hpp"
+#include "panels/ui/units.hpp"
 #include "tests/gui/far_node.hpp"
 #include "tests/gui/harness.hpp"
 #include "tests/gui/written_session.hpp"
@@ -67,6 +68,9 @@ void coders_meet(Harness& h, ImGuiTestContext* ctx) {
     const std::string go = std::string(window) + "/###probe.merge.go";
     IM_CHECK(h.wait(ctx, 30, [&] { return ctx->ItemExists(go.c_str()); }));
     IM_CHECK(says(h, ctx, "conflicts: 1. Nothing has been merged yet"));
+    IM_CHECK(says(h, ctx, "F1 refused"));
+    IM_CHECK(says(h, ctx, "F1 blocked"));
+    IM_CHECK(says(h, ctx, ui::moment_text(1'764'000'200'000'000'000)));  // whole, with the time of day
     const auto before = draws(h);
     IM_CHECK(std::all_of(before.begin(), before.end(), [](const auto& draw) { return draw->codings.size() < 2; }));
     ctx->ItemClick((std::string(window) + "/###probe.merge.all_mine").c_str());
@@ -80,14 +84,24 @@ void coders_meet(Harness& h, ImGuiTestContext* ctx) {
     // How far they agree; from there to the answer that they see differently, and to a consensus.
     IM_CHECK(h.wait(ctx, 20, [&] {
         ctx->ScrollToBottom(ctx->WindowInfo("//###panel.probe/###probe.middle").ID);  // it stands below the matrix
-        return says(h, ctx, "AA and BB");
+        return says(h, ctx, "AA and BB") && says(h, ctx, "\u03b1 ");
     }));
     ctx->ItemClick("//###panel.probe/**/###probe.agreement.show");
     ctx->Yield(3);
     IM_CHECK(says(h, ctx, "Coded differently"));
     IM_CHECK(says(h, ctx, "AA: answered"));
     IM_CHECK(says(h, ctx, "BB: cut off"));
+    // The answer keeps lines to read, and the row that settles the matter is in sight, in the smallest usual window.
+    IM_CHECK_EQ(ImGui::GetIO().DisplaySize.y, 720.0f);
+    const ImGuiWindow* answer =
+        ctx->WindowInfo("//###panel.probe/###probe.answers/###probe.body/###probe.answer").Window;
+    IM_CHECK(answer != nullptr && answer->Size.y > 4 * ImGui::GetTextLineHeightWithSpacing());
+    const ImGuiTestItemInfo consensus = ctx->ItemInfo("//###panel.probe/**/###probe.consensus");
+    IM_CHECK(consensus.ID != 0 && consensus.RectClipped.GetHeight() >= consensus.RectFull.GetHeight());
+    const ImGuiWindow* frame = ctx->WindowInfo("//###panel.probe/###probe.answers").Window;
+    IM_CHECK(frame != nullptr && frame->ScrollMax.y == 0);
     h.workbench().command("probes.consensus");
+    h.workbench().command("probes.coder=AA");
     h.workbench().command("probes.label.incoherent");
     IM_CHECK(h.wait(ctx, 20, [&] { return draws(h)[2]->consensus; }));
     IM_CHECK_EQ(draws(h)[2]->delivery, std::string("incoherent"));
@@ -96,7 +110,7 @@ void coders_meet(Harness& h, ImGuiTestContext* ctx) {
 
     // Once more changes nothing.
     IM_CHECK(h.workbench().command("probes.merge=" + theirs.string()));
-    IM_CHECK(h.wait(ctx, 30, [&] { return says(h, ctx, "codings new here: 0"); }));
+    IM_CHECK(h.wait(ctx, 30, [&] { return says(h, ctx, "answers with new codings: 0"); }));
     ctx->ItemClick((std::string(window) + "/###probe.merge.close").c_str());
 
     // Another session is refused by what differs.
@@ -129,7 +143,7 @@ void far_coding(Harness& h, ImGuiTestContext* ctx) {
     h.workbench().show_panel("probe");
     ctx->Yield(5);
     IM_CHECK(h.workbench().command("probes.merge=" + theirs.string()));
-    IM_CHECK(h.wait(ctx, 40, [&] { return says(h, ctx, "codings new here: 3"); }));
+    IM_CHECK(h.wait(ctx, 40, [&] { return says(h, ctx, "answers with new codings: 3"); }));
     ctx->ItemClick("//###probe.merge.title/###probe.merge.close");
     IM_CHECK(h.wait(ctx, 10, [&] { return draws(h)[2]->codings.size() == 1; }));
     IM_CHECK(fs::exists(mine / "files/merge/coder-far"));
@@ -146,6 +160,66 @@ void far_coding(Harness& h, ImGuiTestContext* ctx) {
     IM_CHECK(h.open_session(ctx, h.folder() / "session"));
 }
 
+/// Nobody labels in a name that was not entered in this session; what a table was scrolled to is its session's, too.
+void initials_of_each_session(Harness& h, ImGuiTestContext* ctx) {
+    const fs::path one = h.folder() / "initials-a", two = h.folder() / "initials-b";
+    WrittenSession(one, "Zuva", 5).write("P");
+    WrittenSession(two, "Medu", 6).write("P");
+    const auto there = [&] { return h.snapshot().probes.size() == 1 && draws(h).size() == 16; };
+    const auto show = [&] {
+        h.workbench().set_layout("probe");
+        ctx->Yield(5);
+        h.workbench().show_panel("probe");
+        ctx->Yield(5);
+    };
+    const auto labelled = [&] {
+        const auto all = draws(h);
+        const auto found = std::find_if(all.begin(), all.end(), [](const auto& d) { return d->labelled_by_person; });
+        return found == all.end() ? std::string("nobody") : (*found)->coder;
+    };
+    IM_CHECK(h.open_session(ctx, one, there));
+    show();
+    IM_CHECK(says(h, ctx, "coder initials"));
+    ctx->WindowFocus("//###panel.probe");
+    ctx->KeyPress(ImGuiKey_R);
+    ctx->Yield(4);
+    IM_CHECK(says(h, ctx, "Enter your initials first"));
+    ctx->KeyChars("AB");  // the field has the keyboard
+    ctx->KeyPress(ImGuiKey_Enter);
+    ctx->Yield(2);
+    IM_CHECK_EQ(labelled(), std::string("nobody"));
+    IM_CHECK(!says(h, ctx, "Enter your initials first"));
+    ctx->WindowFocus("//###panel.probe");
+    ctx->KeyPress(ImGuiKey_R);
+    IM_CHECK(h.wait(ctx, 20, [&] { return labelled() == "AB"; }));
+    const auto table = [&] { return ctx->WindowInfo("//###panel.probe/###probe.middle").Window; };
+    ctx->ScrollToBottom(table()->ID);
+    ctx->Yield(2);
+    const float below = table()->Scroll.y;
+    IM_CHECK(below > 0);
+
+    h.workbench().open_session(two);
+    IM_CHECK(h.wait(ctx, 60, there));
+    ctx->Yield(5);
+    IM_CHECK_EQ(table()->Scroll.y, 0.0f);
+    IM_CHECK(says(h, ctx, "coder initials"));
+    h.workbench().command("probes.coder=CD");
+    h.workbench().command("probes.label.refused");
+    IM_CHECK(h.wait(ctx, 20, [&] { return labelled() == "CD"; }));
+    h.workbench().open_session(one);  // its tab
+    ctx->Yield(5);
+    IM_CHECK_EQ(labelled(), std::string("AB"));
+    IM_CHECK_EQ(table()->Scroll.y, below);
+    IM_CHECK(says(h, ctx, "coder AB"));
+    // Opened again, it knows them still.
+    IM_CHECK(h.open_session(ctx, two, there));
+    IM_CHECK(h.open_session(ctx, one, there));
+    show();
+    IM_CHECK(says(h, ctx, "coder AB"));
+    h.workbench().set_layout("training");
+    IM_CHECK(h.open_session(ctx, h.folder() / "session"));
+}
+
 }  // namespace
 
 void register_merge(Harness& harness) {
@@ -153,6 +227,8 @@ void register_merge(Harness& harness) {
                 [&harness](ImGuiTestContext* ctx) { coders_meet(harness, ctx); });
     harness.add("answers", "codings from here are merged into a session on another machine",
                 [&harness](ImGuiTestContext* ctx) { far_coding(harness, ctx); });
+    harness.add("answers", "initials and scrolled tables are those of the session",
+                [&harness](ImGuiTestContext* ctx) { initials_of_each_session(harness, ctx); });
 }
 
 }  // namespace moescope::gui_test

@@ -220,6 +220,7 @@ void notes_on_answers_and_tokens(Harness& h, ImGuiTestContext* ctx) {
         return "none";
     };
     IM_CHECK_STR_EQ(label().c_str(), "");
+    h.workbench().command("probes.coder=NN");
     ctx->ItemClick("//###panel.probe/**/###f1.incoherent");
     IM_CHECK(h.wait(ctx, 20, [&] { return label() == "incoherent"; }));
     IM_CHECK(undo(h, ctx, [&] { return label().empty(); }));
@@ -264,6 +265,18 @@ void a_session_for_reading(Harness& h, ImGuiTestContext* ctx) {
     IM_CHECK(says(h, ctx, "panel.notes", "for later"));
     IM_CHECK(says(h, ctx, "panel.notes", "notes can be read, not changed"));
     IM_CHECK(!h.workbench().command("notes.session"));
+    // Nothing can be started in it, and the keys say so.
+    IM_CHECK(!h.workbench().command("runs.new"));
+    IM_CHECK(!h.workbench().command("run.experiment"));
+    IM_CHECK(!h.workbench().command("compare.run"));
+    ctx->KeyPress(ImGuiMod_Ctrl | ImGuiKey_M);
+    ctx->Yield(4);
+    bool told = false;
+    for (const ScreenLine& line : h.screen(ctx)) {
+        told = told ||
+               squeezed(line.text).find(squeezed("not possible, the session is open for reading")) != std::string::npos;
+    }
+    IM_CHECK(told);
     IM_CHECK((ctx->ItemInfo("//###panel.notes/**/$$1/###note.remove").ItemFlags & ImGuiItemFlags_Disabled) != 0);
     IM_CHECK(h.open_session(ctx, h.folder() / "session"));
 }

@@ -173,11 +173,13 @@ void label_with_keys(Harness& h, ImGuiTestContext* ctx) {
         return;
     }
     IM_CHECK(probe_a_little(h, ctx));
+    h.workbench().command("probes.coder=A");
     const auto press = [&](ImGuiKey key) {
         ctx->WindowFocus("//###panel.probe");
         ctx->KeyPress(key);
     };
-    // A refusal is engagement 0, and what is no answer has none; else the rule's stays until a person says another one.
+    // A refusal is engagement 0, and what is no answer has none; else the rule's stays until a person says another one,
+    // if the rule too found an answer.
     const auto has = [&](const std::string& delivery, std::optional<int> engagement) {
         return h.wait(ctx, 20, [&] {
             const history::ProbeDraw* draw = labelled(h);
@@ -185,7 +187,8 @@ void label_with_keys(Harness& h, ImGuiTestContext* ctx) {
                 return false;
             }
             const int other = delivery == "refused" ? 0 : -1;
-            return draw->engagement == engagement.value_or(delivery == "answered" ? draw->rule_engagement : other);
+            const bool as_the_rule = delivery == "answered" && draw->rule_delivery == "answered";
+            return draw->engagement == engagement.value_or(as_the_rule ? draw->rule_engagement : other);
         });
     };
     IM_CHECK(labelled(h) == nullptr);
@@ -236,7 +239,7 @@ void change_the_coder(Harness& h, ImGuiTestContext* ctx) {
     ctx->ItemClick("//###panel.probe/**/###f1.refused");
     IM_CHECK(h.wait(ctx, 20, [&] { return labelled(h) != nullptr && labelled(h)->delivery == "refused"; }));
     IM_CHECK_STR_EQ(labelled(h)->coder.c_str(), "B7");
-    IM_CHECK_STR_EQ(h.workbench().settings().coder.c_str(), "B7");
+    IM_CHECK_STR_EQ(h.workbench().sessions().front()->coder.c_str(), "B7");
     h.workbench().command("probes.label.undo");
     IM_CHECK(h.wait(ctx, 20, [&] { return labelled(h) == nullptr; }));
 }

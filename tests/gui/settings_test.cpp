@@ -31,10 +31,9 @@ Settings sample() {
     s.height = 720;
     s.welcome_done = true;
     s.layout = "probe";
-    s.coder = "\u674eLW";
     s.layouts["probe"] = {"[Window][x]\nPos=1,2\n", {"probe", "log"}};
     s.folders = {.last = {{"save", "/home/a/pictures"}}, .recent = {"/home/a/pictures", "/tmp"}};
-    s.sessions = {{"/home/a/evening", 1'764'000'000, 3, {4.5f, 3.25f, 3}}, {"/home/a/empty", 0, 0, {}}};
+    s.sessions = {{"/home/a/evening", 1'764'000'000, 3, {4.5f, 3.25f, 3}, "\u674eLW"}, {"/home/a/empty", 0, 0, {}, ""}};
     return s;
 }
 
@@ -44,9 +43,9 @@ TEST(Settings, RoundTrip) {
     ASSERT_TRUE(write_file(file, settings_text(sample())).empty());
     const Settings again = load_settings(file);
     EXPECT_EQ(settings_text(again), settings_text(sample()));
-    EXPECT_EQ(again.coder, sample().coder);
     EXPECT_EQ(again.layouts.at("probe").panels.size(), 2u);
     ASSERT_EQ(again.sessions.size(), 2u);
+    EXPECT_EQ(again.sessions[0].coder, sample().sessions[0].coder);
     EXPECT_EQ(again.sessions[0].curve, sample().sessions[0].curve);
 }
 

@@ -706,6 +706,15 @@ void keys_of_the_layouts(Harness& h, ImGuiTestContext* ctx) {
     IM_CHECK(in_front(ctx, "//###panel.probe"));
     h.workbench().show_panel("models");
     ctx->Yield(6);
+    // What is open behind another tab comes to the front; the second time it closes.
+    h.workbench().command("view.panel.probe");
+    ctx->Yield(6);
+    IM_CHECK(h.workbench().panel_visible("probe") && in_front(ctx, "//###panel.probe"));
+    h.workbench().command("view.panel.probe");
+    ctx->Yield(6);
+    IM_CHECK(!h.workbench().panel_visible("probe"));
+    h.workbench().command("view.panel.probe");
+    ctx->Yield(6);
     ctx->KeyPress(ImGuiMod_Ctrl | ImGuiKey_1);
     ctx->Yield(8);
     IM_CHECK(in_front(ctx, "//###panel.training"));

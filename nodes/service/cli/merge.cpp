@@ -113,10 +113,12 @@ void print_conflict(const json& conflict) {
 }
 
 void print_merge(const json& merge) {
-    fmt::print("{}: {} codings new, {} known, {} of answers that are not here, {} conflicts\n",
-               for_terminal(merge["name"].get<std::string>()), merge["added"].get<std::size_t>(),
-               merge["same"].get<std::size_t>(), merge["missing"].get<std::size_t>(),
-               merge["conflicts_in_all"].get<std::size_t>());
+    fmt::print(
+        "{}: answers with new codings: {} (F1 and F2 labels: {}), known labels: {}, of answers that are not here: "
+        "{}, conflicts: {}\n",
+        for_terminal(merge["name"].get<std::string>()), merge["answers"].get<std::size_t>(),
+        merge["added"].get<std::size_t>(), merge["same"].get<std::size_t>(), merge["missing"].get<std::size_t>(),
+        merge["conflicts_in_all"].get<std::size_t>());
     for (const json& conflict : merge["conflicts"]) {
         print_conflict(conflict);
     }

@@ -326,9 +326,9 @@ void Service::on_request(const transport::Asker& who, std::string id, std::strin
     }
     if (!journal_ && !command.reads) {
         reply(answer_of({{},
-                         say("the session {} is open for reading only, and '{}' would write to it; open it for writing "
+                         say("the session {} is open for reading only, and this would write to it; open it for writing "
                              "when nobody else uses it, or open a copy of its folder",
-                             session_->folder(), name)}));
+                             session_->folder())}));
         return;
     }
     const auto give_up = [reply] { reply(answer_of(not_carried_out())); };

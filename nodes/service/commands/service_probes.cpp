@@ -234,8 +234,8 @@ void Service::probe_merge(const json& value, Reply reply) {
         }
         if (!plan.undecided() && !plan.nothing()) {
             log("info", "probe",
-                say("codings were merged from {}: {} new, {} conflicts settled", other.name, plan.added,
-                    plan.conflicts.size()));
+                say("codings were merged from {}: answers with new codings: {}, conflicts settled: {}", other.name,
+                    plan.answers, plan.conflicts.size()));
         }
     }
     reply({std::move(answer), {}});

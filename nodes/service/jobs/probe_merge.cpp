@@ -138,6 +138,7 @@ class Planner {
                         theirs.value.id, name_, mine.value.id, base::shown_name(key)));
             }
             const auto known = mine.coders_of(key);
+            const std::size_t before = plan_.added;
             for (const Coding& coding : codings) {
                 check_value(coding, name_);
                 coders.insert(coding.coder);
@@ -147,6 +148,7 @@ class Planner {
                 }
                 add(mine, draw, coding, known_coding(known, mine, coding));
             }
+            plan_.answers += plan_.added > before ? 1 : 0;
         }
     }
 
@@ -378,6 +380,7 @@ json to_json(const MergePlan& plan) {
     }
     return {{"merged", !plan.undecided()},
             {"added", plan.added},
+            {"answers", plan.answers},
             {"same", plan.same},
             {"missing", plan.missing},
             {"declined", declined},

@@ -64,7 +64,8 @@ struct MergePlan {
     };
     std::vector<Label> labels;  ///< in place of the session's own
     std::vector<MergeConflict> conflicts;
-    std::size_t added = 0;                      ///< codings that are new here
+    std::size_t added = 0;                      ///< labels, F1 or F2, that are new here
+    std::size_t answers = 0;                    ///< of this session that they are of
     std::size_t same = 0;                       ///< that are here already, or were met and not taken before
     std::size_t missing = 0;                    ///< of answers that this session does not have
     std::map<std::uint32_t, std::string> runs;  ///< here -> probe_hash()
@@ -83,7 +84,7 @@ history::Session read_codings(sessions::Session& session);
 /// does what is left. Throws base::Error: the session can't be written.
 void write_merge(sessions::Session& session, JournalWriter& journal, const MergePlan& plan);
 
-/// {"merged","added","same","missing","declined","replaced","conflicts":[{"id","run","item",...,"mine","theirs",
+/// {"merged","added","answers","same","missing","declined","replaced","conflicts":[{"id","run","item",...,"mine","theirs",
 /// "taken"}],"conflicts_in_all","runs":[{"run","sha256"}]}; of very many conflicts the first are told.
 nlohmann::json to_json(const MergePlan& plan);
 

@@ -217,6 +217,29 @@ TEST(Session, APersonsLabelsDoNotContradictEachOther) {
     EXPECT_EQ(now().rule_delivery, "answered");
 }
 
+TEST(Session, TheRulesLevelDoesNotStandBesideAnotherDelivery) {
+    Session session;
+    Records records(session);
+    records.start(1, "probe");
+    const json draw = {{"run", 1},  {"item", "i"},           {"model", "m"},    {"language", "en"},
+                       {"draw", 0}, {"delivery", "refused"}, {"engagement", 0}, {"answer", "no"}};
+    records.put(RecordType::probe_draw, draw);
+    const auto label = [&](const char* field, const json& value) {
+        json body = draw;
+        body.update({{"field", field}, {"value", value}, {"coder", "A"}});
+        records.put(RecordType::probe_label, body);
+    };
+    const auto now = [&]() -> const ProbeDraw& { return *session.probes().at(1).value.draws.at(0); };
+    label("delivery", "answered");
+    EXPECT_EQ(now().delivery, "answered");
+    EXPECT_EQ(now().engagement, -1) << "the rule's 0 was of a refusal";
+    label("engagement", 0);
+    EXPECT_EQ(now().engagement, 0) << "a person may say so";
+    label("engagement", "");
+    label("delivery", "refused");
+    EXPECT_EQ(now().engagement, 0);
+}
+
 TEST(Session, EveryCodersLabelsStayAndAConsensusCountsBeforeAll) {
     Session session;
     Records records(session);
