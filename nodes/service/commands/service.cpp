@@ -285,15 +285,19 @@ json Service::allowed(const transport::Asker& asker, const std::string& name, co
     // Over ssh this folder is named in full, for what is fetched from there when it is written.
     const bool shared =
         std::filesystem::path(base::text_of(parameters, "path")).parent_path() == shared_files(session_->folder());
-    if (asker.remote || shared) {
+    if (shared) {
         make_shared_folder();
     }
     if (!asker.remote) {
         return parameters;
     }
-    return confine(name, std::move(parameters), session_->folder(),
-                   {[this](const std::string& model) { return offers_model(model); },
-                    [this](const std::string& set) { return is_built_in_set(set, paths_); }});
+    json confined = confine(name, parameters, session_->folder(),
+                            {[this](const std::string& model) { return offers_model(model); },
+                             [this](const std::string& set) { return is_built_in_set(set, paths_); }});
+    if (confined != parameters) {  // it names files; whoever stops something need not wait for their folder
+        make_shared_folder();
+    }
+    return confined;
 }
 
 /// Of the library, a checkpoint of the session, or one of these with a set of changes.
