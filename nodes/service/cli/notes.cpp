@@ -25,6 +25,7 @@ constexpr std::uint64_t kLastPlace = history::kLastNotePlace - 1;
 
 struct NotesOptions {
     std::string session, node, text, author;
+    Wait wait;
     std::uint32_t run = 0, number = 0;
     std::optional<std::uint64_t> step, token;
     std::string item, model, language = "en";
@@ -137,7 +138,7 @@ int add_command(const Paths& paths, const NotesOptions& options) {
     const NotePlace place = place_of(options);
     if (!options.node.empty()) {
         HeldSignals signals;
-        RemoteNode node(paths, options.node, RemoteNode::Follow::no);
+        RemoteNode node(paths, options.node, options.wait, RemoteNode::Follow::no);
         print_answer(node.ask(signals, "notes.add",
                               {{"on", history::to_json(place)}, {"text", text}, {"author", options.author}}),
                      options);
@@ -156,7 +157,7 @@ int remove_command(const Paths& paths, const NotesOptions& options) {
     require_place_to_write(options);
     if (!options.node.empty()) {
         HeldSignals signals;
-        RemoteNode node(paths, options.node, RemoteNode::Follow::no);
+        RemoteNode node(paths, options.node, options.wait, RemoteNode::Follow::no);
         print_answer(node.ask(signals, "notes.remove", {{"note", options.number}}), options);
         return 0;
     }
@@ -193,7 +194,7 @@ void add_notes(CLI::App& app, Chosen& chosen) {
     remove->add_option("session", options->session, "Session folder")->check(filled());
     remove->add_option("--note", options->number, "Its number")->required()->check(whole_number(1, history::kLastNote));
     for (CLI::App* command : {add, remove}) {
-        add_node_option(*command, options->node);
+        add_node_option(*command, options->node, options->wait);
         command->add_flag("--json", options->json, "One JSON object on standard output");
     }
     add->callback([&chosen, options] {
