@@ -251,9 +251,12 @@ void Workbench::draw_recovery(ui::Context& ctx) {
         sentence = ctx.text("recovery.crashed");
     }
     if (offer->run != 0) {
-        sentence +=
-            (sentence.empty() ? "" : " ") +
+        const std::string interrupted =
             ctx.text.format("recovery.interrupted", {{"run", offer->run_name}, {"step", ctx.text.number(offer->step)}});
+        // What the node says of its end is part of a sentence or, as its last words, a whole one.
+        const bool whole = sentence.empty() || sentence.ends_with('.') || sentence.ends_with("。");
+        sentence = whole ? sentence + (sentence.empty() ? "" : " ") + interrupted
+                         : ctx.text.format("recovery.both", {{"end", sentence}, {"run", interrupted}});
     }
     const bool go_on = offer->run != 0 && offer->checkpoint > 0;
     const std::string go_on_label =

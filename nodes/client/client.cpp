@@ -17,6 +17,7 @@
 
 #include "base/atomic_files.hpp"
 #include "base/error.hpp"
+#include "base/file_io.hpp"
 #include "base/foreign_text.hpp"
 #include "base/input_file.hpp"
 #include "base/json_fields.hpp"
@@ -819,9 +820,11 @@ void NodeClient::Impl::start_child() {
         if (!for_reading_ && !fs::exists(options_.session, error) && !error) {
             made_ = base::make_private_folders(options_.session);
         }
-        // Nothing is written into a folder that is no session: the node will refuse it. Nor where nothing may be.
+        // Nothing is written into a folder that is no session: the node will refuse it. Nor where nothing may be, nor
+        // while another node holds it, of whose words it is the place.
         const bool ours =
-            !for_reading_ && ::access(options_.session.c_str(), W_OK) == 0 &&
+            !for_reading_ && !base::lock_holder(options_.session / "journal.lock") &&
+            ::access(options_.session.c_str(), W_OK) == 0 &&
             (fs::exists(options_.session / "manifest.json", error) || fs::is_empty(options_.session, error));
         log_file_ = (ours ? options_.session : folder_.path()) / "node.log";
         const fs::file_status log = fs::symlink_status(log_file_, error);

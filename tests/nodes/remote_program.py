@@ -240,9 +240,27 @@ def test_transfers(root):
         config = small_config(here.folder, TEXT)
         sent = here.json("push", "--node", tls, "text.txt", "--json")[0]
         check("a text is sent", sent["name"] == "text.txt" and sent["bytes"] == len(TEXT))
+        same = here.json("push", "--node", tls, "text.txt", "--json")[0]
+        check("what is there already is done", same["name"] == "text.txt" and same["bytes"] == len(TEXT))
+        work = there.run("pair", "--address", address, "--role", "operator").stdout.strip()
+        worker = Place(root / "worker")
+        worker.run("status", "--node", work)
+        (worker.folder / "m").mkdir()
+        (worker.folder / "m/x").write_bytes(bytes(1000))
+        early = worker.run("push", "--node", tls, "--add-model", "m")
+        check("a model that may not be added is not sent", early.returncode == 1 and "role admin" in early.stderr
+              and not (there.folder / "S/files/m").exists())
+        check("and its progress is none of a terminal", "\r" not in early.stderr)
+        (there.folder / "S").rename(there.folder / "moved")
+        for lost in (["pull", "--list"], ["push", "text.txt", "--name", "other.txt"]):
+            here.run(lost[0], "--node", tls, *lost[1:])
+        check("no folder is made where the session was", not (there.folder / "S").exists())
+        (there.folder / "moved").rename(there.folder / "S")
         check("as it is", digest(there.folder / "S/files/text.txt") == digest(here.folder / "text.txt"))
-        again = here.run("push", "--node", tls, "text.txt")
-        check("one that is there is not replaced unasked", again.returncode == 1 and "there already" in again.stderr)
+        (here.folder / "odd").mkdir()
+        (here.folder / "odd/text.txt").write_text(TEXT[:-1] + "?")
+        again = here.run("push", "--node", tls, "odd/text.txt")
+        check("another one is not put in its place unasked", again.returncode == 1 and "there already" in again.stderr)
         climbs = here.run("push", "--node", tls, "text.txt", "--name", "../out.txt")
         check("nor is one put elsewhere", climbs.returncode == 1 and "another machine" in climbs.stderr
               and not (there.folder / "S/out.txt").exists())

@@ -30,6 +30,7 @@ constexpr int kMostCount = 1000;  // answers
 
 struct GenerateOptions {
     std::string model, prompt, device, node;
+    Wait wait;
     std::optional<std::string> system;
     bool plain = false;  ///< not in the chat template
     int max_tokens = 256, threads = 0, count = 1, alternatives = 0, top_k = 40;
@@ -92,7 +93,7 @@ int generate_command(const Paths& paths, const GenerateOptions& options) {
         if (options.count > 1 || options.alternatives > 0 || !options.device.empty()) {
             throw base::Error(base::say("--count, --alternatives and --device do not go with --node"));
         }
-        return generate_on_node(paths, options.node, parameters_of(options), options.json);
+        return generate_on_node(paths, options.node, options.wait, parameters_of(options), options.json);
     }
     HeldSignals signals;
     const PrintedLibrary models(paths);
@@ -178,7 +179,7 @@ void add_generate(CLI::App& app, Chosen& chosen) {
     generate->add_option("--threads", options->threads, "Compute threads; all cores when left out")
         ->check(whole_number(0, kMostThreads));
     generate->add_flag("--json", options->json, "One JSON object on standard output");
-    add_node_option(*generate, options->node);
+    add_node_option(*generate, options->node, options->wait);
     generate->callback([&chosen, options] {
         chosen.command = [options](const Paths& paths) {
             base::require_utf8(options->prompt, base::marked("the prompt"));

@@ -27,6 +27,7 @@ constexpr int kUnsettled = 3;
 
 struct MergeOptions {
     std::string node, session, conflicts = "ask", unnamed;
+    Wait wait;
     std::vector<std::string> others;
     std::uint32_t run = 0;
     bool json = false;
@@ -158,7 +159,7 @@ int show_agreement(const MergeOptions& options, const json& merges, sessions::Se
 /// In the session of another node, which gets the copies first.
 int merge_there(const Paths& paths, const MergeOptions& options) {
     HeldSignals signals;
-    RemoteNode node(paths, options.node, RemoteNode::Follow::no);
+    RemoteNode node(paths, options.node, options.wait, RemoteNode::Follow::no);
     node.greeted(signals);
     json merges = json::array();
     bool settled = true;
@@ -261,7 +262,8 @@ void add_merge(CLI::App& app, Chosen& chosen) {
         ->check(whole_number(1, std::numeric_limits<std::uint32_t>::max()));
     merge->add_option("--unnamed", options->unnamed, "Name for codings there that have none")->check(filled());
     merge->add_flag("--json", options->json, "JSON on standard output");
-    add_node_option(*merge, options->node, "Into the session on another machine, to which the copies are sent");
+    add_node_option(*merge, options->node, options->wait,
+                    "Into the session on another machine, to which the copies are sent");
     merge->callback([&chosen, options] {
         if (!options->node.empty()) {
             options->others.insert(options->others.begin(), options->session);

@@ -26,6 +26,7 @@ constexpr std::uint64_t kLastPlace = history::kLastNotePlace - 1;
 
 struct NotesOptions {
     std::string session, node, text, author;
+    Wait wait;
     std::uint32_t run = 0, number = 0;
     std::optional<std::uint64_t> step, token;
     std::string item, model, language = "en";
@@ -81,7 +82,7 @@ std::vector<Note> notes_in(const json& answer) {
 
 int list_there(const Paths& paths, const NotesOptions& options) {
     HeldSignals signals;
-    RemoteNode node(paths, options.node, RemoteNode::Follow::no);
+    RemoteNode node(paths, options.node, options.wait, RemoteNode::Follow::no);
     std::uint64_t after = 0;
     do {
         const json answer = node.ask(signals, "notes.list", {{"after", after}});
@@ -175,7 +176,7 @@ int add_command(const Paths& paths, const NotesOptions& options) {
     const NotePlace place = place_of(options);
     if (!options.node.empty()) {
         HeldSignals signals;
-        RemoteNode node(paths, options.node, RemoteNode::Follow::no);
+        RemoteNode node(paths, options.node, options.wait, RemoteNode::Follow::no);
         print_answer(node.ask(signals, "notes.add",
                               {{"on", history::to_json(place)}, {"text", text}, {"author", options.author}}),
                      options);
@@ -194,7 +195,7 @@ int remove_command(const Paths& paths, const NotesOptions& options) {
     require_place_to_write(options);
     if (!options.node.empty()) {
         HeldSignals signals;
-        RemoteNode node(paths, options.node, RemoteNode::Follow::no);
+        RemoteNode node(paths, options.node, options.wait, RemoteNode::Follow::no);
         print_answer(node.ask(signals, "notes.remove", {{"note", options.number}}), options);
         return 0;
     }
@@ -212,7 +213,7 @@ void add_notes(CLI::App& app, Chosen& chosen) {
     const auto options = std::make_shared<NotesOptions>();
     auto* notes = app.add_subcommand("notes", "The notes that people have written on a session");
     notes->add_option("session", options->session, "Session folder")->check(filled());
-    add_node_option(*notes, options->node, "List those of a session on another machine");
+    add_node_option(*notes, options->node, options->wait, "List those of a session on another machine");
     notes->add_flag("--json", options->json, "JSON Lines on standard output, one object for each note");
     auto* add = notes->add_subcommand("add", "Write a note on the session, a step, a token or an answer");
     add->add_option("session", options->session, "Session folder")->check(filled());
@@ -232,7 +233,7 @@ void add_notes(CLI::App& app, Chosen& chosen) {
     remove->add_option("session", options->session, "Session folder")->check(filled());
     remove->add_option("--note", options->number, "Its number")->required()->check(whole_number(1, history::kLastNote));
     for (CLI::App* command : {add, remove}) {
-        add_node_option(*command, options->node);
+        add_node_option(*command, options->node, options->wait);
         command->add_flag("--json", options->json, "One JSON object on standard output");
     }
     add->callback([&chosen, options] {

@@ -31,6 +31,7 @@ namespace {
 
 struct ProbeOptions {
     std::string set, out, device, node;
+    Wait wait;
     std::vector<std::string> models;
     std::optional<std::size_t> limit;
     std::optional<std::string> system;
@@ -187,7 +188,7 @@ int probe_there(const Paths& paths, const ProbeOptions& options) {
     }
     std::size_t number = 0;
     return probe_on_node(
-        paths, options.node, parameters_of(options),
+        paths, options.node, options.wait, parameters_of(options),
         [&](const json& draw) { print_draw(draw, options.json, ++number); },
         [&](const history::ProbeRun& run) { print_end(run.state, number, run.statistics, options.json); });
 }
@@ -272,7 +273,7 @@ void add_probe(CLI::App& app, Chosen& chosen) {
     probe->add_flag("--no-chat", options->plain, kPlainHelp);
     probe->add_flag("--resume", options->resume, "Go on with the latest probe run in the session");
     probe->add_flag("--json", options->json, "JSON Lines on standard output");
-    add_node_option(*probe, options->node);
+    add_node_option(*probe, options->node, options->wait);
     probe->callback([&chosen, options] {
         if (options->node.empty() == options->out.empty()) {
             throw CLI::ValidationError("probe needs --out, or --node: then it is asked in that node's session");

@@ -1,6 +1,7 @@
 #include "nodes/service/cli/remote_jobs.hpp"
 
 #include <algorithm>
+#include <cstdio>
 #include <fmt/format.h>
 
 #include "base/error.hpp"
@@ -13,6 +14,7 @@
 #include "nodes/service/cli/training_output.hpp"
 #include "nodes/service/commands/service.hpp"
 #include "nodes/service/library/command_error.hpp"
+#include "nodes/transport/node_address.hpp"
 
 namespace moescope::node {
 
@@ -65,6 +67,10 @@ protocol::StepRecord step_at(const history::TrainingRun& run, std::size_t i) {
     return step;
 }
 
+std::uint64_t steps_of(const history::TrainingRun& run) {
+    return run.step.empty() ? 0 : static_cast<std::uint64_t>(run.step.back());
+}
+
 json final_line(const history::TrainingRun& run) {
     const auto last = [&](double base::StepValues::*member) {
         return run.step.empty() ? json() : number_or_null(run[member].back());
@@ -72,21 +78,80 @@ json final_line(const history::TrainingRun& run) {
     return {{"done", run.state == RunState::done},
             {"state", protocol::run_state_name(run.state)},
             {"run", run.id},
-            {"steps", run.step.empty() ? 0 : static_cast<std::uint64_t>(run.step.back())},
+            {"steps", steps_of(run)},
             {"loss", last(&base::StepValues::loss)},
             {"cross_entropy", last(&base::StepValues::cross_entropy)},
             {"parameters_sha256", run.parameters_sha256.empty() ? json() : json(run.parameters_sha256)}};
 }
 
-/// Follows a run to its end; a signal asks for it with `stop`.
+/// Follows work that is of use to nobody but this command; a signal ends it there, and its last records are waited for.
 std::shared_ptr<const client::Snapshot> follow(RemoteNode& node, HeldSignals& signals,
                                                const std::function<bool(const client::Snapshot&)>& look,
                                                const char* stop, std::uint32_t run) {
+    constexpr double kPatience = 10;  // seconds
     try {
         return node.wait(signals, look);
     } catch (const Stopped&) {
         node.client().send(stop, {{"run", run}});
-        return node.wait(signals, look);  // a second signal leaves it alone
+        bool ended = false;
+        auto now = node.wait_for(kPatience, [&](const client::Snapshot& snapshot) {
+            ended = look(snapshot);
+            return ended;
+        });
+        if (!ended) {
+            throw;
+        }
+        return now;
+    }
+}
+
+/// Where a person sees the session of that node.
+base::Sentence window_of(const RemoteNode& node, const client::Snapshot& now) {
+    if (transport::parse_node_address(node.address()).kind == transport::NodeAddress::Kind::socket) {
+        return say("a window (`moescope {}`, once that node has ended)", now.node.session);
+    }
+    return say("a window (`moescope --node {}`)", node.address());
+}
+
+base::Sentence how_to_go_on(const RemoteNode& node, const client::Snapshot& now, const history::TrainingRun& run) {
+    if (run.last_checkpoint == 0) {
+        return say("it has no checkpoint; give the command again to start it anew");
+    }
+    return say("its checkpoint at step {} is kept; go on from it in {}, menu Run", run.last_checkpoint,
+               window_of(node, now));
+}
+
+/// Throws what a run that is not done has to say: whoever waits for it must not take it for a finished one.
+void require_done(const RemoteNode& node, const client::Snapshot& now, const history::TrainingRun& run, int planned) {
+    switch (run.state) {
+        case RunState::failed:
+            throw base::Error(run.message);
+        case RunState::interrupted:
+            throw base::Error(
+                say("the node at {} was started anew, and its run {} was interrupted after {} of {} "
+                    "steps; {}",
+                    node.address(), run.id, steps_of(run), planned, how_to_go_on(node, now, run)));
+        case RunState::stopped:
+            throw base::Error(
+                say("run {} at {} was stopped there after {} of {} steps, by another workbench or the "
+                    "end of its node; {}",
+                    run.id, node.address(), steps_of(run), planned, how_to_go_on(node, now, run)));
+        case RunState::paused:
+            throw base::Error(say("run {} waits at {} after {} of {} steps: {}; when that is mended, {} resumes it",
+                                  run.id, node.address(), steps_of(run), planned, run.message, window_of(node, now)));
+        default:
+            return;
+    }
+}
+
+/// The same of an answer or a probe, of which `what` is kept.
+void require_done(const RemoteNode& node, const history::RunHeader& run, const base::Sentence& what) {
+    if (run.state == RunState::failed) {
+        throw base::Error(run.message);
+    }
+    if (run.state == RunState::interrupted || run.state == RunState::stopped) {
+        throw base::Error(say("run {} at {} was ended there, by another workbench or the end of its node; {}", run.id,
+                              node.address(), what));
     }
 }
 
@@ -94,7 +159,7 @@ std::shared_ptr<const client::Snapshot> follow(RemoteNode& node, HeldSignals& si
 
 int train_on_node(const Paths& paths, const TrainOptions& options) {
     HeldSignals signals;
-    RemoteNode node(paths, options.node);
+    RemoteNode node(paths, options.node, options.wait);
     const auto greeted = node.greeted(signals);
     json order = {{"config", config_of(options, *greeted)}, {"data", options.data}};
     const int planned = base::integer_of(order["config"]["train"], "steps", 0);
@@ -114,29 +179,38 @@ int train_on_node(const Paths& paths, const TrainOptions& options) {
                 print_step(step, planned);
             }
         }
-        return protocol::ended(run.state);
+        // The node itself pauses a run for a reason only, of which a person has to know; a person gives none.
+        return protocol::ended(run.state) || (run.state == RunState::paused && !run.message.empty());
     };
-    const auto end = follow(node, signals, look, "train.stop", id);
+    std::shared_ptr<const client::Snapshot> end;
+    try {
+        end = node.wait(signals, look);
+    } catch (const Stopped&) {
+        // The run is the node's, which may be a machine for a week of work: who leaves it does not end it.
+        const auto now = node.client().snapshot();
+        const auto left = now->training.find(id);
+        throw Stopped(signals.first(),
+                      say("after {} of {} steps; run {} goes on at {}: `moescope-node status` tells how far it is, and "
+                          "{} shows and stops it",
+                          left == now->training.end() ? 0 : steps_of(*left->second), planned, id, node.address(),
+                          window_of(node, *now)));
+    }
     const history::TrainingRun& run = *end->training.at(id);
     if (options.json) {
         print_json(final_line(run));
     } else {
         fmt::print("run {} is {} after {} steps; SHA-256 of the parameters: {}\n", id,
-                   protocol::run_state_name(run.state), run.step.empty() ? 0.0 : run.step.back(),
+                   protocol::run_state_name(run.state), steps_of(run),
                    run.parameters_sha256.empty() ? "not known" : run.parameters_sha256);
     }
-    if (run.state == RunState::failed) {
-        throw base::Error(run.message);
-    }
-    if (run.state == RunState::stopped) {
-        throw Stopped(signals.first(), say("the run {} at {} is stopped and saved there", id, options.node));
-    }
+    std::fflush(stdout);
+    require_done(node, *end, run, planned);
     return 0;
 }
 
-int generate_on_node(const Paths& paths, const std::string& address, const json& parameters, bool as_json) {
+int generate_on_node(const Paths& paths, const std::string& address, Wait wait, const json& parameters, bool as_json) {
     HeldSignals signals;
-    RemoteNode node(paths, address);
+    RemoteNode node(paths, address, wait);
     node.greeted(signals);
     const auto id = base::run_of(node.ask(signals, "generate.start", parameters));
     const auto look = [&](const client::Snapshot& now) {
@@ -146,7 +220,7 @@ int generate_on_node(const Paths& paths, const std::string& address, const json&
     const auto end = follow(node, signals, look, "generate.cancel", id);
     const history::Generation& answer = *end->generations.at(id);
     if (answer.state == RunState::failed) {
-        throw base::Error(answer.message);
+        throw base::Error(answer.message);  // and nothing is printed
     }
     if (as_json) {
         print_json({{"text", answer.text},
@@ -162,17 +236,19 @@ int generate_on_node(const Paths& paths, const std::string& address, const json&
     } else {
         fmt::print("{}\n", answer.text);
     }
-    if (answer.state == RunState::stopped) {
+    std::fflush(stdout);
+    if (signals.first() != 0 && answer.state == RunState::stopped) {
         throw Stopped(signals.first(), say("before the model had ended"));
     }
+    require_done(node, answer, say("the text that it had written is not the whole answer"));
     return 0;
 }
 
-int probe_on_node(const Paths& paths, const std::string& address, const json& parameters,
+int probe_on_node(const Paths& paths, const std::string& address, Wait wait, const json& parameters,
                   const std::function<void(const json& draw)>& print,
                   const std::function<void(const history::ProbeRun&)>& print_end) {
     HeldSignals signals;
-    RemoteNode node(paths, address);
+    RemoteNode node(paths, address, wait);
     node.greeted(signals);
     const auto id = base::run_of(node.ask(signals, "probe.start", parameters));
     std::size_t printed = 0;
@@ -207,9 +283,10 @@ int probe_on_node(const Paths& paths, const std::string& address, const json& pa
         throw base::Error(run.message);
     }
     print_end(run);
-    if (run.state == RunState::stopped) {
+    if (signals.first() != 0 && run.state == RunState::stopped) {
         throw Stopped(signals.first(), say("after {} answers, which are kept there", run.draws.size()));
     }
+    require_done(node, run, say("{} answers are kept there", run.draws.size()));
     if (const base::Sentence failure = failure_of_all(run); !failure.empty()) {
         throw base::Error(say("no model could answer: {}", failure));
     }

@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 
 #include "nodes/history/runs.hpp"
@@ -11,16 +12,18 @@
 
 namespace moescope::node {
 
-/// train --node: one run there, followed to its end. A signal stops it there; when only this command ends, it goes on.
+/// train --node: one run there, followed to its end. It goes on when a signal ends this command. Throws base::Error
+/// also when it ended there before it was done.
 int train_on_node(const Paths& paths, const TrainOptions& options);
 
 /// generate --node. `parameters`: those of generate.start.
-int generate_on_node(const Paths& paths, const std::string& node, const nlohmann::json& parameters, bool as_json);
+int generate_on_node(const Paths& paths, const std::string& node, std::optional<double> wait,
+                     const nlohmann::json& parameters, bool as_json);
 
 /// probe --node. `parameters`: those of probe.start. `print` gets each answer as it comes, as the record of a draw has
 /// it, `print_end` the run when it has ended, also one that was stopped.
-int probe_on_node(const Paths& paths, const std::string& node, const nlohmann::json& parameters,
-                  const std::function<void(const nlohmann::json& draw)>& print,
+int probe_on_node(const Paths& paths, const std::string& node, std::optional<double> wait,
+                  const nlohmann::json& parameters, const std::function<void(const nlohmann::json& draw)>& print,
                   const std::function<void(const history::ProbeRun&)>& print_end);
 
 /// Why there is no answer, when every question of the run failed; empty when one was answered or none was asked.

@@ -1,8 +1,14 @@
 #include "nodes/service/cli/remote_node.hpp"
 
+#include <chrono>
+#include <cmath>
+#include <cstdio>
 #include <fmt/format.h>
+#include <thread>
+#include <unistd.h>
 
 #include "base/error.hpp"
+#include "base/foreign_text.hpp"
 #include "nodes/transport/node_address.hpp"
 
 namespace moescope::node {
@@ -13,12 +19,11 @@ using client::Link;
 
 namespace {
 
-constexpr double kPatience = 30;      ///< seconds for a node to answer the first time
-constexpr double kStarting = 5;       ///< seconds for one that can't be reached, which may have been started just now
+constexpr double kBetweenWords = 10;  ///< seconds between two lines on what is waited for
 constexpr double kLookAtDevices = 5;  ///< seconds that a node that was just started may take for it
 constexpr int kLook = 20;             ///< milliseconds between two looks
 
-client::ClientOptions options_for(const Paths& paths, const std::string& address, bool follow) {
+client::ClientOptions options_for(const Paths& paths, const std::string& address, bool follow, Wait wait) {
     client::ClientOptions options;
     const auto place = transport::parse_node_address(address);
     if (place.kind == transport::NodeAddress::Kind::socket) {
@@ -28,22 +33,51 @@ client::ClientOptions options_for(const Paths& paths, const std::string& address
     }
     options.keys = paths.data / "viewer";
     options.follow = follow;
+    options.command_patience = wait.value_or(kLostWait);
     return options;
 }
 
 }  // namespace
 
-RemoteNode::RemoteNode(const Paths& paths, const std::string& address, Follow follow)
+RemoteNode::RemoteNode(const Paths& paths, const std::string& address, Wait wait, Follow follow)
     : address_(transport::to_text(transport::parse_node_address(address))),
-      client_(std::make_unique<client::NodeClient>(options_for(paths, address, follow == Follow::yes), [] {})) {}
+      wait_(wait),
+      first_wait_(transport::parse_node_address(address).kind == transport::NodeAddress::Kind::socket ? kSocketWait
+                                                                                                      : kFirstWait),
+      away_since_(client::now_seconds()),
+      told_at_(away_since_),
+      client_(std::make_unique<client::NodeClient>(options_for(paths, address, follow == Follow::yes, wait), [] {})) {}
+
+/// Throws when the node has been away for too long.
+void RemoteNode::wait_for_link(const client::Link& link) {
+    const double now = client::now_seconds();
+    if (link.state == Link::State::connected) {
+        seen_ = true;
+        away_since_ = told_at_ = now;
+        return;
+    }
+    const double away = now - away_since_;
+    const base::Sentence why = link.message.empty() ? say("no node answers at {}", address_) : link.message;
+    if (away > wait_.value_or(seen_ ? kLostWait : first_wait_)) {
+        throw seen_
+            ? Error(say("the node at {} has not answered for {} seconds ({}); what it had begun may go on there, "
+                        "and `--wait SECONDS` waits longer",
+                        address_, std::lround(away), why))
+            : Error(why);
+    }
+    if (now - told_at_ > kBetweenWords) {
+        told_at_ = now;
+        // On a terminal the line before it may be one of progress, which has no end.
+        fmt::print(stderr, "{}moescope-node: waiting for {} since {:.0f} seconds: {}\n",
+                   isatty(STDERR_FILENO) != 0 ? "\n" : "", address_, away, base::one_line(why.english()));
+        std::fflush(stderr);
+    }
+}
 
 std::shared_ptr<const client::Snapshot> RemoteNode::wait(HeldSignals& signals,
                                                          const std::function<bool(const client::Snapshot&)>& done) {
-    const double since = client::now_seconds();
-    bool seen = false;
     while (true) {
         auto now = client_->snapshot();
-        seen = seen || now->link.state == Link::State::connected;
         if (now->link.state == Link::State::refused || now->link.state == Link::State::crashed ||
             now->link.state == Link::State::unopened) {
             throw Error(now->link.message);
@@ -51,13 +85,22 @@ std::shared_ptr<const client::Snapshot> RemoteNode::wait(HeldSignals& signals,
         if (done(*now)) {
             return now;
         }
-        if (!seen && client::now_seconds() - since > (now->link.message.empty() ? kPatience : kStarting)) {
-            throw Error(now->link.message.empty() ? say("no node answers at {}", address_) : now->link.message);
-        }
+        wait_for_link(now->link);
         if (signals.taken(kLook)) {
             throw Stopped(signals.first(), say("while it waited for {}", address_));
         }
     }
+}
+
+std::shared_ptr<const client::Snapshot> RemoteNode::wait_for(double seconds,
+                                                             const std::function<bool(const client::Snapshot&)>& done) {
+    const double until = client::now_seconds() + seconds;
+    auto now = client_->snapshot();
+    while (!done(*now) && client::now_seconds() < until) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(kLook));
+        now = client_->snapshot();
+    }
+    return now;
 }
 
 std::shared_ptr<const client::Snapshot> RemoteNode::greeted(HeldSignals& signals) {
@@ -91,11 +134,21 @@ base::Sentence with_option(const base::Sentence& said, const char* force) {
                said.arguments().front(), force);
 }
 
-CLI::Option* add_node_option(CLI::App& command, std::string& node, const char* what) {
-    return command
-        .add_option("--node", node,
-                    fmt::format("{}: ssh://[user@]host[:port], tls://host:port of a paired node, or unix:PATH", what))
-        ->check(filled());
+CLI::Option* add_node_option(CLI::App& command, std::string& node, Wait& wait, const char* what) {
+    auto* option =
+        command
+            .add_option(
+                "--node", node,
+                fmt::format("{}: ssh://[user@]host[:port], tls://host:port of a paired node, or unix:PATH", what))
+            ->check(filled());
+    command
+        .add_option("--wait", wait,
+                    fmt::format("Seconds to wait for a node that does not answer; left out: {:.0f} at the beginning, "
+                                "{:.0f} when the connection is lost",
+                                kFirstWait, kLostWait))
+        ->check(real_number(0.0, 1e9))
+        ->needs(option);
+    return option;
 }
 
 }  // namespace moescope::node

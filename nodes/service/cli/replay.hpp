@@ -11,7 +11,8 @@ namespace moescope::node {
 
 struct TrainOptions {
     std::string preset, config, data = "manpages", out;
-    std::string node;    ///< address of another machine's node that does it; empty: here
+    std::string node;            ///< address of another machine's node that does it; empty: here
+    std::optional<double> wait;  ///< see RemoteNode
     std::string init;    ///< weights to start from: library name, checkpoint, session, Hugging Face folder or GGUF file
     std::string replay;  ///< session of which a training run is run again and compared
     std::uint32_t replay_run = 0;  ///< which; 0: the latest

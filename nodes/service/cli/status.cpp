@@ -1,5 +1,6 @@
 // moescope-node status: what a node is and does.
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <fmt/format.h>
 #include <memory>
 
@@ -16,8 +17,11 @@ namespace {
 
 using nlohmann::json;
 
+constexpr const char* kUp = "up";  // as the node calls it when nothing is wrong
+
 struct StatusCommand {
     std::string node;
+    Wait wait;
     bool json = false;
 };
 
@@ -42,6 +46,14 @@ json jobs_of(const client::Snapshot& now) {
     add_jobs(jobs, now.generations, "generate");
     add_jobs(jobs, now.probes, "probe");
     add_jobs(jobs, now.routes, "route");
+    // Also those whose records can't be read: the journal is gone, or on its way.
+    for (const client::Task& task : now.tasks) {
+        const bool told =
+            std::any_of(jobs.begin(), jobs.end(), [&](const json& job) { return job["run"] == task.run; });
+        if (task.run != 0 && !told) {
+            jobs.push_back({{"run", task.run}, {"kind", "task"}, {"name", task.title}, {"state", "running"}});
+        }
+    }
     return jobs;
 }
 
@@ -55,6 +67,7 @@ json status_of(const client::Snapshot& now, const std::string& address) {
             {"version", now.node.version},
             {"protocol", fmt::format("{}.{}", protocol::kMajor, protocol::kMinor)},
             {"session", now.node.session},
+            {"state", now.node.state.english()},
             {"cpu", now.node.cpu},
             {"cores", now.node.cores},
             {"memory_total", now.node.memory_total},
@@ -80,14 +93,17 @@ void print_status(const json& status) {
         }
         fmt::print("\n");
     }
-    if (status["jobs"].empty()) {
+    const std::string state = status["state"].get<std::string>();
+    if (state != kUp && !state.empty()) {
+        fmt::print("{}\n", base::one_line(state));
+    } else if (status["jobs"].empty()) {
         fmt::print("nothing is running\n");
     }
 }
 
 int status_command(const Paths& paths, const StatusCommand& options) {
     HeldSignals signals;
-    RemoteNode node(paths, options.node);
+    RemoteNode node(paths, options.node, options.wait);
     const auto now = node.greeted(signals);
     const json status = status_of(*now, transport::to_text(transport::parse_node_address(options.node)));
     if (options.json) {
@@ -103,7 +119,7 @@ int status_command(const Paths& paths, const StatusCommand& options) {
 void add_status(CLI::App& app, Chosen& chosen) {
     const auto options = std::make_shared<StatusCommand>();
     auto* status = app.add_subcommand("status", "What a node is and does: jobs, devices, versions");
-    add_node_option(*status, options->node, "The node")->required();
+    add_node_option(*status, options->node, options->wait, "The node")->required();
     status->add_flag("--json", options->json, "JSON on standard output");
     status->callback([&chosen, options] {
         chosen.command = [options](const Paths& paths) { return status_command(paths, *options); };

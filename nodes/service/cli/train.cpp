@@ -448,7 +448,7 @@ void add_train(CLI::App& app, Chosen& chosen) {
         ->check(whole_number(0, std::numeric_limits<std::int64_t>::max()));
     train->add_flag("--resume", options->resume, "Go on from the last complete checkpoint in the session");
     train->add_flag("--json", options->json, "JSON Lines on standard output");
-    add_node_option(*train, options->node);
+    add_node_option(*train, options->node, options->wait);
     train->callback([&chosen, train, options] {
         const int sources = static_cast<int>(!options->preset.empty()) + static_cast<int>(!options->config.empty()) +
                             static_cast<int>(!options->init.empty());

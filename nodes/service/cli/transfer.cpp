@@ -25,6 +25,7 @@ constexpr const char* kSession = "session";  // as a name: the whole session, pa
 
 struct TransferCommand {
     std::string node, name, out;
+    Wait wait;
     std::vector<std::string> files;
     bool list = false, force = false, add = false, json = false;
 };
@@ -144,7 +145,7 @@ fs::path place_for(const TransferCommand& options, const std::string& session, b
 
 int pull_command(const Paths& paths, const TransferCommand& options) {
     HeldSignals signals;
-    RemoteNode node(paths, options.node, RemoteNode::Follow::no);
+    RemoteNode node(paths, options.node, options.wait, RemoteNode::Follow::no);
     const auto now = node.greeted(signals);
     if (options.list) {
         return list_command(*now, node.ask(signals, "files.list", json::object()), options.json);
@@ -171,11 +172,29 @@ int pull_command(const Paths& paths, const TransferCommand& options) {
     return 0;
 }
 
+/// Before anything is sent, of which that command would be refused. It names nothing, so whoever has the right is told
+/// that alone; no file comes near it.
+void require_right_to_add(RemoteNode& node, HeldSignals& signals) {
+    const auto refused = say("'{}' needs the right of the role {}, and this workbench was paired as {}", "", "", "");
+    try {
+        (void)node.ask(signals, "models.add", json::object());
+    } catch (const Stopped&) {
+        throw;
+    } catch (const base::Error& error) {
+        if (error.sentence().id() == refused.id()) {
+            throw;
+        }
+    }
+}
+
 int push_command(const Paths& paths, const TransferCommand& options) {
     HeldSignals signals;
-    RemoteNode node(paths, options.node, RemoteNode::Follow::no);
+    RemoteNode node(paths, options.node, options.wait, RemoteNode::Follow::no);
     node.greeted(signals);
     const bool over_network = is_over_network(options.node);
+    if (options.add && over_network) {
+        require_right_to_add(node, signals);
+    }
     for (const std::string& file : options.files) {
         json wanted = {{"from", fs::absolute(file).string()}, {"replace", options.force}};
         if (!options.name.empty()) {
@@ -214,7 +233,7 @@ void add_pull(CLI::App& app, Chosen& chosen) {
     pull->add_flag("--list", options->list, "What can be fetched")->excludes(name);
     pull->add_flag("--force", options->force, "Replace a file that is there");
     pull->add_flag("--json", options->json, "JSON on standard output");
-    add_node_option(*pull, options->node, "The node that it comes from")->required();
+    add_node_option(*pull, options->node, options->wait, "The node that it comes from")->required();
     pull->callback([&chosen, options] {
         if (!options->list && options->name.empty()) {
             throw CLI::RequiredError("name");
@@ -231,7 +250,7 @@ void add_push(CLI::App& app, Chosen& chosen) {
     push->add_flag("--add-model", options->add, "Add it to the node's models (needs the role admin)");
     push->add_flag("--force", options->force, "Replace a file that is there");
     push->add_flag("--json", options->json, "JSON on standard output");
-    add_node_option(*push, options->node, "The node that it goes to")->required();
+    add_node_option(*push, options->node, options->wait, "The node that it goes to")->required();
     push->callback([&chosen, options] {
         if (!options->name.empty() && options->files.size() > 1) {
             throw CLI::ValidationError("push --name goes with one file");

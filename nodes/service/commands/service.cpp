@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <chrono>
+#include <exception>
 #include <filesystem>
 #include <unistd.h>
 
@@ -286,15 +287,28 @@ json Service::allowed(const transport::Asker& asker, const std::string& name, co
     // Over ssh this folder is named in full, for what is fetched from there when it is written.
     const bool shared =
         std::filesystem::path(base::text_of(parameters, "path")).parent_path() == shared_files(session_->folder());
+    std::exception_ptr no_folder;
     if (asker.remote || shared) {
-        make_shared_folder();
+        try {
+            make_shared_folder();
+        } catch (const base::Error&) {
+            no_folder = std::current_exception();
+        }
     }
     if (!asker.remote) {
+        if (no_folder) {
+            std::rethrow_exception(no_folder);
+        }
         return parameters;
     }
-    return confine(name, std::move(parameters), session_->folder(),
-                   {[this](const std::string& model) { return offers_model(model); },
-                    [this](const std::string& set) { return is_built_in_set(set, paths_); }});
+    json confined = confine(name, parameters, session_->folder(),
+                            {[this](const std::string& model) { return offers_model(model); },
+                             [this](const std::string& set) { return is_built_in_set(set, paths_); }});
+    // Whoever names no file, and only stops something, need not wait for their folder.
+    if (no_folder && confined != parameters) {
+        std::rethrow_exception(no_folder);
+    }
+    return confined;
 }
 
 /// Of the library, a checkpoint of the session, or one of these with a set of changes.

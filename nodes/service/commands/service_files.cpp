@@ -1,7 +1,9 @@
 // The files.* commands: what a viewer fetches from this node's machine, and what it sends there; and how much room
 // stays on the disk.
 #include <algorithm>
+#include <cerrno>
 #include <fmt/format.h>
+#include <sys/stat.h>
 
 #include "base/atomic_files.hpp"
 #include "base/input_file.hpp"
@@ -25,6 +27,36 @@ json opened(const protocol::ObjectId& id, const Object& object) {
     json answer = transfer::to_json(object.out ? object.out->what() : object.in->what());
     answer["object"] = protocol::to_text(id);
     return answer;
+}
+
+/// What is in that place already, when its files have the names and sizes of what is to come: who sends it again, after
+/// something that follows the transfer was refused, has it there. Whether it is the same is told by the hashes.
+std::unique_ptr<const transfer::Outgoing> same_there(const fs::path& target, const transfer::Description& what) {
+    try {
+        auto there = std::make_unique<const transfer::Outgoing>(target);
+        const transfer::Description& now = there->what();
+        // A single file may have got another name there.
+        const bool same =
+            now.folder == what.folder && (what.folder ? now.files == what.files : now.bytes() == what.bytes());
+        return same ? std::move(there) : nullptr;
+    } catch (const base::Error&) {
+        return nullptr;  // nothing that could be sent is there
+    }
+}
+
+/// Throws as whoever would put something in its place.
+void require_same(const transfer::Outgoing& there, const std::vector<std::string>& sha256,
+                  const std::function<void()>& check) {
+    bool same = sha256.size() == there.what().files.size();
+    for (std::uint32_t file = 0; same && file < sha256.size(); ++file) {
+        same = there.sha256(file, check) == sha256[file];
+    }
+    if (!same) {
+        throw CommandError(
+            there.what().folder
+                ? say("{} is there already; choose another name", there.path())
+                : say("{} is there already; choose another name, or say that it shall be replaced", there.path()));
+    }
 }
 
 /// Where a session is packed to be sent: on its own disk, and not among its parts. Gone with the last that holds it.
@@ -64,8 +96,14 @@ void Service::on_range(const transport::Asker& who, transport::RangeRequest requ
 }
 
 void Service::make_shared_folder() {
-    if (journal_) {
-        base::make_private_folders(shared_files(session_->folder()));
+    if (!journal_) {
+        return;
+    }
+    session_->check_place();
+    // Never the folders above it: a session that was moved away would get a second one in its place.
+    const fs::path folder = shared_files(session_->folder());
+    if (::mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST) {
+        throw CommandError(say("the folder {} can't be made: {}", folder, base::system_sentence(errno)));
     }
 }
 
@@ -216,6 +254,16 @@ void Service::files_receive(const json& value, Reply reply) {
     transfers_.close_incoming(target, viewer, [this](std::uint64_t other) { return server_->heard(other); });
     const auto object = std::make_shared<Object>();
     object->viewer = viewer;
+    if (auto there = same_there(target, *what); there && !parameters.flag("replace", false)) {
+        object->out = std::move(there);
+        json have = json::array();
+        for (std::size_t file = 0; file < what->files.size(); ++file) {
+            have.push_back({file, 0, transfer::ranges_of(what->files[file].bytes)});
+        }
+        json answer = {{"have", have}, {"bytes_done", what->bytes()}, {"afresh", false}, {"path", target.string()}};
+        answer["object"] = protocol::to_text(transfers_.add(object));
+        return reply({std::move(answer), {}});
+    }
     object->in =
         std::make_unique<transfer::Incoming>(target, std::move(*what), existing_as(parameters), disk_.reserve_for(0));
     json answer = {{"have", object->in->have()},
@@ -239,17 +287,23 @@ void Service::files_hash(const json& value, Reply reply) {
 void Service::files_finish(const json& value, Reply reply) {
     const Parameters parameters(value, {"object", "sha256"});
     const auto object = transfers_.find(parameters.text("object"));
-    if (!object->in) {
+    const bool there = !object->in && object->viewer != 0;  // see files_receive
+    if (!object->in && !there) {
         throw CommandError(say("this file was opened to be read"));
     }
-    const fs::path target = object->in->target();
+    const fs::path target = there ? object->out->path() : object->in->target();
     bool right = false;
-    {
+    if (there) {
+        require_same(*object->out, parameters.texts("sha256"), [this] { refuse_at_the_end(); });
+        right = true;
+    } else {
         const std::lock_guard lock(object->mutex);
         right = object->in->finish(parameters.texts("sha256"), [this] { refuse_at_the_end(); });
     }
     if (right) {
         transfers_.close(parameters.text("object"));
+    }
+    if (right && !there) {
         log("info", "node", say("{} was received from a workbench", target));
     }
     const fs::path root = fs::weakly_canonical(shared_files(session_->folder()));

@@ -245,6 +245,22 @@ TEST_F(SessionFolder, WhatCanNotBeOpenedSaysWhatItIsAndLeavesNothing) {
     EXPECT_EQ(obstacle(session), Link::Obstacle::newer);
 }
 
+TEST_F(SessionFolder, ARefusedNodeSaysNothingInTheNameOfTheOneThatHoldsTheSession) {
+    Workbench first(session);
+    first.wait("the node", [](const Snapshot& s) { return s.node.cores > 0; });
+    {
+        Workbench second(session);
+        const auto now =
+            second.wait("why not", [](const Snapshot& s) { return s.link.state == Link::State::unopened; });
+        EXPECT_EQ(now->link.obstacle, Link::Obstacle::in_use);
+    }
+    EXPECT_FALSE(has(read_text(session / "node.log"), "in use"));
+    kill(first.client().node_process(), SIGKILL);
+    const auto end = first.wait("its end", [](const Snapshot& s) { return s.link.state == Link::State::crashed; });
+    EXPECT_TRUE(has(end->link.message.english(), "ended by signal 9")) << end->link.message;
+    EXPECT_FALSE(has(end->link.message.english(), "in use")) << end->link.message;
+}
+
 TEST_F(SessionFolder, OneThatMayNotBeWrittenIsReadByAllThatOnlyRead) {
     make_session();
     set_writable(session, false);

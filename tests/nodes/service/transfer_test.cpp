@@ -47,6 +47,29 @@ TEST_F(Transfers, AFileGoesThereAndComesBack) {
     EXPECT_FALSE(fs::exists(session / "out"));
 }
 
+/// Whoever sends it again, because something that came after it was refused, has it there.
+TEST_F(Transfers, WhatIsThereAlreadyIsNotSentAgainAndNothingElseTakenForIt) {
+    Workbench bench(session);
+    for (const char* name : {"m/a", "m/b/c", "n/a", "n/b/c"}) {
+        fs::create_directories((folder / name).parent_path());
+        write_text(folder / name, some_text(5'000'000));
+    }
+    const json order = {{"from", (folder / "m").string()}, {"name", "m"}};
+    const json first = bench.done("transfer.push", order);
+    EXPECT_EQ(bench.done("transfer.push", order), first);
+    const json one = {{"from", (folder / "m/a").string()}, {"name", "one"}};
+    EXPECT_EQ(bench.done("transfer.push", one), bench.done("transfer.push", one));
+    std::string other = some_text(5'000'000);
+    other.back() = static_cast<char>(other.back() ^ 1);
+    write_text(folder / "n/b/c", other);
+    EXPECT_NE(bench.failed("transfer.push", {{"from", (folder / "n").string()}, {"name", "m"}}).find("there already"),
+              std::string::npos);
+    write_text(folder / "m/a", other);
+    EXPECT_NE(bench.failed("transfer.push", one).find("there already"), std::string::npos);
+    EXPECT_EQ(read_text(files / "m/b/c"), some_text(5'000'000));
+    EXPECT_EQ(read_text(files / "one"), some_text(5'000'000));
+}
+
 TEST_F(Transfers, ACheckpointComesWhileItsRunGoesOn) {
     const auto corpus = write_corpus(folder);
     Workbench bench(session);
@@ -189,6 +212,7 @@ TEST_F(Transfers, AnotherWorkbenchSendsTheSameName) {
         EXPECT_EQ(read_text(files / "x"), content);
         other.done("transfer.push", second);
         EXPECT_EQ(read_text(files / "x"), "another one");
+        write_text(folder / "small", "another two");
         json unforced = second;
         unforced["replace"] = false;
         EXPECT_NE(other.failed("transfer.push", unforced).find("say that it shall be replaced"), std::string::npos);
