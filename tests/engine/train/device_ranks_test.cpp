@@ -204,7 +204,8 @@ TEST(DeviceRanksOfWhichOneIsLost, AllEnd) {
             EXPECT_EQ(trained.problems[1], "cudaErrorDeviceUnavailable");
             EXPECT_EQ(trained.problems[0], "rank 1 has ended");
             EXPECT_LT(trained.steps.size(), 20u);
-            EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(10));
+            EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(40))
+                << "before its patience of a minute";
         }
     }
 }
