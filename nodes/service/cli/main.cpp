@@ -5,6 +5,7 @@
 #include <exception>
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <iostream>
 #include <signal.h>
 #include <span>
 #include <string>
