@@ -43,8 +43,8 @@ class Commands {
     const Command* find(std::string_view key) const;
     /// False when the key is unknown or the command is not available now.
     bool run(std::string_view key) const;
-    /// Runs the command whose shortcut was pressed in this frame; one that was pressed and is not available is returned,
-    /// else null. Those of the Escape key are left to app/escape.
+    /// Runs the command whose shortcut was pressed in this frame; one that was pressed and is not available is
+    /// returned, else null. Those of the Escape key are left to app/escape.
     const Command* handle_shortcuts() const;
 
  private:

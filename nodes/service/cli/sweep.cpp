@@ -75,21 +75,21 @@ void print_table(const json& answer) {
 int sweep_command(const Paths& paths, const SweepOptions& options) {
     const json request = {
         {"op", "sweep"}, {"name", options.model}, {"layer", options.layer}, {"texts", read_prompts(options.prompts)}};
-    std::optional<ProgressLine> line;
+    std::optional<ProgressLine> progress;
     if (!options.json) {
-        line.emplace();
+        progress.emplace();
     }
     const auto start = Clock::now();
     const json answer =
         ask_model(paths, options.model, options.device, request, base::say("knocking out experts of {}", options.model),
                   [&](WorkerMessageKind, std::span<const std::byte> body) {
-                      if (line) {
-                          line->show(body);
+                      if (progress) {
+                          progress->show(body);
                       } else {
                           print_json(base::parse_object(body, body.size()).value_or(json::object()));
                       }
                   });
-    line.reset();
+    progress.reset();
     if (!options.json) {
         print_table(answer);
         return 0;

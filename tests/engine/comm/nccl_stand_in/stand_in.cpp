@@ -70,8 +70,7 @@ struct StandInComm {
     sockaddr_un address(int of_rank, socklen_t& length) const {
         sockaddr_un made{};
         made.sun_family = AF_UNIX;
-        const int written =
-            std::snprintf(made.sun_path + 1, sizeof made.sun_path - 1, "%s-%d", name.c_str(), of_rank);
+        const int written = std::snprintf(made.sun_path + 1, sizeof made.sun_path - 1, "%s-%d", name.c_str(), of_rank);
         length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + static_cast<std::size_t>(written));
         return made;
     }
