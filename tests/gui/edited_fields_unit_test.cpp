@@ -31,7 +31,7 @@ const std::map<std::string, Fields> kFields = {
     {"panels/answers/probe.cpp", {4, 1, "", "which run is shown"}},
     {"panels/answers/probe_answers.cpp", {2, 0, "panels/answers/probe.cpp", ""}},
     {"panels/answers/probe_matrix.cpp", {0, 1, "", "a view"}},
-    {"panels/answers/probe_merge.cpp", {2, 0, "", ""}},
+    {"panels/answers/probe_merge.cpp", {1, 0, "", ""}},
     {"panels/experts/load_toolbar.cpp", {0, 4, "", "views: mode, scale, layer, window"}},
     {"panels/experts/placement.cpp", {1, 1, "", "a view"}},
     {"panels/experts/ranks.cpp", {0, 2, "", "views"}},
