@@ -517,6 +517,7 @@ void keys_on_the_buttons(Harness& h, ImGuiTestContext* ctx) {
     WrittenSession(folder, "Zuva", 1).write("P");
     IM_CHECK(open(h, ctx, folder, 0, 1));
     show_probe(h, ctx);
+    h.workbench().command("probes.coder=AB");
     const auto shown = [&]() -> const history::ProbeDraw* {
         for (const auto& draw : h.snapshot().probes.rbegin()->second->draws) {
             if (draw->labelled_by_person) {

@@ -115,6 +115,10 @@ void layouts(Harness& h, ImGuiTestContext* ctx) {
     h.workbench().command("view.layout_reset");
     ctx->Yield(4);
     IM_CHECK(h.workbench().panel_visible("log"));
+    // It is behind another tab: shown first, and closed when it can be seen.
+    ctx->MenuClick("//##MainMenuBar/###menu.view/###view.panel.log");
+    ctx->Yield(3);
+    IM_CHECK(h.workbench().panel_visible("log"));
     ctx->MenuClick("//##MainMenuBar/###menu.view/###view.panel.log");
     ctx->Yield(2);
     IM_CHECK(!h.workbench().panel_visible("log"));

@@ -107,6 +107,9 @@ TEST_F(ProbeCommand, AKilledOneGoesOnAndAsksNothingTwice) {
 }
 
 TEST_F(ProbeCommand, ResumeInAnEmptySessionBegins) {
+    expect_refused(arguments({"--resume", "--limit", "2"}), "nothing can be resumed");
+    EXPECT_FALSE(std::filesystem::exists(session));
+    sessions::Session::open(session, sessions::Journal::Mode::read_write);
     const Output output = run_node(arguments({"--resume", "--limit", "2"}));
     ASSERT_EQ(output.status, 0) << output.error;
     EXPECT_EQ(output.lines().size(), 2u * 2 * 2 + 1);
