@@ -6,6 +6,7 @@
 #include <imgui_internal.h>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <utility>
 
 #include "base/json_fields.hpp"
 #include "panels/routing/routed_runs.hpp"
@@ -109,7 +110,18 @@ class Routings {
 /// In the middle of the cell of a map that is on show.
 void move_to_cell(ImGuiTestContext* ctx, const char* panel, std::size_t rows, std::size_t columns, std::size_t row,
                   std::size_t column) {
-    const ImRect map = ctx->ItemInfo((std::string("//###panel.") + panel + "/**/###cells").c_str()).RectFull;
+    const auto place = [&] {
+        return ctx->ItemInfo((std::string("//###panel.") + panel + "/**/###cells").c_str()).RectFull;
+    };
+    ImRect map = place();
+    for (int i = 0; i < 100; ++i) {  // it moves once what is counted for it has come
+        ctx->Yield(5);
+        const ImRect before = std::exchange(map, place());
+        if (before.Min.x == map.Min.x && before.Min.y == map.Min.y && before.Max.x == map.Max.x &&
+            before.Max.y == map.Max.y) {
+            break;
+        }
+    }
     ctx->MouseMoveToPos(ImLerp(map.Min, map.Max,
                                ImVec2((static_cast<float>(column) + 0.5f) / static_cast<float>(columns),
                                       (static_cast<float>(row) + 0.5f) / static_cast<float>(rows))));

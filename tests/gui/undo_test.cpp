@@ -107,7 +107,7 @@ const std::vector<Form>& forms() {
          {{"change.prompt", "Why?", "prompt"},
           {"compare.max_tokens", "77", "longest answer"},
           {"compare.seed", "31", "seed"},
-          {"change.controls", "3", "controls"},
+          {"change.controls", "5", "controls"},
           {"compare.chat", nullptr, "chat template"},
           {"change.name", "mine", "name"},
           {"change.layers", "1-2", "layers"},
