@@ -192,22 +192,28 @@ void initials_of_each_session(Harness& h, ImGuiTestContext* ctx) {
     ctx->WindowFocus("//###panel.probe");
     ctx->KeyPress(ImGuiKey_R);
     IM_CHECK(h.wait(ctx, 20, [&] { return labelled() == "AB"; }));
-    const auto table = [&] { return ctx->WindowInfo("//###panel.probe/###probe.middle").Window; };
+    const auto table = [&] {
+        constexpr const char* kTable = "//###panel.probe/###probe.middle";
+        h.wait(ctx, 20, [&] { return ctx->WindowInfo(kTable, ImGuiTestOpFlags_NoError).Window != nullptr; });
+        return ctx->WindowInfo(kTable, ImGuiTestOpFlags_NoError).Window;
+    };
+    IM_CHECK(table() != nullptr);
     ctx->ScrollToBottom(table()->ID);
     ctx->Yield(2);
     const float below = table()->Scroll.y;
     IM_CHECK(below > 0);
 
     h.workbench().open_session(two);
-    IM_CHECK(h.wait(ctx, 60, there));
-    ctx->Yield(5);
+    IM_CHECK(h.wait(ctx, 60, [&] { return h.workbench().session() == two && there(); }));
+    show();
+    IM_CHECK(table() != nullptr);
     IM_CHECK_EQ(table()->Scroll.y, 0.0f);
     IM_CHECK(says(h, ctx, "coder initials"));
     h.workbench().command("probes.coder=CD");
     h.workbench().command("probes.label.refused");
     IM_CHECK(h.wait(ctx, 20, [&] { return labelled() == "CD"; }));
     h.workbench().open_session(one);  // its tab
-    ctx->Yield(5);
+    show();
     IM_CHECK_EQ(labelled(), std::string("AB"));
     IM_CHECK_EQ(table()->Scroll.y, below);
     IM_CHECK(says(h, ctx, "coder AB"));
